@@ -1,0 +1,79 @@
+//! What ran: every result of the front door carries the backend, level, threads and time that produced it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::isa::Isa;
+
+/// How many worker threads a [`Kernels`](crate::Kernels) handle uses. Results never depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Threads {
+    /// One per core that the operating system grants.
+    #[default]
+    Auto,
+    /// Exactly this many (at least one).
+    Exactly(std::num::NonZeroUsize),
+}
+
+impl Threads {
+    /// Exactly `n` threads, or `Auto` for 0.
+    #[must_use]
+    pub fn from_count(n: usize) -> Self {
+        std::num::NonZeroUsize::new(n).map_or(Self::Auto, Self::Exactly)
+    }
+
+    /// The number of threads this stands for on this machine.
+    #[must_use]
+    pub fn count(self) -> usize {
+        match self {
+            Self::Exactly(n) => n.get(),
+            Self::Auto => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+        }
+    }
+}
+
+/// Which kind of backend computed a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BackendKind {
+    /// The shortest honest loop for each operation; every other backend is held against it.
+    Scalar,
+    /// The CPU's vector units.
+    Simd,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Scalar => "scalar",
+            Self::Simd => "simd",
+        })
+    }
+}
+
+/// What ran and how long it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunInfo {
+    /// Backend that computed the result.
+    pub backend: BackendKind,
+    /// Instruction-set level it used.
+    pub isa: Isa,
+    /// Worker threads it could use.
+    pub threads: usize,
+    /// Wall time of the call.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for RunInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {} threads) in {:.3?}", self.backend, self.isa, self.threads, self.elapsed)
+    }
+}
+
+/// A result together with what computed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run<T> {
+    /// The result.
+    pub value: T,
+    /// What computed it.
+    pub info: RunInfo,
+}

@@ -1,0 +1,87 @@
+//! Many deltas packed end to end, the layout that batch kernels read.
+
+use super::DeltaVector;
+use super::sparse_batch::check_row_pointers;
+use crate::error::KernelError;
+
+/// A batch of [`DeltaVector`]s of one dimension: CSR over integer codes, one exponent a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeltaBatch {
+    dim: u32,
+    indptr: Vec<usize>,
+    indices: Vec<u32>,
+    codes: Vec<i16>,
+    exponents: Vec<i8>,
+}
+
+impl DeltaBatch {
+    /// Packs deltas of dimension `dim`.
+    ///
+    /// # Errors
+    /// A delta of another dimension; more than `u32::MAX` deltas.
+    pub fn pack<'v>(
+        dim: u32,
+        deltas: impl IntoIterator<Item = &'v DeltaVector>,
+    ) -> Result<Self, KernelError> {
+        let (mut indptr, mut indices) = (vec![0], Vec::new());
+        let (mut codes, mut exponents) = (Vec::new(), Vec::new());
+        for delta in deltas {
+            if delta.dim() != dim {
+                let (got, expected) = (delta.dim() as usize, dim as usize);
+                return Err(KernelError::DimensionMismatch { got, expected });
+            }
+            indices.extend_from_slice(delta.indices());
+            codes.extend_from_slice(delta.codes());
+            exponents.push(delta.exponent());
+            indptr.push(indices.len());
+        }
+        check_row_pointers(&indptr, indices.len())?;
+        Ok(Self { dim, indptr, indices, codes, exponents })
+    }
+
+    /// Number of deltas.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.exponents.len()
+    }
+
+    /// Dimension of every delta.
+    #[must_use]
+    pub const fn dim(&self) -> u32 {
+        self.dim
+    }
+
+    /// Indices and codes of delta `row`.
+    ///
+    /// # Panics
+    /// Never for `row < rows()`; an out-of-range row is a bug of the caller, as for a slice.
+    #[must_use]
+    pub fn row(&self, row: usize) -> (&[u32], &[i16]) {
+        let range = self.indptr[row]..self.indptr[row + 1];
+        (&self.indices[range.clone()], &self.codes[range])
+    }
+
+    /// The exponent of each delta.
+    #[must_use]
+    pub fn exponents(&self) -> &[i8] {
+        &self.exponents
+    }
+
+    /// Row pointers, `rows() + 1` of them.
+    #[must_use]
+    pub fn indptr(&self) -> &[usize] {
+        &self.indptr
+    }
+
+    /// Indices of all deltas, end to end.
+    #[must_use]
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// Codes of all deltas, end to end.
+    #[must_use]
+    pub fn codes(&self) -> &[i16] {
+        &self.codes
+    }
+}

@@ -1,0 +1,63 @@
+//! The vocabulary of the kernels: validated inputs and compact outputs.
+//!
+//! Fields are private and constructors check everything once, so no kernel repeats a check and no
+//! kernel can be reached with data it would misread.
+
+mod codebook;
+mod conflict;
+mod consensus_codebook;
+mod delta_batch;
+mod delta_sum;
+mod delta_vector;
+mod dense_view;
+mod key_sets;
+mod neighbor;
+mod sparse_batch;
+mod sparse_vec;
+mod thresholds;
+
+pub use codebook::Codebook;
+pub use conflict::{ConflictClass, ConflictList, ConflictPair, Rule};
+pub use consensus_codebook::ConsensusCodebook;
+pub use delta_batch::DeltaBatch;
+pub use delta_sum::DeltaSum;
+pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
+pub use dense_view::DenseView;
+pub use key_sets::KeySets;
+pub use neighbor::{Metric, Neighbor, Wanted};
+pub use sparse_batch::SparseBatch;
+pub use sparse_vec::SparseVec;
+pub use thresholds::{Decimal, Thresholds, ThresholdsBuilder};
+
+use crate::error::KernelError;
+
+/// Checks one row of strictly ascending indices below `dim`.
+pub(crate) fn check_indices(indices: &[u32], dim: u32) -> Result<(), KernelError> {
+    for (position, pair) in indices.windows(2).enumerate() {
+        if pair[0] >= pair[1] {
+            let (previous, got) = (pair[0], pair[1]);
+            return Err(KernelError::UnsortedIndices { position: position + 1, got, previous });
+        }
+    }
+    match indices.last() {
+        Some(&got) if got >= dim => Err(KernelError::IndexOutOfBounds { got, dim }),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that every value is finite.
+pub(crate) fn check_finite(values: &[f32]) -> Result<(), KernelError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(position) => Err(KernelError::NonFinite { position }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that every value is finite and not zero.
+pub(crate) fn check_sparse_values(values: &[f32]) -> Result<(), KernelError> {
+    check_finite(values)?;
+    match values.iter().position(|&value| value == 0.0) {
+        Some(position) => Err(KernelError::ExplicitZero { position }),
+        None => Ok(()),
+    }
+}
