@@ -89,6 +89,11 @@ pub enum KernelError {
         /// Which rule is broken.
         what: &'static str,
     },
+    /// f32 rows and deltas in one comparison.
+    #[error(
+        "f32 rows cannot be compared with deltas; DeltaBatch::to_sparse turns deltas into f32 rows exactly"
+    )]
+    MixedVectors,
     /// Thresholds whose order makes no sense.
     #[error("threshold {name} is {got} (in 1e-4), must lie in {min}..={max}")]
     BadThreshold {

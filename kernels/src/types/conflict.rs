@@ -115,14 +115,14 @@ pub struct ConflictPair {
 /// Memory is proportional to the pairs listed, not to the square of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConflictList {
-    left_rows: u32,
-    right_rows: u32,
+    left_rows: usize,
+    right_rows: usize,
     pairs: Vec<ConflictPair>,
     compared: u64,
 }
 
 impl ConflictList {
-    pub(crate) fn new(left_rows: u32, right_rows: u32, compared: u64, pairs: Vec<ConflictPair>) -> Self {
+    pub(crate) fn new(left_rows: usize, right_rows: usize, compared: u64, pairs: Vec<ConflictPair>) -> Self {
         debug_assert!(pairs.is_sorted_by_key(|pair| (pair.left, pair.right)));
         debug_assert!(pairs.iter().all(|pair| pair.class != ConflictClass::Orthogonal));
         Self { left_rows, right_rows, pairs, compared }
@@ -167,8 +167,8 @@ impl ConflictList {
     /// is the upper triangle; the rest stays `Orthogonal`.
     #[must_use]
     pub fn to_dense(&self) -> Vec<ConflictClass> {
-        let width = self.right_rows as usize;
-        let mut dense = vec![ConflictClass::Orthogonal; self.left_rows as usize * width];
+        let width = self.right_rows;
+        let mut dense = vec![ConflictClass::Orthogonal; self.left_rows * width];
         for pair in &self.pairs {
             dense[pair.left as usize * width + pair.right as usize] = pair.class;
         }

@@ -1,7 +1,8 @@
 //! Many deltas packed end to end, the layout that batch kernels read.
 
-use super::DeltaVector;
+use super::delta_vector::exact_power_of_two;
 use super::sparse_batch::check_row_pointers;
+use super::{DeltaVector, SparseBatch};
 use crate::error::KernelError;
 
 /// A batch of [`DeltaVector`]s of one dimension: CSR over integer codes, one exponent a row.
@@ -37,6 +38,15 @@ impl DeltaBatch {
         }
         check_row_pointers(&indptr, indices.len())?;
         Ok(Self { dim, indptr, indices, codes, exponents })
+    }
+
+    /// The same deltas as f32 rows, exactly.
+    #[must_use]
+    pub fn to_sparse(&self) -> SparseBatch<'static> {
+        let scale = |row: usize| exact_power_of_two(self.exponents[row]);
+        let value = |row: usize| self.row(row).1.iter().map(move |&code| f32::from(code) * scale(row));
+        let values = (0..self.rows()).flat_map(value).collect();
+        SparseBatch::from_checked(self.dim, self.indptr.clone(), self.indices.clone(), values)
     }
 
     /// Number of deltas.

@@ -179,7 +179,7 @@ fn round_half_even(x: f64) -> f64 {
 }
 
 /// `2^exponent` as f32; exact for every delta exponent.
-fn exact_power_of_two(exponent: i8) -> f32 {
+pub(super) fn exact_power_of_two(exponent: i8) -> f32 {
     // A biased exponent in 63..=143: always a normal f32.
     f32::from_bits(((127 + i32::from(exponent)).unsigned_abs()) << 23)
 }

@@ -15,6 +15,7 @@ mod neighbor;
 mod sparse_batch;
 mod sparse_vec;
 mod thresholds;
+mod vectors;
 
 pub use codebook::Codebook;
 pub use conflict::{ConflictClass, ConflictList, ConflictPair, Rule};
@@ -24,10 +25,12 @@ pub use delta_sum::DeltaSum;
 pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
 pub use dense_view::DenseView;
 pub use key_sets::KeySets;
+pub(crate) use key_sets::{KeyRelation, relation};
 pub use neighbor::{Metric, Neighbor, Wanted};
 pub use sparse_batch::SparseBatch;
 pub use sparse_vec::SparseVec;
 pub use thresholds::{Decimal, Thresholds, ThresholdsBuilder};
+pub use vectors::Vectors;
 
 use crate::error::KernelError;
 

@@ -30,8 +30,8 @@ impl<'a> SparseBatch<'a> {
     /// A batch over the caller's CSR arrays, without copying them.
     ///
     /// # Errors
-    /// Row pointers that do not ascend from 0 to the number of values, more than `u32::MAX` rows,
-    /// and per row whatever [`SparseVec::new`] refuses.
+    /// Row pointers that do not ascend from 0 to the number of values, more than `u32::MAX`
+    /// rows or entries, and per row whatever [`SparseVec::new`] refuses.
     pub fn view(
         dim: u32,
         indptr: &'a [usize],
@@ -91,12 +91,22 @@ impl<'a> SparseBatch<'a> {
             indptr.push(indices.len());
         }
         check_row_pointers(&indptr, indices.len())?;
-        Ok(SparseBatch {
+        Ok(Self::from_checked(dim, indptr, indices, values))
+    }
+
+    /// Builds from parts whose invariants the caller has established.
+    pub(super) fn from_checked(
+        dim: u32,
+        indptr: Vec<usize>,
+        indices: Vec<u32>,
+        values: Vec<f32>,
+    ) -> SparseBatch<'static> {
+        SparseBatch {
             dim,
             indptr: Cow::Owned(indptr),
             indices: Cow::Owned(indices),
             values: Cow::Owned(values),
-        })
+        }
     }
 
     /// Number of rows.
@@ -146,7 +156,7 @@ impl<'a> SparseBatch<'a> {
     }
 }
 
-/// Checks CSR row pointers over `nnz` values: from 0, never descending, ending at `nnz`, rows countable in u32.
+/// Checks CSR row pointers over `nnz` values: from 0, never descending, ending at `nnz`, both countable in u32.
 pub(crate) fn check_row_pointers(indptr: &[usize], nnz: usize) -> Result<(), KernelError> {
     let (Some(&first), Some(&last)) = (indptr.first(), indptr.last()) else {
         return Err(KernelError::LengthMismatch { what: "indptr", got: 0, expected: 1 });
@@ -161,8 +171,11 @@ pub(crate) fn check_row_pointers(indptr: &[usize], nnz: usize) -> Result<(), Ker
     if last != nnz {
         return Err(KernelError::BadRowPointer { position: indptr.len() - 1, got: last, expected: nnz });
     }
-    if indptr.len() - 1 > u32::MAX as usize {
-        return Err(KernelError::TooLarge { what: "rows", got: indptr.len() - 1, limit: u32::MAX as usize });
+    let limit = u32::MAX as usize;
+    for (what, got) in [("rows", indptr.len() - 1), ("entries", nnz)] {
+        if got > limit {
+            return Err(KernelError::TooLarge { what, got, limit });
+        }
     }
     Ok(())
 }

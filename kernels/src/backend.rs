@@ -1,0 +1,80 @@
+//! Who computes: the oracle, or the CPU's vector units. Same inputs, same answers.
+
+use std::fmt::Debug;
+
+use crate::conflict_input::{ConflictInput, Job};
+use crate::isa::{Isa, Level};
+use crate::types::{ConflictList, Thresholds};
+use crate::{BackendKind, scalar, simd};
+
+/// A provider of every batch operation. Inputs are validated; outputs of `Exact` operations are
+/// identical for every backend, level and number of threads. [`Kernels`](crate::Kernels) documents
+/// each operation.
+pub trait Backend: Send + Sync + Debug {
+    /// Which kind this is.
+    fn kind(&self) -> BackendKind;
+
+    /// The instruction-set level it uses.
+    fn isa(&self) -> Isa;
+
+    /// Classes of all pairs.
+    fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList;
+}
+
+/// The oracle: plain loops on one thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScalarBackend;
+
+/// The CPU's vector units, all threads of the current rayon pool.
+#[derive(Debug, Clone, Copy)]
+pub struct SimdBackend {
+    level: Level,
+}
+
+impl SimdBackend {
+    /// The fastest level of this machine, or `None` where it has none.
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        Self::open(Isa::best())
+    }
+
+    /// One particular level, or `None` where this machine lacks it (`Isa::Scalar` is no SIMD level).
+    #[must_use]
+    pub fn open(isa: Isa) -> Option<Self> {
+        Level::open(isa).map(|level| Self { level })
+    }
+}
+
+impl Backend for ScalarBackend {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Scalar
+    }
+
+    fn isa(&self) -> Isa {
+        Isa::Scalar
+    }
+
+    fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList {
+        match &input.0 {
+            Job::Sparse(job) => scalar::conflict_matrix::conflict_matrix(job, thresholds),
+            Job::Deltas(job) => scalar::conflict_matrix::conflict_matrix(job, thresholds),
+        }
+    }
+}
+
+impl Backend for SimdBackend {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Simd
+    }
+
+    fn isa(&self) -> Isa {
+        self.level.isa()
+    }
+
+    fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList {
+        match &input.0 {
+            Job::Sparse(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
+            Job::Deltas(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The judge inside the guard band: comparisons of the real numbers that inputs denote, with no rounding.
+//!
+//! Fast arithmetic elsewhere is only ever a filter with a proved error bound. Whatever falls inside
+//! the bound is decided here, so the answer never depends on the hardware or the order of a sum.
+
+mod classify;
+mod dyadic;
+mod pair;
+mod predicates;
+mod rows;
+
+pub(crate) use classify::{PairView, classify};
+pub(crate) use dyadic::Dyadic;
+pub(crate) use pair::{CodePair, FloatPair, SquaredNorm, shared_values};
+pub(crate) use rows::{Comparison, JudgedRows};

@@ -1,0 +1,142 @@
+//! The front door: one handle that checks shapes, runs a backend on its threads and says what ran.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::backend::{Backend, ScalarBackend, SimdBackend};
+use crate::conflict_input::ConflictInput;
+use crate::error::KernelError;
+use crate::isa::Isa;
+use crate::run::{BackendKind, Run, RunInfo, Threads};
+use crate::types::{ConflictList, KeySets, Thresholds, Vectors};
+
+/// A backend and its worker threads. Cheap to clone; share one for the whole program.
+///
+/// ```
+/// use tensor_kernels::{ConflictClass, Kernels, SparseBatch, Thresholds};
+/// let kernels = Kernels::detect()?;
+/// let batch = SparseBatch::view(4, &[0, 2, 4, 6], &[0, 1, 0, 1, 2, 3], &[3.0, 4.0, 4.0, 3.0, 1.0, 1.0])?;
+/// let run = kernels.conflict_matrix((&batch).into(), None, &Thresholds::default())?;
+/// assert_eq!(run.value.class_of(0, 1), ConflictClass::Conflicting); // cos = 0.96
+/// assert_eq!(run.value.count(ConflictClass::Orthogonal), 2);
+/// # Ok::<(), tensor_kernels::KernelError>(())
+/// ```
+#[derive(Clone)]
+pub struct Kernels {
+    backend: Arc<dyn Backend>,
+    pool: Arc<rayon::ThreadPool>,
+}
+
+impl Kernels {
+    /// The fastest level of this machine, or the one that `TENSORCHAIN_ISA` forces, on all cores.
+    ///
+    /// # Errors
+    /// A forced level that does not exist or that this machine lacks; threads that cannot be started.
+    pub fn detect() -> Result<Self, KernelError> {
+        Self::new(Isa::from_env()?.unwrap_or_else(Isa::best), Threads::Auto)
+    }
+
+    /// The oracle on one thread.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn scalar() -> Result<Self, KernelError> {
+        Self::new(Isa::Scalar, Threads::from_count(1))
+    }
+
+    /// A particular level and number of threads. `Isa::Scalar` is the oracle.
+    ///
+    /// # Errors
+    /// [`KernelError::IsaUnavailable`] where this machine lacks the level; never another level instead.
+    pub fn new(isa: Isa, threads: Threads) -> Result<Self, KernelError> {
+        let backend: Arc<dyn Backend> = match SimdBackend::open(isa) {
+            Some(simd) => Arc::new(simd),
+            None if isa == Isa::Scalar => Arc::new(ScalarBackend),
+            None => return Err(KernelError::IsaUnavailable { wanted: isa, available: Isa::available() }),
+        };
+        Self::with_backend(backend, threads)
+    }
+
+    /// A backend of the caller's own, as tests use to record or to fail.
+    ///
+    /// # Errors
+    /// [`KernelError::Threads`] where the threads cannot be started.
+    pub fn with_backend(backend: Arc<dyn Backend>, threads: Threads) -> Result<Self, KernelError> {
+        let threads = threads.count();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| KernelError::Threads { threads, reason: error.to_string() })?;
+        Ok(Self { backend, pool: Arc::new(pool) })
+    }
+
+    /// Which kind of backend this runs.
+    #[must_use]
+    pub fn kind(&self) -> BackendKind {
+        self.backend.kind()
+    }
+
+    /// The instruction-set level this runs.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.backend.isa()
+    }
+
+    /// Number of worker threads.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Classes of all pairs i < j of one batch, by the nine rules of
+    /// [`ConflictClass`](crate::ConflictClass). `keys: None` means that no two rows share a key.
+    ///
+    /// Agreement: exact. Shape: `rows` sparse rows in, the pairs that are not orthogonal out. Cost:
+    /// one multiply-add per pair and shared position.
+    ///
+    /// # Errors
+    /// Key sets for another number of rows.
+    pub fn conflict_matrix(
+        &self,
+        vectors: Vectors<'_>,
+        keys: Option<&KeySets>,
+        thresholds: &Thresholds,
+    ) -> Result<Run<ConflictList>, KernelError> {
+        let input = ConflictInput::all_pairs(vectors, keys)?;
+        Ok(self.run(|backend| backend.conflict_matrix(&input, thresholds)))
+    }
+
+    /// Classes of all pairs of a row of `left` and a row of `right`; otherwise as
+    /// [`conflict_matrix`](Self::conflict_matrix).
+    ///
+    /// # Errors
+    /// As [`ConflictInput::cross`].
+    pub fn conflict_cross(
+        &self,
+        left: Vectors<'_>,
+        right: Vectors<'_>,
+        keys: Option<(&KeySets, &KeySets)>,
+        thresholds: &Thresholds,
+    ) -> Result<Run<ConflictList>, KernelError> {
+        let input = ConflictInput::cross(left, right, keys)?;
+        Ok(self.run(|backend| backend.conflict_matrix(&input, thresholds)))
+    }
+
+    /// Runs one operation on the pool and notes what ran.
+    fn run<T: Send>(&self, operation: impl FnOnce(&dyn Backend) -> T + Send) -> Run<T> {
+        let start = Instant::now();
+        let value = self.pool.install(|| operation(&*self.backend));
+        let info = RunInfo {
+            backend: self.kind(),
+            isa: self.isa(),
+            threads: self.threads(),
+            elapsed: start.elapsed(),
+        };
+        Run { value, info }
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernels({}, {}, {} threads)", self.kind(), self.isa(), self.threads())
+    }
+}

@@ -1,0 +1,3 @@
+//! The oracle: the shortest honest loop for each operation. Every other backend is held against it.
+
+pub(crate) mod conflict_matrix;

@@ -1,0 +1,4 @@
+//! The fast path on the CPU: one dispatch per batch or block, rayon over fixed blocks.
+
+pub(crate) mod conflict_matrix;
+mod postings;
