@@ -1,1 +1,10 @@
-//! TODO
+//! The benchmark runner's parts: how a case is timed, what a record holds, and the workloads.
+//!
+//! A case checks its answer against the oracle before it is timed; a wrong answer is a failure, not
+//! a row. Figures are ratios within one run, because machines differ and drift.
+#![forbid(unsafe_code)]
+
+pub mod chain;
+pub mod kernels;
+pub mod record;
+pub mod timing;

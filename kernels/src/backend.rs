@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use crate::conflict_input::{ConflictInput, Job};
+use crate::error::KernelError;
 use crate::isa::{Isa, Level};
-use crate::types::{ConflictList, Thresholds};
+use crate::types::{ConflictList, DeltaBatch, SparseBatch, Thresholds};
 use crate::{BackendKind, scalar, simd};
 
 /// A provider of every batch operation. Inputs are validated; outputs of `Exact` operations are
@@ -19,6 +20,12 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Classes of all pairs.
     fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList;
+
+    /// Nearest deltas of f32 rows.
+    ///
+    /// # Errors
+    /// As [`DeltaVector::from_sparse`](crate::DeltaVector::from_sparse), for the first row refused.
+    fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError>;
 }
 
 /// The oracle: plain loops on one thread.
@@ -60,6 +67,10 @@ impl Backend for ScalarBackend {
             Job::Deltas(job) => scalar::conflict_matrix::conflict_matrix(job, thresholds),
         }
     }
+
+    fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
+        scalar::delta::delta(rows)
+    }
 }
 
 impl Backend for SimdBackend {
@@ -76,5 +87,9 @@ impl Backend for SimdBackend {
             Job::Sparse(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
             Job::Deltas(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
         }
+    }
+
+    fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
+        simd::delta::delta(self.level, rows)
     }
 }

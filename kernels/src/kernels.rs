@@ -9,7 +9,7 @@ use crate::conflict_input::ConflictInput;
 use crate::error::KernelError;
 use crate::isa::Isa;
 use crate::run::{BackendKind, Run, RunInfo, Threads};
-use crate::types::{ConflictList, KeySets, Thresholds, Vectors};
+use crate::types::{ConflictList, DeltaBatch, KeySets, SparseBatch, Thresholds, Vectors};
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
 ///
@@ -119,6 +119,18 @@ impl Kernels {
     ) -> Result<Run<ConflictList>, KernelError> {
         let input = ConflictInput::cross(left, right, keys)?;
         Ok(self.run(|backend| backend.conflict_matrix(&input, thresholds)))
+    }
+
+    /// The nearest delta of each f32 row: codes rounded half to even under the smallest exponent that
+    /// fits, never to zero. `‖x − x̂‖ ≤ √nnz · ‖x‖∞ / 16,319` where the exponent is above −64.
+    ///
+    /// Agreement: exact. Shape: `rows × dim` sparse in, the same positions out. Cost: O(nnz).
+    /// [`DeltaBatch::to_sparse`] is the exact way back, [`DeltaSum::of`](crate::DeltaSum::of) the exact sum.
+    ///
+    /// # Errors
+    /// As [`DeltaVector::from_sparse`](crate::DeltaVector::from_sparse), for the first row refused.
+    pub fn delta(&self, rows: &SparseBatch<'_>) -> Result<Run<DeltaBatch>, KernelError> {
+        self.run(|backend| backend.delta(rows)).transpose()
     }
 
     /// Runs one operation on the pool and notes what ran.

@@ -77,3 +77,10 @@ pub struct Run<T> {
     /// What computed it.
     pub info: RunInfo,
 }
+
+impl<T, E> Run<Result<T, E>> {
+    /// The error, or the result with what computed it.
+    pub(crate) fn transpose(self) -> Result<Run<T>, E> {
+        self.value.map(|value| Run { value, info: self.info })
+    }
+}

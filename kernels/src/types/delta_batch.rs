@@ -40,6 +40,13 @@ impl DeltaBatch {
         Ok(Self { dim, indptr, indices, codes, exponents })
     }
 
+    /// Packs codes that the caller has made canonical, in the layout of the f32 rows they come from.
+    pub(crate) fn from_encoded(rows: &SparseBatch<'_>, codes: Vec<i16>, exponents: Vec<i8>) -> Self {
+        debug_assert!(codes.len() == rows.nnz() && exponents.len() == rows.rows());
+        let (indptr, indices) = (rows.indptr().to_vec(), rows.indices().to_vec());
+        Self { dim: rows.dim(), indptr, indices, codes, exponents }
+    }
+
     /// The same deltas as f32 rows, exactly.
     #[must_use]
     pub fn to_sparse(&self) -> SparseBatch<'static> {
@@ -47,6 +54,14 @@ impl DeltaBatch {
         let value = |row: usize| self.row(row).1.iter().map(move |&code| f32::from(code) * scale(row));
         let values = (0..self.rows()).flat_map(value).collect();
         SparseBatch::from_checked(self.dim, self.indptr.clone(), self.indices.clone(), values)
+    }
+
+    /// Delta `row` by itself, if there is one.
+    #[must_use]
+    pub fn delta(&self, row: usize) -> Option<DeltaVector> {
+        let exponent = *self.exponents.get(row)?;
+        let (indices, codes) = self.row(row);
+        DeltaVector::from_canonical(self.dim, indices.to_vec(), codes.to_vec(), exponent).ok()
     }
 
     /// Number of deltas.

@@ -92,8 +92,7 @@ impl DeltaVector {
         if x.nnz() > MAX_NNZ {
             return Err(KernelError::TooLarge { what: "delta components", got: x.nnz(), limit: MAX_NNZ });
         }
-        let greatest = x.values().iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        let exponent = smallest_exponent(greatest)?;
+        let exponent = smallest_exponent(greatest_magnitude(x.values()))?;
         let codes = x.values().iter().map(|&value| round_code(value, exponent)).collect();
         Ok(Self { dim: x.dim(), indices: x.indices().to_vec(), codes, exponent })
     }
@@ -147,16 +146,31 @@ impl DeltaVector {
     }
 }
 
+/// The greatest |value|; 0 for no values.
+#[inline(always)]
+pub(crate) fn greatest_magnitude(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |greatest, value| greatest.max(value.abs()))
+}
+
 /// The smallest exponent for which `greatest`, rounded, fits a code.
-fn smallest_exponent(greatest: f32) -> Result<i8, KernelError> {
-    let fits = |exponent: i8| {
-        let scaled = libm::ldexp(f64::from(greatest), -i32::from(exponent));
+pub(crate) fn smallest_exponent(greatest: f32) -> Result<i8, KernelError> {
+    let fits = |exponent: i32| {
+        let scaled = libm::ldexp(f64::from(greatest), -exponent);
         round_half_even(scaled) <= f64::from(MAX_CODE)
     };
-    (MIN_EXPONENT..=MAX_EXPONENT).find(|&exponent| fits(exponent)).ok_or(KernelError::MagnitudeOutOfRange {
-        got: greatest,
-        limit: f32::from(MAX_CODE) * exact_power_of_two(MAX_EXPONENT),
-    })
+    if greatest == 0.0 {
+        return Ok(MIN_EXPONENT);
+    }
+    // greatest < 2^k, so it fits 2^15 · 2^(k − 15), short of rounding past MAX_CODE; half that scale is too small.
+    let (_, k) = libm::frexp(f64::from(greatest));
+    let exponent = (k - 15 + i32::from(!fits(k - 15))).max(i32::from(MIN_EXPONENT));
+    match i8::try_from(exponent) {
+        Ok(exponent) if exponent <= MAX_EXPONENT => Ok(exponent),
+        _ => Err(KernelError::MagnitudeOutOfRange {
+            got: greatest,
+            limit: f32::from(MAX_CODE) * exact_power_of_two(MAX_EXPONENT),
+        }),
+    }
 }
 
 /// One code: nearest multiple, half to even, never zero. The caller chose an exponent for which it fits.
@@ -179,8 +193,8 @@ fn round_half_even(x: f64) -> f64 {
 }
 
 /// `2^exponent` as f32; exact for every delta exponent.
-pub(super) fn exact_power_of_two(exponent: i8) -> f32 {
-    // A biased exponent in 63..=143: always a normal f32.
+pub(crate) fn exact_power_of_two(exponent: i8) -> f32 {
+    // |exponent| ≤ 64, so the biased exponent lies in 63..=191: always a normal f32.
     f32::from_bits(((127 + i32::from(exponent)).unsigned_abs()) << 23)
 }
 

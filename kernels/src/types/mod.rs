@@ -23,6 +23,7 @@ pub use consensus_codebook::ConsensusCodebook;
 pub use delta_batch::DeltaBatch;
 pub use delta_sum::DeltaSum;
 pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
+pub(crate) use delta_vector::{exact_power_of_two, greatest_magnitude, smallest_exponent};
 pub use dense_view::DenseView;
 pub use key_sets::KeySets;
 pub(crate) use key_sets::{KeyRelation, relation};

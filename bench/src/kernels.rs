@@ -1,0 +1,119 @@
+//! Kernel workloads: each level of this machine beside the scalar oracle, same input, one thread and all.
+
+use std::time::Duration;
+
+use tensor_datasets::random::Random;
+use tensor_kernels::{
+    DeltaBatch, DeltaVector, DenseView, Isa, KernelError, Kernels, Metric, SparseVec, Thresholds, Threads, Wanted,
+};
+
+use crate::record::{Case, Report};
+use crate::timing::{median, samples};
+
+/// What stops a measurement.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A kernel refused its input.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// An answer differs from the oracle's: worth nothing, however fast.
+    #[error("{workload} at {isa} with {threads} threads differs from the oracle")]
+    WrongAnswer {
+        /// The workload.
+        workload: &'static str,
+        /// The level.
+        isa: Isa,
+        /// Worker threads.
+        threads: usize,
+    },
+}
+
+/// Measures every kernel workload into `report`.
+///
+/// # Errors
+/// A wrong answer, or a kernel that refuses its input.
+pub fn run(report: &mut Report, budget: Duration, quick: bool) -> Result<(), BenchError> {
+    let (rows, corpus) = if quick { (256, 1_000) } else { (4_096, 20_000) };
+    let deltas = sparse_deltas(rows, 768, 0.05)?;
+    let pairs = rows as f64 * (rows as f64 - 1.0) / 2.0;
+    let variant = format!("{rows} deltas, dim 768, 5 %");
+    compare(report, budget, ("conflict_matrix", &variant), (pairs, "pairs/s"), |kernels| {
+        Ok(kernels.conflict_matrix((&deltas).into(), None, &Thresholds::default())?.value)
+    })?;
+
+    for (queries, dim) in [(1, 768), (64, 128)] {
+        let data = gaussian(corpus, dim, 1);
+        let asked = gaussian(queries, dim, 2);
+        let (data, asked) = (DenseView::new(&data, corpus, dim)?, DenseView::new(&asked, queries, dim)?);
+        let variant = format!("{queries} × {corpus} × {dim}, top 10");
+        let scored = (queries * corpus) as f64;
+        compare(report, budget, ("search", &variant), (scored, "rows/s"), |kernels| {
+            Ok(kernels.search(data, asked, Metric::Cosine, Wanted::Top(10))?.value)
+        })?;
+    }
+    Ok(())
+}
+
+/// Times one operation on the oracle and then on every SIMD level, after checking that they agree.
+fn compare<T: PartialEq>(
+    report: &mut Report,
+    budget: Duration,
+    (workload, variant): (&'static str, &str),
+    (units, unit): (f64, &str),
+    operation: impl Fn(&Kernels) -> Result<T, KernelError>,
+) -> Result<(), BenchError> {
+    let oracle = Kernels::scalar()?;
+    let expected = operation(&oracle)?;
+    let all = Threads::Auto.count();
+    let mut runs = vec![oracle];
+    for isa in Isa::available().into_iter().filter(|&isa| isa != Isa::Scalar) {
+        runs.push(Kernels::new(isa, Threads::from_count(1))?);
+        if all > 1 {
+            runs.push(Kernels::new(isa, Threads::from_count(all))?);
+        }
+    }
+    for kernels in runs {
+        let (isa, threads) = (kernels.isa(), kernels.threads());
+        if operation(&kernels)? != expected {
+            return Err(BenchError::WrongAnswer { workload, isa, threads });
+        }
+        let wall_s = samples(3, budget, || operation(&kernels));
+        report.cases.push(Case {
+            workload: workload.to_owned(),
+            implementation: "tensor-kernels".to_owned(),
+            variant: variant.to_owned(),
+            isa: isa.to_string(),
+            threads,
+            throughput: units / median(&wall_s),
+            unit: unit.to_owned(),
+            wall_s,
+            exact: true,
+        });
+    }
+    Ok(())
+}
+
+/// Rows of independent standard normal components.
+fn gaussian(rows: usize, dim: usize, seed: u64) -> Vec<f32> {
+    let mut random = Random::new(seed);
+    #[expect(clippy::cast_possible_truncation, reason = "f32 is what kernels take")]
+    (0..rows * dim).map(|_| random.normal() as f32).collect()
+}
+
+/// Deltas whose components are non-zero with probability `density`, independently.
+fn sparse_deltas(rows: usize, dim: u32, density: f64) -> Result<DeltaBatch, KernelError> {
+    let mut random = Random::new(3);
+    let mut deltas = Vec::with_capacity(rows);
+    for _ in 0..rows {
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
+        for index in 0..dim {
+            if random.unit() < density {
+                indices.push(index);
+                #[expect(clippy::cast_possible_truncation, reason = "f32 is what deltas hold")]
+                values.push(random.normal() as f32 + 1e-3);
+            }
+        }
+        deltas.push(DeltaVector::from_sparse(&SparseVec::new(dim, indices, values)?)?);
+    }
+    DeltaBatch::pack(dim, &deltas)
+}
