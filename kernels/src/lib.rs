@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod backend;
+mod catalog;
 mod conflict_input;
 mod error;
 mod exact;
@@ -15,6 +16,7 @@ mod simd;
 mod types;
 
 pub use backend::{Backend, ScalarBackend, SimdBackend};
+pub use catalog::{Agreement, OPERATIONS, Operation};
 pub use conflict_input::ConflictInput;
 pub use error::KernelError;
 pub use independent_set::independent_set;

@@ -1,0 +1,99 @@
+//! The list of operations as data: one place that says what each computes and how closely its
+//! backends agree. Tests, reports and the `caps` command read it.
+
+use crate::BackendKind;
+
+/// How closely the results of different backends, levels and thread counts agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// Identical output, byte for byte.
+    Exact,
+}
+
+/// One operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// Name; its files are called so in `scalar/`, `simd/`, the agreement tests and the benches.
+    pub name: &'static str,
+    /// What it computes.
+    pub formula: &'static str,
+    /// Shapes of input and output.
+    pub shapes: &'static str,
+    /// Arithmetic cost.
+    pub cost: &'static str,
+    /// How closely backends agree.
+    pub agreement: Agreement,
+    /// Which backends have it.
+    pub backends: &'static [BackendKind],
+}
+
+const BOTH: &[BackendKind] = &[BackendKind::Scalar, BackendKind::Simd];
+
+/// Every operation.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "sparse_pair",
+        formula: "dot, cosine, Jaccard, weighted Jaccard, overlap, angle, Euclidean, Manhattan of two sparse rows",
+        shapes: "rows × dim sparse f32, p pairs → p scores",
+        cost: "O(nnz) a pair",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "conflict_matrix",
+        formula: "class of every pair by nine rules over cosine, Jaccard, norms and keys",
+        shapes: "rows × dim sparse f32 or deltas → pairs that are not orthogonal",
+        cost: "one multiply-add per pair and shared position",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "independent_set",
+        formula: "greedy maximal independent set by (degree, row)",
+        shapes: "rows and incompatible pairs → rows",
+        cost: "O(rows log rows + pairs)",
+        agreement: Agreement::Exact,
+        // A walk over a graph: nothing for lanes to do, so every backend runs the same function.
+        backends: &[BackendKind::Scalar],
+    },
+    Operation {
+        name: "kmeans",
+        formula: "greedy k-means++ and Lloyd, Euclidean or spherical, on f32 and on integer codes",
+        shapes: "rows × dim dense → k × dim centroids, rows assignments",
+        cost: "O(rows · k · dim) an iteration",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "quantize",
+        formula: "nearest codebook entry by the codebook's metric; residual v − c",
+        shapes: "rows × dim and k × dim → rows entries",
+        cost: "O(rows · k · dim)",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "delta",
+        formula: "code = round_half_even(x / 2^e), e the smallest that fits",
+        shapes: "rows × dim sparse f32 → the same positions as i16 codes",
+        cost: "O(nnz)",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "int8",
+        formula: "q = round(x / scale), symmetric or min–max, one scale a row",
+        shapes: "rows × dim dense f32 ↔ i8",
+        cost: "O(rows · dim)",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "search",
+        formula: "k nearest rows, or all within a threshold, by dot, cosine or Euclidean distance",
+        shapes: "queries × dim and rows × dim dense f32 → neighbours",
+        cost: "O(queries · rows · dim)",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+];
