@@ -7,3 +7,5 @@
 pub mod encoding;
 pub mod hash;
 pub mod ids;
+pub mod index;
+pub mod log;
