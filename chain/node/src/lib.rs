@@ -1,1 +1,13 @@
-//! TODO
+//! The `tensorchain` command: arguments in, one answer on stdout, one exit code.
+//!
+//! Reading order: [`cli`] (what can be asked) → [`config`] (flag > environment > file > default) →
+//! [`commands`] (one file each) → [`output`] (the only place that writes to stdout) → [`exit`].
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod device;
+pub mod exit;
+pub mod logging;
+pub mod output;

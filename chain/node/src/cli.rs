@@ -1,0 +1,96 @@
+//! What can be asked on the command line.
+//!
+//! Configurable flags have no default here: a default would hide the configuration file. Defaults
+//! live in [`config`](crate::config).
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use serde::Serialize;
+
+/// A ledger whose transactions carry a delta vector, and the kernels that make this practical.
+#[derive(Debug, Parser)]
+#[command(name = "tensorchain", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 5 verification mismatch, 6 device not available, \
+    10 bad configuration, 20 corruption, 21 fsync failed, 22 disk full, 130 interrupted."
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command. Each can also be set in the environment (TENSORCHAIN_DATA_DIR …) or in
+/// the configuration file (data_dir = …); a flag wins over the environment, that over the file.
+#[derive(Debug, Default, Args, Serialize)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Configuration file (TOML); also TENSORCHAIN_CONFIG.
+    #[arg(long, global = true, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Directory that holds the chain [default: tensorchain-data].
+    #[arg(long, global = true, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// What computes: auto, scalar, simd or gpu[:N] [default: auto].
+    #[arg(long, global = true, value_name = "DEVICE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What to do when a device fails in use: warn or error [default: warn].
+    #[arg(long, global = true, value_name = "ACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_fallback: Option<String>,
+    /// Worker threads; 0 means one per core [default: 0].
+    #[arg(long, global = true, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Form of the answer: table or json [default: table].
+    #[arg(long, global = true, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Form of the logs on stderr: text or json [default: text].
+    #[arg(long, global = true, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<String>,
+    /// Log more; may be repeated.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[serde(skip)]
+    pub verbose: u8,
+    /// Log less and draw no progress bars.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose")]
+    #[serde(skip)]
+    pub quiet: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say which instruction sets and devices this machine has, and what runs each operation.
+    Caps,
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// What can be asked about the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting.
+    Show {
+        /// Say where each value comes from.
+        #[arg(long)]
+        origin: bool,
+    },
+}

@@ -1,0 +1,23 @@
+//! One file a command: what it asks of the chain and what it answers.
+
+mod caps;
+mod completions;
+mod config_show;
+mod man;
+
+use crate::cli::{Command, ConfigCommand};
+use crate::config::Config;
+use crate::exit::Failure;
+
+/// Runs one command.
+///
+/// # Errors
+/// Why it failed, with the exit code that says so.
+pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
+    match command {
+        Command::Caps => caps::run(config),
+        Command::Config(ConfigCommand::Show { origin }) => config_show::run(config, origin),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man => man::run(),
+    }
+}

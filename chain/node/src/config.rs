@@ -1,0 +1,228 @@
+//! Settings: flag > environment > file > default, each with where it came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::{Deserialize, Serialize};
+use tensor_kernels::{ISA_ENV, Threads};
+
+use crate::cli::GlobalArgs;
+use crate::device::Device;
+use crate::exit::{Exit, Failure};
+
+/// Prefix of environment variables.
+const PREFIX: &str = "TENSORCHAIN_";
+/// Variables with the prefix that are not settings: the file to read, the level that kernels read themselves.
+const NOT_SETTINGS: [&str; 2] = ["CONFIG", "ISA"];
+
+/// Settings as written, before they are checked. Field names are the keys of the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    data_dir: PathBuf,
+    device: String,
+    on_fallback: String,
+    threads: usize,
+    output: String,
+    log_format: String,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            data_dir: "tensorchain-data".into(),
+            device: "auto".into(),
+            on_fallback: "warn".into(),
+            threads: 0,
+            output: "table".into(),
+            log_format: "text".into(),
+        }
+    }
+}
+
+/// Checked settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Directory that holds the chain.
+    pub data_dir: PathBuf,
+    /// Whether `data_dir` was named anywhere, rather than left to the default.
+    pub data_dir_given: bool,
+    /// What computes.
+    pub device: Device,
+    /// What to do when a device fails in use.
+    pub on_fallback: OnFallback,
+    /// Worker threads.
+    pub threads: Threads,
+    /// Form of answers.
+    pub output: Format,
+    /// Form of logs.
+    pub log_format: LogFormat,
+    /// `-v` counts up, `-q` counts down.
+    pub verbosity: i16,
+    settings: Vec<Setting>,
+}
+
+/// One setting, for `config show`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// Key in the file.
+    pub key: String,
+    /// Value in force.
+    pub value: String,
+    /// Where it came from.
+    pub origin: String,
+}
+
+/// Form of answers on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Form of logs on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line an event.
+    Text,
+    /// A JSON object an event.
+    Json,
+}
+
+/// What to do when a device fails in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFallback {
+    /// Say so once and go on without it.
+    Warn,
+    /// Fail.
+    Error,
+}
+
+impl Config {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Exit 10 naming the key: a file that cannot be read, an unknown key, a value out of range.
+    pub fn load(args: &GlobalArgs) -> Result<Self, Failure> {
+        let bad = |message: String| Failure::new(Exit::BadConfig, message);
+        let file =
+            args.config.clone().or_else(|| std::env::var_os(format!("{PREFIX}CONFIG")).map(PathBuf::from));
+        let mut figment = Figment::from(Named("default", Serialized::defaults(Raw::default())));
+        if let Some(path) = &file {
+            figment = figment.merge(read_file(path).map_err(bad)?);
+        }
+        let figment = figment
+            .merge(Env::prefixed(PREFIX).filter(|key| !NOT_SETTINGS.iter().any(|name| key == *name)))
+            .merge(Named("command line", Serialized::defaults(args)));
+        check_keys(&figment).map_err(bad)?;
+        let raw: Raw = figment.extract().map_err(|error| bad(format!("configuration: {error}")))?;
+
+        let settings = settings(&figment, &raw);
+        let origin = |key: &str| settings.iter().find(|s| s.key == key).map_or("", |s| &s.origin).to_owned();
+        let parse_error = |key: &str, value: &str, expected: &str| {
+            bad(format!("{key} = {value:?} (from {}): expected {expected}", origin(key)))
+        };
+        Ok(Self {
+            data_dir_given: origin("data_dir") != "default",
+            data_dir: raw.data_dir,
+            device: Device::from_str(&raw.device)
+                .map_err(|()| parse_error("device", &raw.device, "auto, scalar, simd, gpu or gpu:N"))?,
+            on_fallback: match raw.on_fallback.as_str() {
+                "warn" => OnFallback::Warn,
+                "error" => OnFallback::Error,
+                other => return Err(parse_error("on_fallback", other, "warn or error")),
+            },
+            threads: Threads::from_count(raw.threads),
+            output: match raw.output.as_str() {
+                "table" => Format::Table,
+                "json" => Format::Json,
+                other => return Err(parse_error("output", other, "table or json")),
+            },
+            log_format: match raw.log_format.as_str() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                other => return Err(parse_error("log_format", other, "text or json")),
+            },
+            verbosity: i16::from(args.verbose) - i16::from(args.quiet),
+            settings,
+        })
+    }
+
+    /// Every setting with its origin, in a fixed order.
+    #[must_use]
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+}
+
+/// A provider under a name of ours, so that `config show --origin` speaks of flags, not of types.
+struct Named<P>(&'static str, P);
+
+impl<P: Provider> Provider for Named<P> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.1.data()
+    }
+}
+
+/// The file, which must exist: a path that was asked for is never passed over.
+fn read_file(path: &Path) -> Result<figment::providers::Data<Toml>, String> {
+    std::fs::metadata(path).map_err(|error| format!("configuration file {}: {error}", path.display()))?;
+    Ok(Toml::file_exact(path))
+}
+
+/// Refuses keys that do not exist and names the nearest that does.
+fn check_keys(figment: &Figment) -> Result<(), String> {
+    let known: BTreeMap<String, Value> = Figment::from(Serialized::defaults(Raw::default()))
+        .extract()
+        .map_err(|error| format!("configuration: {error}"))?;
+    let found: BTreeMap<String, Value> =
+        figment.extract().map_err(|error| format!("configuration: {error}"))?;
+    for key in found.keys().filter(|key| !known.contains_key(*key)) {
+        let nearest = known.keys().max_by(|a, b| {
+            strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)).then_with(|| b.cmp(a))
+        });
+        let hint = nearest.map_or(String::new(), |nearest| format!("; did you mean {nearest:?}?"));
+        let origin = origin(figment, key);
+        return Err(format!("unknown configuration key {key:?} (from {origin}){hint}"));
+    }
+    Ok(())
+}
+
+fn origin(figment: &Figment, key: &str) -> String {
+    let Some(metadata) = figment.find_metadata(key) else { return "unknown".to_owned() };
+    match (&metadata.source, metadata.name.contains("environment")) {
+        (_, true) => format!("environment {PREFIX}{}", key.to_uppercase()),
+        (Some(source), false) => source.to_string(),
+        (None, false) => metadata.name.to_string(),
+    }
+}
+
+fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
+    let values = [
+        ("data_dir", raw.data_dir.display().to_string()),
+        ("device", raw.device.clone()),
+        ("log_format", raw.log_format.clone()),
+        ("on_fallback", raw.on_fallback.clone()),
+        ("output", raw.output.clone()),
+        ("threads", raw.threads.to_string()),
+    ];
+    let mut settings: Vec<_> = values
+        .into_iter()
+        .map(|(key, value)| Setting { key: key.to_owned(), value, origin: origin(figment, key) })
+        .collect();
+    if let Some(value) = std::env::var_os(ISA_ENV).filter(|value| !value.is_empty()) {
+        let (value, origin) = (value.to_string_lossy().into_owned(), format!("environment {ISA_ENV}"));
+        settings.push(Setting { key: "isa".to_owned(), value, origin });
+    }
+    settings
+}

@@ -1,0 +1,82 @@
+//! Exit codes: what a script may rely on.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use crate::output::OutputError;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Ok = 0,
+    /// It failed for a reason with no code of its own.
+    Failed = 1,
+    /// The arguments are wrong.
+    Usage = 2,
+    /// What was to be verified does not hold.
+    Mismatch = 5,
+    /// The requested device or instruction set is not available.
+    NoDevice = 6,
+    /// The configuration is wrong.
+    BadConfig = 10,
+    /// Stored data are damaged.
+    Corruption = 20,
+    /// The disk did not confirm a write.
+    SyncFailed = 21,
+    /// The disk is full.
+    NoSpace = 22,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command failed, and the code that says so.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: Option<String>,
+}
+
+impl Failure {
+    /// A failure with a message for stderr.
+    #[must_use]
+    pub fn new(exit: Exit, message: impl Display) -> Self {
+        Self { exit, message: Some(message.to_string()) }
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The message, unless everything has been said.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        match error {
+            // Whoever read our output has seen enough, as in `tensorchain list | head`.
+            OutputError::ReaderGone => Self { exit: Exit::Ok, message: None },
+            error @ (OutputError::Io(_) | OutputError::Json(_)) => Self::new(Exit::Failed, error),
+        }
+    }
+}
