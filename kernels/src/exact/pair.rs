@@ -213,7 +213,6 @@ impl PairView for FloatPair<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exact::predicates;
     use proptest::prelude::*;
 
     /// Every predicate of an f32 pair with f64 never consulted.
@@ -281,7 +280,7 @@ mod tests {
             t in prop_oneof![Just(1_000), Just(7_000), Just(-7_000), Just(9_900), -10_000i32..10_001],
             scale in -120i32..120,
         ) {
-            #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small test values")]
+            #[expect(clippy::cast_possible_truncation, reason = "small test values")]
             let row = |pick: fn(&(i32, i32)) -> i32| -> Vec<f32> {
                 values.iter().map(|pair| libm::ldexp(f64::from(pick(pair)) + 0.5, scale) as f32).collect()
             };
@@ -301,11 +300,11 @@ mod tests {
             #[expect(clippy::cast_precision_loss, reason = "below 2^50")]
             let norm = |n: u64| SquaredNorm { squared: n, root: (n as f64).sqrt() };
             let p = CodePair { dot, left: norm(a), right: norm(b), exponents: (0, 0) };
-            prop_assert_eq!(p.cosine_at_least(t), predicates::cosine_at_least(dot, a, b, t));
+            prop_assert_eq!(p.cosine_at_least(t), cosine_at_least(dot, a, b, t));
             let magnitude = Decimal::from_ten_thousandths(t.ten_thousandths().abs());
             prop_assert_eq!(
                 p.cosine_magnitude_below(magnitude),
-                predicates::cosine_magnitude_below(dot, a, b, magnitude)
+                cosine_magnitude_below(dot, a, b, magnitude)
             );
         }
     }

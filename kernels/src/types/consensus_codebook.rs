@@ -37,7 +37,7 @@ impl ConsensusCodebook {
         if width == 0 || width > MAX_DIM {
             return Err(KernelError::TooLarge { what: "codebook dimension", got: width, limit: MAX_DIM });
         }
-        if codes.len() % width != 0 {
+        if !codes.len().is_multiple_of(width) {
             let expected = codes.len() / width * width;
             return Err(KernelError::LengthMismatch { what: "codes", got: codes.len(), expected });
         }

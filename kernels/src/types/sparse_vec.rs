@@ -120,11 +120,6 @@ impl SparseVec {
         }
         dense
     }
-
-    /// Takes the buffers back, for the `_into` forms of the operations.
-    pub(crate) fn into_parts(self) -> (Vec<u32>, Vec<f32>) {
-        (self.indices, self.values)
-    }
 }
 
 #[cfg(test)]

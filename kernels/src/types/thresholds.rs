@@ -64,8 +64,9 @@ impl FromStr for Decimal {
 ///
 /// The order −1 ≤ opposite < 0 < orthogonal < conflict ≤ identical ≤ 1 always holds, and every
 /// Jaccard or ratio threshold lies in 0.0001..=1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Thresholds {
+    // The defaults satisfy `build`; a test holds them to it.
     values: ThresholdsBuilder,
 }
 
@@ -127,13 +128,6 @@ impl ThresholdsBuilder {
         check("identical_ratio", self.identical_ratio, 1, 10_000)?;
         check("opposite_ratio", self.opposite_ratio, 1, 10_000)?;
         Ok(Thresholds { values: self })
-    }
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        // The defaults satisfy `build`; a test holds them to it.
-        Self { values: ThresholdsBuilder::default() }
     }
 }
 
