@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tensor_datasets::random::Random;
-use tensor_kernels::{
-    DeltaBatch, DeltaVector, DenseView, Isa, KernelError, Kernels, Metric, SparseVec, Thresholds, Threads, Wanted,
-};
+use tensor_datasets::generate::{GenerateError, bernoulli_sparse, clustered_dense};
+use tensor_kernels::{Isa, KernelError, Kernels, Metric, Thresholds, Threads, Wanted};
 
 use crate::record::{Case, Report};
 use crate::timing::{median, samples};
@@ -16,6 +14,9 @@ pub enum BenchError {
     /// A kernel refused its input.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// A generator refused its parameters.
+    #[error(transparent)]
+    Data(#[from] GenerateError),
     /// An answer differs from the oracle's: worth nothing, however fast.
     #[error("{workload} at {isa} with {threads} threads differs from the oracle")]
     WrongAnswer {
@@ -34,7 +35,7 @@ pub enum BenchError {
 /// A wrong answer, or a kernel that refuses its input.
 pub fn run(report: &mut Report, budget: Duration, quick: bool) -> Result<(), BenchError> {
     let (rows, corpus) = if quick { (256, 1_000) } else { (4_096, 20_000) };
-    let deltas = sparse_deltas(rows, 768, 0.05)?;
+    let deltas = Kernels::scalar()?.delta(&bernoulli_sparse(rows, 768, 0.05, 1)?)?.value;
     let pairs = rows as f64 * (rows as f64 - 1.0) / 2.0;
     let variant = format!("{rows} deltas, dim 768, 5 %");
     compare(report, budget, ("conflict_matrix", &variant), (pairs, "pairs/s"), |kernels| {
@@ -42,9 +43,9 @@ pub fn run(report: &mut Report, budget: Duration, quick: bool) -> Result<(), Ben
     })?;
 
     for (queries, dim) in [(1, 768), (64, 128)] {
-        let data = gaussian(corpus, dim, 1);
-        let asked = gaussian(queries, dim, 2);
-        let (data, asked) = (DenseView::new(&data, corpus, dim)?, DenseView::new(&asked, queries, dim)?);
+        let data = clustered_dense(corpus, dim, 100, 0.5, 2)?;
+        let asked = clustered_dense(queries, dim, 100, 0.5, 3)?;
+        let (data, asked) = (data.view()?, asked.view()?);
         let variant = format!("{queries} × {corpus} × {dim}, top 10");
         let scored = (queries * corpus) as f64;
         compare(report, budget, ("search", &variant), (scored, "rows/s"), |kernels| {
@@ -91,29 +92,4 @@ fn compare<T: PartialEq>(
         });
     }
     Ok(())
-}
-
-/// Rows of independent standard normal components.
-fn gaussian(rows: usize, dim: usize, seed: u64) -> Vec<f32> {
-    let mut random = Random::new(seed);
-    #[expect(clippy::cast_possible_truncation, reason = "f32 is what kernels take")]
-    (0..rows * dim).map(|_| random.normal() as f32).collect()
-}
-
-/// Deltas whose components are non-zero with probability `density`, independently.
-fn sparse_deltas(rows: usize, dim: u32, density: f64) -> Result<DeltaBatch, KernelError> {
-    let mut random = Random::new(3);
-    let mut deltas = Vec::with_capacity(rows);
-    for _ in 0..rows {
-        let (mut indices, mut values) = (Vec::new(), Vec::new());
-        for index in 0..dim {
-            if random.unit() < density {
-                indices.push(index);
-                #[expect(clippy::cast_possible_truncation, reason = "f32 is what deltas hold")]
-                values.push(random.normal() as f32 + 1e-3);
-            }
-        }
-        deltas.push(DeltaVector::from_sparse(&SparseVec::new(dim, indices, values)?)?);
-    }
-    DeltaBatch::pack(dim, &deltas)
 }
