@@ -4,6 +4,7 @@
 //! the truth; everything else is an index over it that can be rebuilt.
 #![forbid(unsafe_code)]
 
+pub mod atomic_io;
 pub mod encoding;
 pub mod hash;
 pub mod ids;

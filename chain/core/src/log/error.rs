@@ -1,9 +1,10 @@
 //! What a block log could not do, told apart by what an operator must do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::MAX_PAYLOAD_BYTES;
+use crate::atomic_io::AtomicIoError;
 use crate::ids::Height;
 
 /// A failure of the block log.
@@ -126,10 +127,20 @@ fn at_height(height: Option<Height>) -> String {
 
 impl LogError {
     /// Tells a full medium from other failures.
-    pub(super) fn io(file: PathBuf, source: io::Error) -> Self {
+    pub(super) fn io(file: &Path, source: io::Error) -> Self {
+        let file = file.to_owned();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { file, source },
             _ => Self::Io { file, source },
+        }
+    }
+
+    /// The same for a file that is replaced as a whole.
+    pub(super) fn atomic(file: &Path, error: AtomicIoError) -> Self {
+        match error {
+            AtomicIoError::Io(source) => Self::io(file, source),
+            AtomicIoError::Fsync(source) => Self::Fsync { file: file.to_owned(), source },
+            AtomicIoError::NoParentDir(file) => Self::Io { file, source: io::ErrorKind::InvalidInput.into() },
         }
     }
 }

@@ -3,18 +3,29 @@
 //! A log starts with the parameters its chain was made with and holds one frame a block, heights ascending by
 //! one from genesis. What a frame holds is opaque here. On disk every byte is covered by a checksum.
 
+#[cfg(test)]
+mod damage_tests;
 mod error;
+mod file;
+mod frame;
+mod marker;
 mod memory;
+mod reader;
 
 use std::fmt::Debug;
 
 pub use error::{Damage, LogError};
+pub use file::{FileLog, TornTail};
+pub use marker::CleanMarker;
 pub use memory::MemoryLog;
+pub use reader::{Frames, LogReader, Tail};
 
 use crate::ids::{BlockHash, Height};
 
 /// Most bytes of one payload.
 pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
+/// Most bytes of a chain's parameters.
+pub const MAX_PARAMS_BYTES: usize = 64 << 10;
 
 /// One block of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
