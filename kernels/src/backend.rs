@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use crate::conflict_input::{ConflictInput, Job};
 use crate::error::KernelError;
 use crate::isa::{Isa, Level};
-use crate::types::{ConflictList, DeltaBatch, SparseBatch, Thresholds};
+use crate::types::{ConflictList, DeltaBatch, Measure, SparseBatch, Thresholds};
 use crate::{BackendKind, scalar, simd};
 
 /// A provider of every batch operation. Inputs are validated; outputs of `Exact` operations are
@@ -26,6 +26,15 @@ pub trait Backend: Send + Sync + Debug {
     /// # Errors
     /// As [`DeltaVector::from_sparse`](crate::DeltaVector::from_sparse), for the first row refused.
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError>;
+
+    /// Scores of listed pairs.
+    fn sparse_pair(
+        &self,
+        left: &SparseBatch<'_>,
+        right: &SparseBatch<'_>,
+        pairs: &[(u32, u32)],
+        measure: Measure,
+    ) -> Vec<f64>;
 }
 
 /// The oracle: plain loops on one thread.
@@ -71,6 +80,16 @@ impl Backend for ScalarBackend {
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
         scalar::delta::delta(rows)
     }
+
+    fn sparse_pair(
+        &self,
+        left: &SparseBatch<'_>,
+        right: &SparseBatch<'_>,
+        pairs: &[(u32, u32)],
+        measure: Measure,
+    ) -> Vec<f64> {
+        scalar::sparse_pair::sparse_pair(left, right, pairs, measure)
+    }
 }
 
 impl Backend for SimdBackend {
@@ -91,5 +110,15 @@ impl Backend for SimdBackend {
 
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
         simd::delta::delta(self.level, rows)
+    }
+
+    fn sparse_pair(
+        &self,
+        left: &SparseBatch<'_>,
+        right: &SparseBatch<'_>,
+        pairs: &[(u32, u32)],
+        measure: Measure,
+    ) -> Vec<f64> {
+        simd::sparse_pair::sparse_pair(self.level, left, right, pairs, measure)
     }
 }

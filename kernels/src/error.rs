@@ -89,6 +89,14 @@ pub enum KernelError {
         /// Which rule is broken.
         what: &'static str,
     },
+    /// A row that a batch does not have.
+    #[error("row {row} of a batch of {rows}")]
+    NoSuchRow {
+        /// The row asked for.
+        row: usize,
+        /// Rows there are.
+        rows: usize,
+    },
     /// f32 rows and deltas in one comparison.
     #[error(
         "f32 rows cannot be compared with deltas; DeltaBatch::to_sparse turns deltas into f32 rows exactly"

@@ -9,7 +9,7 @@ use crate::conflict_input::ConflictInput;
 use crate::error::KernelError;
 use crate::isa::Isa;
 use crate::run::{BackendKind, Run, RunInfo, Threads};
-use crate::types::{ConflictList, DeltaBatch, KeySets, SparseBatch, Thresholds, Vectors};
+use crate::types::{ConflictList, DeltaBatch, KeySets, Measure, SparseBatch, SparseVec, Thresholds, Vectors};
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
 ///
@@ -131,6 +131,49 @@ impl Kernels {
     /// As [`DeltaVector::from_sparse`](crate::DeltaVector::from_sparse), for the first row refused.
     pub fn delta(&self, rows: &SparseBatch<'_>) -> Result<Run<DeltaBatch>, KernelError> {
         self.run(|backend| backend.delta(rows)).transpose()
+    }
+
+    /// A measure of each listed pair of a row of `left` and a row of `right`.
+    ///
+    /// Agreement: exact: f64 sums in ascending position. Shape: p pairs in, p scores out. Cost: O(nnz) a pair.
+    /// For two vectors by themselves there are methods on [`SparseVec`](crate::SparseVec).
+    ///
+    /// # Errors
+    /// Dimensions that differ; a pair that names a row that is not there.
+    pub fn sparse_pair(
+        &self,
+        left: &SparseBatch<'_>,
+        right: &SparseBatch<'_>,
+        pairs: &[(u32, u32)],
+        measure: Measure,
+    ) -> Result<Run<Vec<f64>>, KernelError> {
+        if left.dim() != right.dim() {
+            let (got, expected) = (right.dim() as usize, left.dim() as usize);
+            return Err(KernelError::DimensionMismatch { got, expected });
+        }
+        for &(i, j) in pairs {
+            for (row, rows) in [(i as usize, left.rows()), (j as usize, right.rows())] {
+                if row >= rows {
+                    return Err(KernelError::NoSuchRow { row, rows });
+                }
+            }
+        }
+        Ok(self.run(|backend| backend.sparse_pair(left, right, pairs, measure)))
+    }
+
+    /// A measure of one vector against every row of a batch; otherwise as [`sparse_pair`](Self::sparse_pair).
+    ///
+    /// # Errors
+    /// Dimensions that differ.
+    pub fn sparse_one_to_many(
+        &self,
+        query: &SparseVec,
+        rows: &SparseBatch<'_>,
+        measure: Measure,
+    ) -> Result<Run<Vec<f64>>, KernelError> {
+        let left = SparseBatch::from_rows(query.dim(), [query])?;
+        let pairs: Vec<_> = (0..).take(rows.rows()).map(|row| (0, row)).collect();
+        self.sparse_pair(&left, rows, &pairs, measure)
     }
 
     /// Runs one operation on the pool and notes what ran.

@@ -30,6 +30,7 @@ mod kernels;
 mod run;
 mod scalar;
 mod simd;
+mod sparse_score;
 mod types;
 
 pub use backend::{Backend, ScalarBackend, SimdBackend};
@@ -42,6 +43,6 @@ pub use kernels::Kernels;
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
     Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal, DeltaBatch, DeltaSum,
-    DeltaVector, DenseView, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Metric, Neighbor, Rule,
-    SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
+    DeltaVector, DenseView, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure, Metric,
+    Neighbor, Rule, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
 };

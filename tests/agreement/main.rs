@@ -4,3 +4,4 @@
 
 mod conflict_matrix;
 mod delta;
+mod sparse_pair;

@@ -11,7 +11,9 @@ mod delta_sum;
 mod delta_vector;
 mod dense_view;
 mod key_sets;
+mod measure;
 mod neighbor;
+mod sparse_algebra;
 mod sparse_batch;
 mod sparse_vec;
 mod thresholds;
@@ -27,6 +29,7 @@ pub(crate) use delta_vector::{exact_power_of_two, greatest_magnitude, smallest_e
 pub use dense_view::DenseView;
 pub use key_sets::KeySets;
 pub(crate) use key_sets::{KeyRelation, relation};
+pub use measure::Measure;
 pub use neighbor::{Metric, Neighbor, Wanted};
 pub use sparse_batch::SparseBatch;
 pub use sparse_vec::SparseVec;

@@ -76,6 +76,32 @@ impl SparseVec {
         Self { dim, indices, values }
     }
 
+    /// Becomes the vector of `entries`, ascending, each rounded once to f32; zeros are dropped. On an
+    /// error it becomes the zero vector.
+    pub(super) fn refill(
+        &mut self,
+        dim: u32,
+        entries: impl Iterator<Item = (u32, f64)>,
+    ) -> Result<(), KernelError> {
+        self.dim = dim;
+        self.indices.clear();
+        self.values.clear();
+        for (position, (index, value)) in entries.enumerate() {
+            #[expect(clippy::cast_possible_truncation, reason = "rounding is the point")]
+            let value = value as f32;
+            if !value.is_finite() {
+                self.indices.clear();
+                self.values.clear();
+                return Err(KernelError::NonFinite { position });
+            }
+            if value != 0.0 {
+                self.indices.push(index);
+                self.values.push(value);
+            }
+        }
+        Ok(())
+    }
+
     /// Number of components, stored or not.
     #[must_use]
     pub const fn dim(&self) -> u32 {
