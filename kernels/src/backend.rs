@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use crate::conflict_input::{ConflictInput, Job};
 use crate::error::KernelError;
 use crate::isa::{Isa, Level};
-use crate::types::{ConflictList, DeltaBatch, Measure, SparseBatch, Thresholds};
+use crate::types::{
+    ConflictList, DeltaBatch, DenseView, Int8Mode, Int8Rows, Measure, SparseBatch, Thresholds,
+};
 use crate::{BackendKind, scalar, simd};
 
 /// A provider of every batch operation. Inputs are validated; outputs of `Exact` operations are
@@ -35,6 +37,12 @@ pub trait Backend: Send + Sync + Debug {
         pairs: &[(u32, u32)],
         measure: Measure,
     ) -> Vec<f64>;
+
+    /// Dense rows to signed bytes.
+    fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows;
+
+    /// Signed bytes to dense rows.
+    fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32>;
 }
 
 /// The oracle: plain loops on one thread.
@@ -90,6 +98,14 @@ impl Backend for ScalarBackend {
     ) -> Vec<f64> {
         scalar::sparse_pair::sparse_pair(left, right, pairs, measure)
     }
+
+    fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
+        scalar::int8::quantize(rows, mode)
+    }
+
+    fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32> {
+        scalar::int8::dequantize(rows)
+    }
 }
 
 impl Backend for SimdBackend {
@@ -120,5 +136,13 @@ impl Backend for SimdBackend {
         measure: Measure,
     ) -> Vec<f64> {
         simd::sparse_pair::sparse_pair(self.level, left, right, pairs, measure)
+    }
+
+    fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
+        simd::int8::quantize(self.level, rows, mode)
+    }
+
+    fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32> {
+        simd::int8::dequantize(self.level, rows)
     }
 }

@@ -9,7 +9,10 @@ use crate::conflict_input::ConflictInput;
 use crate::error::KernelError;
 use crate::isa::Isa;
 use crate::run::{BackendKind, Run, RunInfo, Threads};
-use crate::types::{ConflictList, DeltaBatch, KeySets, Measure, SparseBatch, SparseVec, Thresholds, Vectors};
+use crate::types::{
+    ConflictList, DeltaBatch, DenseView, Int8Mode, Int8Rows, KeySets, Measure, SparseBatch, SparseVec,
+    Thresholds, Vectors,
+};
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
 ///
@@ -174,6 +177,22 @@ impl Kernels {
         let left = SparseBatch::from_rows(query.dim(), [query])?;
         let pairs: Vec<_> = (0..).take(rows.rows()).map(|row| (0, row)).collect();
         self.sparse_pair(&left, rows, &pairs, measure)
+    }
+
+    /// Dense rows to signed bytes, one scale a row. [`Int8Rows`] states the error bound.
+    ///
+    /// Agreement: exact: quotients in f64, rounded half to even. Shape: `rows × dim`. Cost: O(rows · dim).
+    #[must_use]
+    pub fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Run<Int8Rows> {
+        self.run(|backend| backend.int8_quantize(rows, mode))
+    }
+
+    /// The values of signed bytes, row-major; each is one f64 product and sum, rounded once.
+    ///
+    /// Agreement: exact. Shape: `rows × dim`. Cost: O(rows · dim).
+    #[must_use]
+    pub fn int8_dequantize(&self, rows: &Int8Rows) -> Run<Vec<f32>> {
+        self.run(|backend| backend.int8_dequantize(rows))
     }
 
     /// Runs one operation on the pool and notes what ran.

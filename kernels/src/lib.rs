@@ -43,6 +43,7 @@ pub use kernels::Kernels;
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
     Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal, DeltaBatch, DeltaSum,
-    DeltaVector, DenseView, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure, Metric,
-    Neighbor, Rule, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
+    DeltaVector, DenseView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ,
+    MIN_EXPONENT, Measure, Metric, Neighbor, Rule, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder,
+    Vectors, Wanted,
 };

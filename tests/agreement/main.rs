@@ -4,4 +4,5 @@
 
 mod conflict_matrix;
 mod delta;
+mod int8;
 mod sparse_pair;

@@ -2,5 +2,6 @@
 
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
+pub(crate) mod int8;
 mod postings;
 pub(crate) mod sparse_pair;

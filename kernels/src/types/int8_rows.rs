@@ -1,0 +1,159 @@
+//! Dense rows as signed bytes under one scale a row.
+
+use crate::error::KernelError;
+
+/// How a row is mapped to bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Int8Mode {
+    /// `x ≈ code · scale`, scale = max|x| / 127, codes in −127..=127.
+    Symmetric,
+    /// `x ≈ offset + (code + 128) · scale`, offset = min x, scale = (max x − min x) / 255.
+    MinMax,
+}
+
+/// The scale and offset of one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Int8Scale {
+    /// What one code step is worth; 0 for a row without extent.
+    pub scale: f32,
+    /// The value of the least code in [`Int8Mode::MinMax`]; 0 in [`Int8Mode::Symmetric`].
+    pub offset: f32,
+}
+
+/// `rows × dim` signed bytes and the scale of each row.
+///
+/// With M = max|x| (symmetric) or M = max x − min x (min–max) of a row, every component comes back
+/// within M/254 or M/510 plus one unit in the last place of the row's greatest magnitude.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Int8Rows {
+    mode: Int8Mode,
+    dim: usize,
+    codes: Vec<i8>,
+    scales: Vec<Int8Scale>,
+}
+
+impl Int8Rows {
+    /// Rows from their parts.
+    ///
+    /// # Errors
+    /// Codes that do not fill `scales.len()` rows of `dim`, a scale or offset that is not finite, a
+    /// negative scale.
+    pub fn new(
+        mode: Int8Mode,
+        dim: usize,
+        codes: Vec<i8>,
+        scales: Vec<Int8Scale>,
+    ) -> Result<Self, KernelError> {
+        if Some(codes.len()) != scales.len().checked_mul(dim) {
+            let expected = scales.len().saturating_mul(dim);
+            return Err(KernelError::LengthMismatch { what: "codes", got: codes.len(), expected });
+        }
+        let bad = |s: &Int8Scale| !s.scale.is_finite() || !s.offset.is_finite() || s.scale < 0.0;
+        match scales.iter().position(bad) {
+            Some(position) => Err(KernelError::NonFinite { position }),
+            None => Ok(Self { mode, dim, codes, scales }),
+        }
+    }
+
+    /// Builds from parts that a kernel has computed.
+    pub(crate) fn from_checked(mode: Int8Mode, dim: usize, codes: Vec<i8>, scales: Vec<Int8Scale>) -> Self {
+        debug_assert_eq!(codes.len(), scales.len() * dim);
+        Self { mode, dim, codes, scales }
+    }
+
+    /// How rows are mapped to bytes.
+    #[must_use]
+    pub const fn mode(&self) -> Int8Mode {
+        self.mode
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// Components of each row.
+    #[must_use]
+    pub const fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Codes of all rows, row-major.
+    #[must_use]
+    pub fn codes(&self) -> &[i8] {
+        &self.codes
+    }
+
+    /// Scale and offset of each row.
+    #[must_use]
+    pub fn scales(&self) -> &[Int8Scale] {
+        &self.scales
+    }
+}
+
+/// One row's mapping, in f64, so that quotients and products of f32 lose nothing that matters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mapping {
+    scale: f64,
+    offset: f64,
+    /// The code of position 0.
+    least: f64,
+}
+
+impl Mapping {
+    pub(crate) fn new(mode: Int8Mode, scale: Int8Scale) -> Self {
+        let (scale, offset) = (f64::from(scale.scale), f64::from(scale.offset));
+        match mode {
+            Int8Mode::Symmetric => Self { scale, offset: 0.0, least: 0.0 },
+            Int8Mode::MinMax => Self { scale, offset, least: -128.0 },
+        }
+    }
+
+    /// The code before rounding; a row without extent has the least code everywhere.
+    #[inline(always)]
+    pub(crate) fn position(self, x: f32) -> f64 {
+        // scale = 0 only where every x equals the offset, so 0 / 1 is the position wanted.
+        let divisor = if self.scale == 0.0 { 1.0 } else { self.scale };
+        (f64::from(x) - self.offset) / divisor
+    }
+
+    /// The code of a rounded position.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "scales are chosen so that positions fit a byte")]
+    pub(crate) fn code(self, rounded: f64) -> i8 {
+        (rounded + self.least) as i8
+    }
+
+    /// The value of a code.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the point")]
+    pub(crate) fn value(self, code: i8) -> f32 {
+        let value = self.offset + (f64::from(code) - self.least) * self.scale;
+        // A scale rounded up may carry the extreme of a row of f32::MAX one step past it.
+        value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+    }
+}
+
+/// The scale of a row whose extremes are `min` and `max`.
+pub(crate) fn scale_of(mode: Int8Mode, min: f32, max: f32) -> Int8Scale {
+    let (extent, steps, offset) = match mode {
+        Int8Mode::Symmetric => (f64::from(min.abs().max(max.abs())), 127.0, 0.0),
+        Int8Mode::MinMax => (f64::from(max) - f64::from(min), 255.0, min),
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "extents are below 2^129, so a step fits f32")]
+    let mut scale = (extent / steps) as f32;
+    // Rounded down to a coarse denormal, the scale could push the extreme past its last code.
+    if f64::from(scale) * (steps + 0.499) < extent {
+        scale = scale.next_up();
+    }
+    Int8Scale { scale, offset }
+}
+
+/// The least and the greatest value of a row; zeros for an empty one.
+#[inline(always)]
+pub(crate) fn extremes(row: &[f32]) -> (f32, f32) {
+    let first = row.first().copied().unwrap_or(0.0);
+    row.iter()
+        .fold((first, first), |(min, max), &x| (if x < min { x } else { min }, if x > max { x } else { max }))
+}
