@@ -2,3 +2,4 @@
 
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
+pub(crate) mod search;

@@ -3,3 +3,4 @@
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
 mod postings;
+pub(crate) mod search;
