@@ -2,4 +2,5 @@
 
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
+pub(crate) mod quantize;
 pub(crate) mod search;

@@ -3,4 +3,5 @@
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
 mod postings;
+pub(crate) mod quantize;
 pub(crate) mod search;
