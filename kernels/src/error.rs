@@ -65,6 +65,14 @@ pub enum KernelError {
         /// What the layout needs there (the least allowed value, or the exact one at both ends).
         expected: usize,
     },
+    /// An entry that a codebook does not have.
+    #[error("no entry {got} in a codebook of {entries}")]
+    NoSuchEntry {
+        /// The entry asked for.
+        got: usize,
+        /// Entries there are.
+        entries: usize,
+    },
     /// More entries than the type can hold.
     #[error("{what}: {got} exceeds the limit {limit}")]
     TooLarge {

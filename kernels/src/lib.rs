@@ -27,6 +27,7 @@ mod exact;
 mod independent_set;
 mod isa;
 mod kernels;
+mod quantize;
 mod run;
 mod scalar;
 mod simd;
@@ -40,6 +41,7 @@ pub use error::KernelError;
 pub use independent_set::independent_set;
 pub use isa::{ISA_ENV, Isa};
 pub use kernels::Kernels;
+pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
     Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal, DeltaBatch, DeltaSum,

@@ -32,6 +32,18 @@ impl Dyadic {
         Self { mantissa: if x.is_sign_negative() { -mantissa } else { mantissa }, exponent }
     }
 
+    /// The value of a finite f64.
+    pub(crate) fn from_f64(x: f64) -> Self {
+        // IEEE 754 binary64: 52 fraction bits; biased exponents 0 and 1 share the scale 2^-1074.
+        let bits = x.to_bits();
+        let biased = (bits >> 52) & 0x7ff;
+        let fraction = bits & ((1 << 52) - 1);
+        let magnitude = if biased == 0 { fraction } else { fraction | 1 << 52 };
+        let exponent = biased.max(1).cast_signed() - 1_075;
+        let mantissa = BigInt::from(magnitude);
+        Self { mantissa: if x.is_sign_negative() { -mantissa } else { mantissa }, exponent }
+    }
+
     /// Σ aᵢbᵢ, exactly.
     pub(crate) fn dot(terms: impl Iterator<Item = (f32, f32)>) -> Self {
         terms.map(|(a, b)| Self::from_f32(a) * Self::from_f32(b)).sum()
@@ -138,6 +150,7 @@ mod tests {
         #[test]
         fn agrees_with_f64_where_f64_is_exact(a in any::<f32>(), b in any::<f32>()) {
             prop_assume!(a.is_finite() && b.is_finite());
+            prop_assert_eq!(Dyadic::from_f64(f64::from(a)), Dyadic::from_f32(a));
             prop_assert_eq!(Dyadic::from_f32(a).cmp(&Dyadic::from_f32(b)), a.partial_cmp(&b).unwrap());
             // Small integers: sums and products are exact in f64 too.
             let (x, y) = ((a.to_bits() >> 12).cast_signed(), (b.to_bits() >> 12).cast_signed());

@@ -5,11 +5,17 @@
 
 mod classify;
 mod dyadic;
+mod entry;
 mod pair;
 mod predicates;
+mod rank;
 mod rows;
+mod sum;
 
 pub(crate) use classify::{PairView, classify};
 pub(crate) use dyadic::Dyadic;
+pub(crate) use entry::DeltaRow;
 pub(crate) use pair::{CodePair, FloatPair, SquaredNorm, shared_values};
+pub(crate) use rank::{Candidate, Judge};
 pub(crate) use rows::{Comparison, JudgedRows};
+pub(crate) use sum::Sum;

@@ -4,3 +4,5 @@ pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
 pub(crate) mod int8;
 pub(crate) mod sparse_pair;
+pub(crate) mod quantize;
+pub(crate) mod search;

@@ -5,3 +5,5 @@ pub(crate) mod delta;
 pub(crate) mod int8;
 mod postings;
 pub(crate) mod sparse_pair;
+pub(crate) mod quantize;
+pub(crate) mod search;

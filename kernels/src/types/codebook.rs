@@ -54,6 +54,12 @@ impl Codebook {
         (id < self.len).then(|| &self.centroids[id * self.dim..(id + 1) * self.dim])
     }
 
+    /// All centroids as rows.
+    #[must_use]
+    pub fn view(&self) -> DenseView<'_> {
+        DenseView::from_checked(&self.centroids, self.len, self.dim)
+    }
+
     /// All centroids, row-major.
     #[must_use]
     pub fn centroids(&self) -> &[f32] {

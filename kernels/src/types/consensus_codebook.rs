@@ -89,8 +89,13 @@ impl ConsensusCodebook {
     /// Codes of entry `id`, if there is one.
     #[must_use]
     pub fn entry(&self, id: usize) -> Option<&[i8]> {
+        (id < self.len()).then(|| self.codes_of(id))
+    }
+
+    /// Codes of an entry that exists.
+    pub(crate) fn codes_of(&self, id: usize) -> &[i8] {
         let width = self.dim as usize;
-        (id < self.len()).then(|| &self.codes[id * width..(id + 1) * width])
+        &self.codes[id * width..(id + 1) * width]
     }
 
     /// Codes of all entries, row-major.

@@ -48,6 +48,12 @@ impl<'a> DenseView<'a> {
         Ok(Self { data, rows, dim, stride })
     }
 
+    /// A contiguous view whose invariants the caller has established.
+    pub(super) fn from_checked(data: &'a [f32], rows: usize, dim: usize) -> Self {
+        debug_assert!(Self::new(data, rows, dim).is_ok());
+        Self { data, rows, dim, stride: dim }
+    }
+
     /// Number of rows.
     #[must_use]
     pub const fn rows(&self) -> usize {
