@@ -9,6 +9,7 @@ mod exact;
 mod independent_set;
 mod isa;
 mod kernels;
+mod kmeans;
 mod run;
 mod scalar;
 mod simd;
@@ -20,6 +21,7 @@ pub use error::KernelError;
 pub use independent_set::independent_set;
 pub use isa::{ISA_ENV, Isa};
 pub use kernels::Kernels;
+pub use kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
     Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal, DeltaBatch, DeltaSum,

@@ -1,4 +1,6 @@
 //! The fast path on the CPU: one dispatch per batch or block, rayon over fixed blocks.
 
 pub(crate) mod conflict_matrix;
+pub(crate) mod kmeans;
+pub(crate) mod kmeans_codes;
 mod postings;
