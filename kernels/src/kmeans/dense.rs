@@ -167,7 +167,8 @@ fn normalize(values: &[f64], out: &mut [f32]) {
 
 /// The power of two that takes the greatest magnitude into [2^40, 2^41); 1 where all are zero.
 fn scale_for<'a>(components: impl Iterator<Item = &'a f32>) -> f64 {
-    let greatest = components.fold(0.0f32, |greatest, x| greatest.max(x.abs()));
+    // Magnitudes order as their bits do; integers compare faster.
+    let greatest = f32::from_bits(components.fold(0, |greatest, x| greatest.max(x.abs().to_bits())));
     if greatest > 0.0 { libm::ldexp(1.0, 40 - libm::ilogb(f64::from(greatest))) } else { 1.0 }
 }
 

@@ -26,7 +26,8 @@ pub(crate) fn train<P: Points>(points: &P, k: usize, max_iterations: usize, seed
     trained.assignments = points.assign(&trained.centroids);
     while !trained.converged && trained.iterations < max_iterations {
         let mut clusters = Clusters::group(&trained.assignments, k);
-        if fill_empty(points, &clusters, &trained.centroids, &mut trained.assignments) {
+        let deviations = |assignments: &[u32]| points.deviations(&trained.centroids, assignments);
+        if fill_empty(&clusters, &mut trained.assignments, deviations) {
             clusters = Clusters::group(&trained.assignments, k);
         }
         points.update(&clusters, &mut trained.centroids);
@@ -78,20 +79,19 @@ impl Clusters {
 /// Gives each empty cluster, in ascending order, the row farthest from its own centroid (ties to the lowest
 /// row) among those whose cluster keeps a member, and returns whether any row moved. A row that lies on
 /// its centroid stays: with nothing far to take, the cluster stays empty and its centroid where it was.
-fn fill_empty<P: Points>(
-    points: &P,
+fn fill_empty<D: Copy + PartialOrd + Default>(
     clusters: &Clusters,
-    centroids: &[P::Value],
     assignments: &mut [u32],
+    deviations: impl FnOnce(&[u32]) -> Vec<D>,
 ) -> bool {
     let mut sizes: Vec<usize> = (0..clusters.len()).map(|id| clusters.members(id).len()).collect();
     let empty: Vec<u32> = (0..).zip(&sizes).filter(|&(_, &size)| size == 0).map(|(id, _)| id).collect();
     if empty.is_empty() {
         return false;
     }
-    let deviations = points.deviations(centroids, assignments);
+    let deviations = deviations(assignments);
     let mut farthest: Vec<usize> =
-        (0..assignments.len()).filter(|&row| deviations[row] > P::Deviation::default()).collect();
+        (0..assignments.len()).filter(|&row| deviations[row] > D::default()).collect();
     // A stable sort: equal deviations stay in ascending row. Deviations are finite, so all compare.
     farthest.sort_by(|&a, &b| deviations[b].partial_cmp(&deviations[a]).unwrap_or(Ordering::Equal));
     let mut empty = empty.into_iter().peekable();
@@ -108,4 +108,35 @@ fn fill_empty<P: Points>(
         }
     }
     moved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Assignments after filling the empty ones of `k` clusters, where they changed.
+    fn filled(assignments: &[u32], k: usize, deviations: &[u32]) -> Option<Vec<u32>> {
+        let mut assignments = assignments.to_vec();
+        let clusters = Clusters::group(&assignments, k);
+        fill_empty(&clusters, &mut assignments, |_| deviations.to_vec()).then_some(assignments)
+    }
+
+    #[test]
+    fn clusters_list_their_rows_in_ascending_order() {
+        let clusters = Clusters::group(&[2, 0, 2, 0, 2], 4);
+        let members: Vec<_> = (0..4).map(|id| clusters.members(id)).collect();
+        assert_eq!(members, [&[1, 3][..], &[], &[0, 2, 4], &[]]);
+    }
+
+    #[test]
+    fn an_empty_cluster_takes_the_farthest_row() {
+        assert_eq!(filled(&[0, 1], 2, &[5, 5]), None);
+        assert_eq!(filled(&[0, 0, 0], 2, &[1, 7, 3]), Some(vec![0, 1, 0]));
+        assert_eq!(filled(&[0, 0, 0], 2, &[7, 1, 7]), Some(vec![1, 0, 0]), "ties to the lowest row");
+        assert_eq!(filled(&[3, 3, 3, 3], 4, &[1, 9, 5, 7]), Some(vec![3, 0, 2, 1]), "in ascending cluster");
+        assert_eq!(filled(&[0, 2, 2, 0], 3, &[1, 3, 4, 9]), Some(vec![0, 2, 2, 1]));
+        assert_eq!(filled(&[0, 2, 2], 3, &[9, 3, 4]), Some(vec![0, 2, 1]), "a last member stays");
+        assert_eq!(filled(&[0, 0, 0, 0], 4, &[0, 0, 6, 0]), Some(vec![0, 0, 1, 0]), "nothing far to take");
+        assert_eq!(filled(&[0, 0], 2, &[0, 0]), None);
+    }
 }

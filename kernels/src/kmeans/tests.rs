@@ -299,3 +299,46 @@ proptest! {
         prop_assert!(result.codebook.len() <= k.min(codes.len() / dim));
     }
 }
+
+#[test]
+#[ignore]
+fn zz_time() {
+    use std::time::Instant;
+    let (n, d, k) = (20_000, 128, 64);
+    let env = |s: &str, d: usize| std::env::var(s).ok().and_then(|x| x.parse().ok()).unwrap_or(d);
+    let (n, d, k) = (env("N", n), env("D", d), env("K", k));
+    let data = noise(n, d);
+    let view = DenseView::new(&data, n, d).unwrap();
+    let codes: Vec<i8> = data.iter().map(|x| (x * 127.0) as i8).collect();
+    for iters in [0, 20] {
+        let o = KMeansOptions { k, max_iterations: iters, seed: 42, metric: Metric::L2 };
+        let oc = KMeansCodesOptions { max_iterations: iters, ..code_options(k) };
+        for (isa, threads) in [(Isa::Avx2, 1), (Isa::Avx512, 1), (Isa::Avx512, 2)] {
+            let Some(level) = Level::open(isa) else { continue };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for _ in 0..3 {
+                let t = Instant::now();
+                let r = pool.install(|| simd::kmeans::kmeans(level, &view, &o).unwrap());
+                let t1 = t.elapsed();
+                let t = Instant::now();
+                let rc =
+                    pool.install(|| simd::kmeans_codes::kmeans_codes(level, &codes, d as u32, &oc).unwrap());
+                println!(
+                    "{isa} {threads}t iters {} {}: f32 {t1:?} codes {:?}",
+                    r.iterations,
+                    rc.iterations,
+                    t.elapsed()
+                );
+            }
+        }
+        if std::env::var("SKIP").is_ok() {
+            continue;
+        }
+        let t = Instant::now();
+        let r = scalar::kmeans::kmeans(&view, &o).unwrap();
+        let t1 = t.elapsed();
+        let t = Instant::now();
+        let rc = scalar::kmeans_codes::kmeans_codes(&codes, d as u32, &oc).unwrap();
+        println!("scalar iters {} {}: f32 {t1:?} codes {:?}", r.iterations, rc.iterations, t.elapsed());
+    }
+}

@@ -51,10 +51,11 @@ impl<'a> Panels<'a> {
         Self { level, points, panels }
     }
 
-    /// Scaled centroids, `[tile][dimension][centroid]`; the last tile is filled up with zeros.
+    /// Scaled centroids, `[tile][dimension][centroid]`; the last tile is filled up with infinity, which is
+    /// infinitely far from every row.
     fn tiles<'c>(&self, centroids: impl ExactSizeIterator<Item = &'c [f32]>) -> Vec<[f32; TILE]> {
         let dim = self.points.dim();
-        let mut tiles = vec![[0.0; TILE]; centroids.len().div_ceil(TILE) * dim];
+        let mut tiles = vec![[f32::INFINITY; TILE]; centroids.len().div_ceil(TILE) * dim];
         for (id, centroid) in centroids.enumerate() {
             for (tile, &c) in tiles[id / TILE * dim..].iter_mut().zip(centroid) {
                 tile[id % TILE] = self.points.scaled(c);
@@ -124,27 +125,23 @@ impl Points for Panels<'_> {
     }
 }
 
-/// Squared distances of the rows of one panel from the centroids of one tile.
+/// Squared distances of some rows of one panel, its `part`-th vector of lanes, from the centroids of one tile.
 #[inline(always)]
 fn tile_distances<S: Simd>(
     simd: S,
     panel: &[[f32; BLOCK]],
+    part: usize,
     tile: &[[f32; TILE]],
-    out: &mut [[f32; BLOCK]; TILE],
-) {
-    for part in 0..BLOCK / S::F32_LANES {
-        let mut sums = [simd.splat_f32s(0.0); TILE];
-        for (x, c) in panel.iter().zip(tile) {
-            let x = S::as_simd_f32s(x).0[part];
-            for (sum, &c) in sums.iter_mut().zip(c) {
-                let difference = simd.sub_f32s(x, simd.splat_f32s(c));
-                *sum = simd.mul_add_f32s(difference, difference, *sum);
-            }
-        }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            S::as_mut_simd_f32s(out).0[part] = sum;
+) -> [S::f32s; TILE] {
+    let mut sums = [simd.splat_f32s(0.0); TILE];
+    for (x, c) in panel.iter().zip(tile) {
+        let x = S::as_simd_f32s(x).0[part];
+        for (sum, &c) in sums.iter_mut().zip(c) {
+            let difference = simd.sub_f32s(x, simd.splat_f32s(c));
+            *sum = simd.mul_add_f32s(difference, difference, *sum);
         }
     }
+    sums
 }
 
 struct Distances<'a> {
@@ -160,13 +157,15 @@ impl WithSimd for Distances<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut distances = [[0.0; BLOCK]; TILE];
         let blocks = self.out.chunks_exact_mut(BLOCK * self.candidates);
         for (panel, block) in self.panels.chunks_exact(self.dim).zip(blocks) {
             let (block, _) = block.as_chunks_mut::<BLOCK>();
             for (tile, out) in self.tiles.chunks_exact(self.dim).zip(block.chunks_mut(TILE)) {
-                tile_distances(simd, panel, tile, &mut distances);
-                out.copy_from_slice(&distances[..out.len()]);
+                for part in 0..BLOCK / S::F32_LANES {
+                    for (out, distances) in out.iter_mut().zip(tile_distances(simd, panel, part, tile)) {
+                        S::as_mut_simd_f32s(out).0[part] = distances;
+                    }
+                }
             }
         }
     }
@@ -189,18 +188,13 @@ impl WithSimd for Assign<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let dim = self.points.dim();
         let bound = Bound::new(dim);
-        let mut distances = [[0.0; BLOCK]; TILE];
         let blocks = self.out.chunks_mut(BLOCK);
         for (panel, (first, out)) in
             self.panels.chunks_exact(dim).zip((self.first..).step_by(BLOCK).zip(blocks))
         {
             let mut two = NearestTwo::default();
-            let mut ids = 0..(self.centroids.len() / dim) as u32; // cluster ids are u32
-            for tile in self.tiles.chunks_exact(dim) {
-                tile_distances(simd, panel, tile, &mut distances);
-                for (distances, id) in distances.iter().zip(ids.by_ref()) {
-                    two.add(id, distances);
-                }
+            for part in 0..BLOCK / S::F32_LANES {
+                two.find(simd, panel, part, self.tiles);
             }
             for (lane, out) in out.iter_mut().enumerate() {
                 *out = if bound.surely_less(two.least[lane], two.second[lane]) {
@@ -228,15 +222,21 @@ impl Default for NearestTwo {
 
 impl NearestTwo {
     #[inline(always)]
-    fn add(&mut self, id: u32, distances: &[f32; BLOCK]) {
-        for lane in 0..BLOCK {
-            let distance = distances[lane];
-            let nearer = distance < self.least[lane];
-            let other = if nearer { self.least[lane] } else { distance };
-            self.second[lane] = if other < self.second[lane] { other } else { self.second[lane] };
-            self.least[lane] = if nearer { distance } else { self.least[lane] };
-            self.id[lane] = if nearer { id } else { self.id[lane] };
+    fn find<S: Simd>(&mut self, simd: S, panel: &[[f32; BLOCK]], part: usize, tiles: &[[f32; TILE]]) {
+        let (mut least, mut second) = (simd.splat_f32s(f32::INFINITY), simd.splat_f32s(f32::INFINITY));
+        let mut nearest = simd.splat_u32s(0);
+        let mut ids = 0..;
+        for tile in tiles.chunks_exact(panel.len()) {
+            for (distance, id) in tile_distances(simd, panel, part, tile).into_iter().zip(ids.by_ref()) {
+                let nearer = simd.less_than_f32s(distance, least);
+                nearest = simd.select_u32s(nearer, simd.splat_u32s(id), nearest);
+                second = simd.min_f32s(second, simd.max_f32s(least, distance));
+                least = simd.min_f32s(least, distance);
+            }
         }
+        S::as_mut_simd_f32s(&mut self.least).0[part] = least;
+        S::as_mut_simd_f32s(&mut self.second).0[part] = second;
+        S::as_mut_simd_u32s(&mut self.id).0[part] = nearest;
     }
 }
 
