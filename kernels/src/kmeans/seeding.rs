@@ -107,7 +107,7 @@ impl<'a, P: Points> Search<'a, P> {
             total = P::Weight::add(total, weight);
             total
         }));
-        // Rounding may leave a draw at the total itself; it then falls to the last row that has weight.
+        // Should rounding leave a draw at the total itself, it falls to the last row that has weight.
         let last = self.nearest.iter().rposition(|&weight| weight > P::Weight::default())?;
         let find = |drawn| self.prefix.partition_point(|&sum| sum <= drawn).min(last);
         Some((0..self.trials).map(|_| find(P::Weight::draw(draws, total))).collect())
