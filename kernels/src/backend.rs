@@ -5,8 +5,10 @@ use std::fmt::Debug;
 use crate::conflict_input::{ConflictInput, Job};
 use crate::error::KernelError;
 use crate::isa::{Isa, Level};
+use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
-    ConflictList, DeltaBatch, DenseView, Int8Mode, Int8Rows, Measure, SparseBatch, Thresholds,
+    Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseView, Int8Mode, Int8Rows, Measure, Metric,
+    Neighbor, SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -43,6 +45,43 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Signed bytes to dense rows.
     fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32>;
+
+    /// Nearest rows of each query.
+    fn search(
+        &self,
+        corpus: DenseView<'_>,
+        queries: DenseView<'_>,
+        metric: Metric,
+        wanted: Wanted,
+    ) -> Vec<Vec<Neighbor>>;
+
+    /// Nearest entry of each row; `None` where the codebook is empty.
+    fn quantize(&self, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>>;
+
+    /// Nearest entry of each delta, decided in integers; `None` where the codebook is empty.
+    fn quantize_deltas(
+        &self,
+        book: &ConsensusCodebook,
+        deltas: &DeltaBatch,
+        metric: Metric,
+    ) -> Vec<Option<Neighbor>>;
+
+    /// Clusters f32 rows.
+    ///
+    /// # Errors
+    /// A metric that k-means does not have.
+    fn kmeans(&self, rows: DenseView<'_>, options: &KMeansOptions) -> Result<KMeans, KernelError>;
+
+    /// Clusters rows of signed bytes in integers.
+    ///
+    /// # Errors
+    /// As [`ConsensusCodebook::new`].
+    fn kmeans_codes(
+        &self,
+        codes: &[i8],
+        dim: u32,
+        options: &KMeansCodesOptions,
+    ) -> Result<KMeansCodes, KernelError>;
 }
 
 /// The oracle: plain loops on one thread.
@@ -106,6 +145,42 @@ impl Backend for ScalarBackend {
     fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32> {
         scalar::int8::dequantize(rows)
     }
+
+    fn search(
+        &self,
+        corpus: DenseView<'_>,
+        queries: DenseView<'_>,
+        metric: Metric,
+        wanted: Wanted,
+    ) -> Vec<Vec<Neighbor>> {
+        scalar::search::search(corpus, queries, metric, wanted)
+    }
+
+    fn quantize(&self, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
+        scalar::quantize::quantize(book, rows)
+    }
+
+    fn quantize_deltas(
+        &self,
+        book: &ConsensusCodebook,
+        deltas: &DeltaBatch,
+        metric: Metric,
+    ) -> Vec<Option<Neighbor>> {
+        scalar::quantize::quantize_deltas(book, deltas, metric)
+    }
+
+    fn kmeans(&self, rows: DenseView<'_>, options: &KMeansOptions) -> Result<KMeans, KernelError> {
+        scalar::kmeans::kmeans(&rows, options)
+    }
+
+    fn kmeans_codes(
+        &self,
+        codes: &[i8],
+        dim: u32,
+        options: &KMeansCodesOptions,
+    ) -> Result<KMeansCodes, KernelError> {
+        scalar::kmeans_codes::kmeans_codes(codes, dim, options)
+    }
 }
 
 impl Backend for SimdBackend {
@@ -144,5 +219,41 @@ impl Backend for SimdBackend {
 
     fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32> {
         simd::int8::dequantize(self.level, rows)
+    }
+
+    fn search(
+        &self,
+        corpus: DenseView<'_>,
+        queries: DenseView<'_>,
+        metric: Metric,
+        wanted: Wanted,
+    ) -> Vec<Vec<Neighbor>> {
+        simd::search::search(self.level, corpus, queries, metric, wanted)
+    }
+
+    fn quantize(&self, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
+        simd::quantize::quantize(self.level, book, rows)
+    }
+
+    fn quantize_deltas(
+        &self,
+        book: &ConsensusCodebook,
+        deltas: &DeltaBatch,
+        metric: Metric,
+    ) -> Vec<Option<Neighbor>> {
+        simd::quantize::quantize_deltas(self.level, book, deltas, metric)
+    }
+
+    fn kmeans(&self, rows: DenseView<'_>, options: &KMeansOptions) -> Result<KMeans, KernelError> {
+        simd::kmeans::kmeans(self.level, &rows, options)
+    }
+
+    fn kmeans_codes(
+        &self,
+        codes: &[i8],
+        dim: u32,
+        options: &KMeansCodesOptions,
+    ) -> Result<KMeansCodes, KernelError> {
+        simd::kmeans_codes::kmeans_codes(self.level, codes, dim, options)
     }
 }

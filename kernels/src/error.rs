@@ -2,6 +2,7 @@
 //! then work on validated views and cannot fail. Each variant carries what was got and what was expected.
 
 use crate::isa::Isa;
+use crate::types::Metric;
 
 /// An input that a kernel type or a kernel refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -127,6 +128,14 @@ pub enum KernelError {
     BadDecimal {
         /// The text as given.
         got: String,
+    },
+    /// A metric that an operation does not define.
+    #[error("{operation} is not defined for the metric {got}")]
+    UnsupportedMetric {
+        /// The operation.
+        operation: &'static str,
+        /// The metric.
+        got: Metric,
     },
     /// An instruction set that this machine, or this build, does not have.
     #[error("instruction set {wanted} is not available on this machine (available: {})", list(available))]

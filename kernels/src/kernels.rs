@@ -8,10 +8,12 @@ use crate::backend::{Backend, ScalarBackend, SimdBackend};
 use crate::conflict_input::ConflictInput;
 use crate::error::KernelError;
 use crate::isa::Isa;
+use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
+use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
 use crate::types::{
-    ConflictList, DeltaBatch, DenseView, Int8Mode, Int8Rows, KeySets, Measure, SparseBatch, SparseVec,
-    Thresholds, Vectors,
+    Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseView, Int8Mode, Int8Rows, KeySets, Measure,
+    Metric, Neighbor, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -150,10 +152,7 @@ impl Kernels {
         pairs: &[(u32, u32)],
         measure: Measure,
     ) -> Result<Run<Vec<f64>>, KernelError> {
-        if left.dim() != right.dim() {
-            let (got, expected) = (right.dim() as usize, left.dim() as usize);
-            return Err(KernelError::DimensionMismatch { got, expected });
-        }
+        same_dim(right.dim() as usize, left.dim() as usize)?;
         for &(i, j) in pairs {
             for (row, rows) in [(i as usize, left.rows()), (j as usize, right.rows())] {
                 if row >= rows {
@@ -195,6 +194,104 @@ impl Kernels {
         self.run(|backend| backend.int8_dequantize(rows))
     }
 
+    /// The nearest rows of `corpus` for each query, nearest first, ties by the lower row.
+    ///
+    /// Agreement: exact: the order is that of the real numbers; scores are f64 sums in ascending
+    /// dimension. Shape: `queries × dim`, `rows × dim` → one list a query. Cost: O(queries · rows · dim).
+    ///
+    /// # Errors
+    /// Dimensions that differ (an empty corpus or no queries fit any dimension).
+    pub fn search(
+        &self,
+        corpus: DenseView<'_>,
+        queries: DenseView<'_>,
+        metric: Metric,
+        wanted: Wanted,
+    ) -> Result<Run<Vec<Vec<Neighbor>>>, KernelError> {
+        if corpus.rows() > 0 && queries.rows() > 0 {
+            same_dim(queries.dim(), corpus.dim())?;
+        }
+        Ok(self.run(|backend| backend.search(corpus, queries, metric, wanted)))
+    }
+
+    /// The nearest entry of each row by the codebook's metric, ties to the lowest entry; `None` where
+    /// the codebook is empty. [`residual`](crate::residual) is what the entry leaves over.
+    ///
+    /// Agreement: exact. Shape: `rows × dim`, `k × dim` → one entry a row. Cost: O(rows · k · dim).
+    ///
+    /// # Errors
+    /// Dimensions that differ.
+    pub fn quantize(
+        &self,
+        book: &Codebook,
+        rows: DenseView<'_>,
+    ) -> Result<Run<Vec<Option<Neighbor>>>, KernelError> {
+        if rows.rows() > 0 && !book.is_empty() {
+            same_dim(rows.dim(), book.dim())?;
+        }
+        Ok(self.run(|backend| backend.quantize(book, rows)))
+    }
+
+    /// The nearest entry of each delta by cosine or Euclidean distance, decided in integers, ties to
+    /// the lowest entry; `None` where the codebook is empty.
+    ///
+    /// Agreement: exact. Shape: `rows` deltas, `k × dim` codes → one entry a delta. Cost: O(k · nnz).
+    ///
+    /// # Errors
+    /// Dimensions that differ.
+    pub fn quantize_deltas(
+        &self,
+        book: &ConsensusCodebook,
+        deltas: &DeltaBatch,
+        metric: Metric,
+    ) -> Result<Run<Vec<Option<Neighbor>>>, KernelError> {
+        if deltas.rows() > 0 && !book.is_empty() {
+            same_dim(deltas.dim() as usize, book.dim() as usize)?;
+        }
+        Ok(self.run(|backend| backend.quantize_deltas(book, deltas, metric)))
+    }
+
+    /// Codes of several stages: each codebook quantises what the ones before it left over.
+    ///
+    /// Agreement: exact. Shape: `rows × dim` → one code a stage and row, and the last residuals.
+    ///
+    /// # Errors
+    /// A codebook of another dimension or without entries; a residual that leaves the range of f32.
+    pub fn hierarchical_codes(
+        &self,
+        books: &[Codebook],
+        rows: DenseView<'_>,
+    ) -> Result<Run<HierarchicalCodes>, KernelError> {
+        self.run(|backend| hierarchical_codes(books, rows, |book, rows| backend.quantize(book, rows)))
+            .transpose()
+    }
+
+    /// Greedy k-means++ (Arthur and Vassilvitskii 2007) and Lloyd's iteration on f32 rows.
+    ///
+    /// Agreement: exact: the same seed gives the same bytes everywhere. Shape: `rows × dim` → at most
+    /// `k × dim` centroids and one assignment a row. Cost: O(rows · k · dim) an iteration.
+    ///
+    /// # Errors
+    /// [`Metric::Dot`], under which a longer centroid is always nearer.
+    pub fn kmeans(&self, rows: DenseView<'_>, options: &KMeansOptions) -> Result<Run<KMeans>, KernelError> {
+        self.run(|backend| backend.kmeans(rows, options)).transpose()
+    }
+
+    /// The same on rows of signed bytes, in integers throughout: a codebook that nodes can agree on.
+    ///
+    /// Agreement: exact. Shape: `rows × dim` codes → at most `k × dim` codes. Cost: as [`kmeans`](Self::kmeans).
+    ///
+    /// # Errors
+    /// As [`ConsensusCodebook::new`].
+    pub fn kmeans_codes(
+        &self,
+        codes: &[i8],
+        dim: u32,
+        options: &KMeansCodesOptions,
+    ) -> Result<Run<KMeansCodes>, KernelError> {
+        self.run(|backend| backend.kmeans_codes(codes, dim, options)).transpose()
+    }
+
     /// Runs one operation on the pool and notes what ran.
     fn run<T: Send>(&self, operation: impl FnOnce(&dyn Backend) -> T + Send) -> Run<T> {
         let start = Instant::now();
@@ -207,6 +304,10 @@ impl Kernels {
         };
         Run { value, info }
     }
+}
+
+fn same_dim(got: usize, expected: usize) -> Result<(), KernelError> {
+    if got == expected { Ok(()) } else { Err(KernelError::DimensionMismatch { got, expected }) }
 }
 
 impl fmt::Debug for Kernels {

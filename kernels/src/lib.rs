@@ -27,6 +27,7 @@ mod exact;
 mod independent_set;
 mod isa;
 mod kernels;
+mod kmeans;
 mod quantize;
 mod run;
 mod scalar;
@@ -41,6 +42,7 @@ pub use error::KernelError;
 pub use independent_set::independent_set;
 pub use isa::{ISA_ENV, Isa};
 pub use kernels::Kernels;
+pub use kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{

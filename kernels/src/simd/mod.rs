@@ -3,7 +3,9 @@
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
 pub(crate) mod int8;
+pub(crate) mod kmeans;
+pub(crate) mod kmeans_codes;
 mod postings;
-pub(crate) mod sparse_pair;
 pub(crate) mod quantize;
 pub(crate) mod search;
+pub(crate) mod sparse_pair;

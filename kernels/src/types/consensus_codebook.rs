@@ -4,7 +4,7 @@ use super::{MAX_EXPONENT, MIN_EXPONENT};
 use crate::error::KernelError;
 
 /// Most entries: an entry's id is stored as a u16.
-const MAX_ENTRIES: usize = 1 << 16;
+pub(crate) const MAX_ENTRIES: usize = 1 << 16;
 /// Most components: keeps |c|² of a centroid below 2^31 and every comparison within u128.
 const MAX_DIM: usize = 1 << 16;
 

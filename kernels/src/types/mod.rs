@@ -23,6 +23,7 @@ mod vectors;
 pub use codebook::Codebook;
 pub use conflict::{ConflictClass, ConflictList, ConflictPair, Rule};
 pub use consensus_codebook::ConsensusCodebook;
+pub(crate) use consensus_codebook::MAX_ENTRIES;
 pub use delta_batch::DeltaBatch;
 pub use delta_sum::DeltaSum;
 pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
