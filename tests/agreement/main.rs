@@ -4,5 +4,9 @@
 
 mod conflict_matrix;
 mod delta;
+mod independent_set;
 mod int8;
+mod kmeans;
+mod quantize;
+mod search;
 mod sparse_pair;

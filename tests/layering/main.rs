@@ -95,6 +95,22 @@ fn sources() -> Vec<PathBuf> {
 }
 
 #[test]
+fn every_operation_of_the_catalogue_is_where_its_name_says() {
+    for operation in tensor_kernels::OPERATIONS {
+        let name = operation.name;
+        let mut files = vec![format!("tests/agreement/{name}.rs")];
+        if operation.backends.contains(&tensor_kernels::BackendKind::Simd) {
+            files.extend([format!("kernels/src/scalar/{name}.rs"), format!("kernels/src/simd/{name}.rs")]);
+        } else {
+            files.push(format!("kernels/src/{name}.rs"));
+        }
+        for file in files {
+            assert!(root().join(&file).exists(), "operation {name} has no {file}");
+        }
+    }
+}
+
+#[test]
 fn every_source_file_says_what_it_holds() {
     let silent: Vec<_> = sources().into_iter().filter(|path| !read(path).starts_with("//!")).collect();
     assert!(silent.is_empty(), "files without a `//!` first line: {silent:?}");
