@@ -240,14 +240,17 @@ impl NearestTwo {
     }
 }
 
-/// How far a filter distance s can be from the real squared distance D of the scaled row and centroid: |s − D| ≤ γD + a.
+/// How far a filter distance s can be from the real squared distance D of the scaled row and centroid:
+/// |s − D| ≤ γD + a.
 ///
-/// With u = 2^-24: a difference d̂ = (x − c)(1 + δ) never underflows; its square enters the sum with one
-/// rounding, exact but for |δ| ≤ u and, where the sum is subnormal, 2^-150; all terms are non-negative,
-/// so a term carries at most n + 2 factors and |s − D'| ≤ γ₍ₙ₊₂₎ D' + 2n · 2^-150, γₘ = mu / (1 − mu). D' is D but
-/// for the components that scaling rounded, each by at most 2^-150; components are below 2^57 (a centroid of norm 1 may exceed its
-/// rows' greatest component √dim-fold), so |D' − D| ≤ n · 2^-91. Together a = n · 2^-80 is ample, and next to
-/// components of 2^40 it is nothing. γ₍ₙ₊₄₎ leaves room for the f64 roundings of the comparison.
+/// With u = 2^-24, a difference carries one factor 1 + δ, |δ| ≤ u, and never underflows; its square
+/// enters the sum with one more such factor and, where the sum is subnormal, an error of 2^-150. All
+/// terms are non-negative, so |s − D'| ≤ γ₍ₙ₊₂₎ D' + 2n · 2^-150 with γₘ = mu / (1 − mu).
+///
+/// D' is D but for components that scaling rounded, each by at most 2^-150. Components are below 2^57 (those
+/// of a centroid of norm 1 may exceed all of its rows', √dim-fold at most), so |D' − D| ≤ n · 2^-89.
+/// Together a = n · 2^-80 is ample, and beside components of 2^40 it is nothing. γ₍ₙ₊₄₎ leaves room for the f64
+/// roundings of the comparison.
 struct Bound {
     relative: f64,
     absolute: f64,
@@ -283,5 +286,64 @@ impl WithSimd for Mean<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         self.points.mean(self.members, self.sums, self.centroid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+    use crate::types::Metric;
+    use proptest::prelude::*;
+
+    /// Calls `check` with `data` packed for every level of this machine.
+    fn packed(data: &[f32], dim: usize, check: impl Fn(Isa, &Panels<'_>)) {
+        for level in Isa::available().into_iter().filter_map(Level::open) {
+            let view = DenseView::new(data, data.len() / dim, dim).unwrap();
+            check(level.isa(), &Panels::pack(level, DensePoints::new(view, Metric::L2).unwrap()));
+        }
+    }
+
+    fn rows(dim: usize, rows: usize) -> impl Strategy<Value = Vec<f32>> {
+        proptest::collection::vec(
+            prop_oneof![-1.0f32..1.0, (-9i8..9).prop_map(|n| 1.0 + f32::from(n) * 1e-4)],
+            dim * rows,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn distances_are_one_fused_chain((dim, data) in (1usize..70).prop_flat_map(|dim| (Just(dim), rows(dim, 20)))) {
+            packed(&data, dim, |isa, panels| {
+                let candidates = [3, 0, 19, 3, 7, 8, 9, 10, 11];
+                let mut out = vec![0.0; 32 * candidates.len()];
+                panels.distances(&candidates, &mut out);
+                for row in 0..20 {
+                    for (trial, &candidate) in candidates.iter().enumerate() {
+                        let chain = panels.row(row).iter().zip(panels.row(candidate)).fold(0.0f32, |sum, (&x, &c)| {
+                            let difference = panels.points.scaled(x) - panels.points.scaled(c);
+                            difference.mul_add(difference, sum)
+                        });
+                        let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;
+                        assert_eq!(out[slot].to_bits(), chain.to_bits(), "{isa}: row {row}, candidate {candidate}");
+                    }
+                }
+            });
+        }
+
+        #[test]
+        fn rows_halfway_between_centroids_are_decided_exactly(
+            (dim, data) in (1usize..70).prop_flat_map(|dim| (Just(dim), rows(dim, 20))),
+        ) {
+            // Row i becomes the middle of rows i − 1 and i − 2, but for rounding: closer than f32 sums can tell.
+            let mut halfway = data.clone();
+            for i in 2 * dim..data.len() {
+                halfway[i] = (data[i - dim] + data[i - 2 * dim]) / 2.0;
+            }
+            packed(&halfway, dim, |isa, panels| {
+                let expected: Vec<u32> = (0..20).map(|row| nearest(panels.row(row), &data)).collect();
+                assert_eq!(panels.assign(&data), expected, "{isa}");
+            });
+        }
     }
 }
