@@ -10,3 +10,28 @@ pub mod hash;
 pub mod ids;
 pub mod index;
 pub mod log;
+
+mod codebook;
+mod consensus;
+mod consensus_config;
+mod embedding;
+mod encoder;
+mod keyed_delta;
+mod merge;
+mod shared_kernels;
+mod validation;
+
+pub use codebook::{
+    CodebookConfig, CodebookEntry, CodebookError, CodebookManager, GlobalCodebook, HierarchicalQuantization,
+    LocalCodebook, LocalCodebookStats, PruningStrategy,
+};
+pub use consensus::{BatchConflict, ConflictResult, ConsensusError, ConsensusManager, MergeAction};
+pub use consensus_config::ConsensusConfig;
+pub use embedding::{Computed, EmbeddingError, EmbeddingState, Initial, Stage};
+pub use encoder::{DEFAULT_EMBEDDING_DIM, OperationEncoder};
+pub use keyed_delta::KeyedDelta;
+pub use merge::{MergeRejection, MergeResult, RejectedPair};
+pub use tensor_kernels::ConflictClass;
+pub use validation::{
+    PathError, RejectionReason, TransitionValidation, TransitionValidator, ValidationConfig,
+};

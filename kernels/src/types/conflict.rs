@@ -84,6 +84,10 @@ pub struct Rule(u8);
 impl Rule {
     /// Number of rules.
     pub const COUNT: usize = 9;
+    /// The rule for pairs of which either delta is zero.
+    pub const ZERO: Self = Self(1);
+    /// The only rule that finds two non-zero deltas orthogonal.
+    pub const ORTHOGONAL: Self = Self(6);
 
     pub(crate) const fn new(number: u8) -> Self {
         debug_assert!(1 <= number && number as usize <= Self::COUNT);

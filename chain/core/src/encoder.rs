@@ -1,0 +1,199 @@
+//! Turns key writes into a delta vector when the caller has none, by signed feature hashing
+//! (Weinberger et al., *Feature Hashing for Large Scale Multitask Learning*, 2009).
+//!
+//! Operations that touch related keys or hold related words point in related directions, which is what
+//! similarity search and drift need. SHA-256 picks bucket and sign, and everything after it is integer
+//! arithmetic, so the same operations give the same bytes on every machine. An encoded delta is a guess
+//! about meaning: it serves search and drift and is never a reason to reject a transaction.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use tensor_kernels::{DeltaVector, KernelError, SparseVec};
+
+use crate::hash::Domain;
+
+/// Components of an embedding unless the chain is configured otherwise.
+pub const DEFAULT_EMBEDDING_DIM: NonZeroU32 = NonZeroU32::new(128).unwrap();
+
+const FEATURE: Domain = Domain::new("feature");
+/// Words of a value are taken from its first bytes only, so that cost is bounded.
+const WORDS_FROM: usize = 4_096;
+/// A normalised operation has length 1.0 in units of 2^-24.
+const UNIT_BITS: u32 = 24;
+
+/// What a feature says about its operation; equal bytes of different kinds are different features.
+#[derive(Clone, Copy)]
+enum Feature {
+    Key = 0,
+    KeyWord = 1,
+    Value = 2,
+    ValueWord = 3,
+}
+
+/// A deterministic map from operations to vectors of `dim` components.
+///
+/// ```
+/// use tensor_chain::OperationEncoder;
+/// let encoder = OperationEncoder::default();
+/// let ann = encoder.encode([("users:1", &b"name=Ann city=Oslo"[..])])?;
+/// let bob = encoder.encode([("users:2", &b"name=Bob city=Oslo"[..])])?;
+/// let log = encoder.encode([("metrics/cpu", &b"\x07\x00"[..])])?;
+/// let cosine = |a: &tensor_kernels::DeltaVector, b| a.to_sparse().cosine_similarity(b);
+/// assert!(cosine(&ann, &bob.to_sparse())? > cosine(&ann, &log.to_sparse())?);
+/// # Ok::<(), tensor_kernels::KernelError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperationEncoder {
+    dim: NonZeroU32,
+}
+
+impl Default for OperationEncoder {
+    fn default() -> Self {
+        Self::new(DEFAULT_EMBEDDING_DIM)
+    }
+}
+
+impl OperationEncoder {
+    /// An encoder into `dim` components.
+    #[must_use]
+    pub const fn new(dim: NonZeroU32) -> Self {
+        Self { dim }
+    }
+
+    /// Components of every encoded vector.
+    #[must_use]
+    pub const fn dim(&self) -> u32 {
+        self.dim.get()
+    }
+
+    /// The sum of the operations' unit vectors; an operation is its key and the bytes written (none for a
+    /// deletion). The order of the operations does not matter, and no operations give the zero vector.
+    ///
+    /// Features of an operation are its whole key, the words of its key, its whole value and the words of
+    /// the first 4 KiB of its value; a word is a run of letters and digits. Each feature adds +1 or −1 to
+    /// one bucket, and the result is scaled to length 1.
+    ///
+    /// # Errors
+    /// More distinct buckets, or a greater sum, than a [`DeltaVector`] holds. Neither can happen to the
+    /// operations of one block.
+    pub fn encode<'a>(
+        &self,
+        operations: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<DeltaVector, KernelError> {
+        let mut sum = BTreeMap::<u32, i64>::new();
+        for (key, value) in operations {
+            for (bucket, component) in self.unit_vector(key, value) {
+                // Each component is at most 2^24, so no real number of operations overflows.
+                let total = sum.entry(bucket).or_default();
+                *total = total.saturating_add(component);
+            }
+        }
+        sum.retain(|_, component| *component != 0);
+        // Rounding to f32 and scaling by a power of two are the same on every machine.
+        let scale = 1.0 / (1_u32 << UNIT_BITS) as f32;
+        let values = sum.values().map(|&component| component as f32 * scale).collect();
+        DeltaVector::from_sparse(&SparseVec::new(self.dim(), sum.into_keys().collect(), values)?)
+    }
+
+    /// One operation's buckets, scaled to length 1 in units of 2^-24; zero where all features cancel.
+    fn unit_vector(&self, key: &str, value: &[u8]) -> impl Iterator<Item = (u32, i64)> + use<> {
+        let mut counts = BTreeMap::<u32, i64>::new();
+        let mut add = |kind, bytes: &[u8]| {
+            let (bucket, sign) = self.hash(kind, bytes);
+            *counts.entry(bucket).or_default() += sign;
+        };
+        add(Feature::Key, key.as_bytes());
+        words(key.as_bytes()).for_each(|word| add(Feature::KeyWord, word));
+        if !value.is_empty() {
+            add(Feature::Value, value);
+            words(&value[..value.len().min(WORDS_FROM)]).for_each(|word| add(Feature::ValueWord, word));
+        }
+        // At most a few thousand features: the squared norm stays below 2^26, and shifted below 2^58.
+        let squared_norm: u64 = counts.values().map(|count| count.unsigned_abs().pow(2)).sum();
+        let norm = i64::try_from((squared_norm << 32).isqrt()).unwrap_or(i64::MAX); // in units of 2^-16
+        counts.into_iter().map(move |(bucket, count)| (bucket, (count << (UNIT_BITS + 16)) / norm.max(1)))
+    }
+
+    /// Bucket and sign of a feature, from two independent parts of its digest.
+    fn hash(&self, kind: Feature, bytes: &[u8]) -> (u32, i64) {
+        let [a, b, c, d, e, f, g, h, sign, ..] = FEATURE.hash(&[&[kind as u8], bytes]);
+        let uniform = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        // The high half of a 64 × 32 bit product: uniform over 0..dim, and below dim.
+        let bucket = ((u128::from(uniform) * u128::from(self.dim())) >> 64) as u32;
+        (bucket, if sign & 1 == 0 { 1 } else { -1 })
+    }
+}
+
+/// Maximal runs of ASCII letters and digits and of non-ASCII bytes, which is where UTF-8 letters lie.
+fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(operations: &[(&str, &[u8])]) -> DeltaVector {
+        OperationEncoder::default().encode(operations.iter().copied()).unwrap()
+    }
+
+    fn norm(delta: &DeltaVector) -> f64 {
+        delta.values().map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+    }
+
+    /// Pins the bytes: a change here breaks every chain that was ever written.
+    #[test]
+    fn known_answer() {
+        let delta = encode(&[("users:1", b"name=Ann")]);
+        assert_eq!(delta.indices(), [43, 53, 63, 74, 102, 110]);
+        assert_eq!(delta.codes(), [-26_755, -26_755, 26_755, 26_755, -26_755, -26_755]); // 2^16 / √6
+        assert_eq!(delta.exponent(), -16);
+    }
+
+    #[test]
+    fn no_operations_and_empty_values_are_fine() {
+        assert!(encode(&[]).is_zero());
+        assert!(!encode(&[("k", b"")]).is_zero());
+    }
+
+    #[test]
+    fn kinds_are_distinct_features() {
+        assert_ne!(encode(&[("a", b"b")]), encode(&[("b", b"a")]));
+    }
+
+    #[test]
+    fn only_the_head_of_a_long_value_is_split_into_words() {
+        let long = "word ".repeat(300_000);
+        assert!((norm(&encode(&[("k", long.as_bytes())])) - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn words_split_at_ascii_punctuation_and_keep_other_letters() {
+        let found: Vec<_> = words("a-b:c  É1".as_bytes()).collect();
+        assert_eq!(found, [b"a", b"b", b"c", "É1".as_bytes()]);
+        assert_eq!(words(&[0, 1, 2]).count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn each_operation_has_length_one_or_zero(
+            key in ".{1,40}", value in proptest::collection::vec(any::<u8>(), 0..200), dim in 1u32..300,
+        ) {
+            let encoder = OperationEncoder::new(NonZeroU32::new(dim).unwrap());
+            let length = norm(&encoder.encode([(key.as_str(), &value[..])]).unwrap());
+            prop_assert!(length == 0.0 || (length - 1.0).abs() < 1e-2, "{length}");
+        }
+
+        #[test]
+        fn order_of_operations_does_not_matter(
+            operations in proptest::collection::vec(("[a-c:]{1,6}", "[a-c ]{0,9}"), 0..8), turn in 0usize..8,
+        ) {
+            let parts: Vec<_> = operations.iter().map(|(k, v)| (k.as_str(), v.as_bytes())).collect();
+            let mut turned = parts.clone();
+            turned.rotate_left(turn.min(parts.len()));
+            prop_assert_eq!(encode(&parts), encode(&turned));
+        }
+    }
+}
