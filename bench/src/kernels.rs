@@ -2,32 +2,14 @@
 
 use std::time::Duration;
 
-use tensor_datasets::generate::{GenerateError, bernoulli_sparse, clustered_dense};
-use tensor_kernels::{Isa, KernelError, Kernels, Metric, Thresholds, Threads, Wanted};
+use tensor_datasets::generate::{bernoulli_sparse, clustered_dense};
+use tensor_kernels::{
+    Int8Mode, Isa, KMeansOptions, KernelError, Kernels, Measure, Metric, SparseVec, Threads, Thresholds, Wanted,
+};
 
+use crate::error::BenchError;
 use crate::record::{Case, Report};
 use crate::timing::{median, samples};
-
-/// What stops a measurement.
-#[derive(Debug, thiserror::Error)]
-pub enum BenchError {
-    /// A kernel refused its input.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// A generator refused its parameters.
-    #[error(transparent)]
-    Data(#[from] GenerateError),
-    /// An answer differs from the oracle's: worth nothing, however fast.
-    #[error("{workload} at {isa} with {threads} threads differs from the oracle")]
-    WrongAnswer {
-        /// The workload.
-        workload: &'static str,
-        /// The level.
-        isa: Isa,
-        /// Worker threads.
-        threads: usize,
-    },
-}
 
 /// Measures every kernel workload into `report`.
 ///
@@ -40,6 +22,34 @@ pub fn run(report: &mut Report, budget: Duration, quick: bool) -> Result<(), Ben
     let variant = format!("{rows} deltas, dim 768, 5 %");
     compare(report, budget, ("conflict_matrix", &variant), (pairs, "pairs/s"), |kernels| {
         Ok(kernels.conflict_matrix((&deltas).into(), None, &Thresholds::default())?.value)
+    })?;
+
+    let sparse = bernoulli_sparse(rows, 768, 0.05, 1)?;
+    let query = SparseVec::new(768, sparse.row(0).0.to_vec(), sparse.row(0).1.to_vec())?;
+    let variant = format!("1 × {rows}, dim 768, 5 %, cosine");
+    compare(report, budget, ("sparse_pair", &variant), (rows as f64, "pairs/s"), |kernels| {
+        Ok(kernels.sparse_one_to_many(&query, &sparse, Measure::Cosine)?.value)
+    })?;
+    let variant = format!("{rows} rows, dim 768, 5 %");
+    compare(report, budget, ("delta", &variant), (sparse.nnz() as f64, "values/s"), |kernels| {
+        Ok(kernels.delta(&sparse)?.value)
+    })?;
+
+    let points = clustered_dense(corpus, 128, 64, 0.5, 4)?;
+    let variant = format!("{corpus} × 128, k = 64, 10 rounds");
+    let options = KMeansOptions { k: 64, max_iterations: 10, seed: 1, metric: Metric::L2 };
+    compare(report, budget, ("kmeans", &variant), (corpus as f64, "rows/s"), |kernels| {
+        Ok(kernels.kmeans(points.view()?, &options)?.value)
+    })?;
+    let book = Kernels::detect()?.kmeans(points.view()?, &options)?.value.codebook;
+    let variant = format!("{corpus} × 128, k = 64");
+    compare(report, budget, ("quantize", &variant), (corpus as f64, "rows/s"), |kernels| {
+        Ok(kernels.quantize(&book, points.view()?)?.value)
+    })?;
+    let values = (corpus * 128) as f64;
+    let variant = format!("{corpus} × 128, symmetric");
+    compare(report, budget, ("int8", &variant), (values, "values/s"), |kernels| {
+        Ok(kernels.int8_quantize(points.view()?, Int8Mode::Symmetric).value)
     })?;
 
     for (queries, dim) in [(1, 768), (64, 128)] {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chain;
+pub mod error;
 pub mod kernels;
 pub mod record;
 pub mod timing;
