@@ -1,4 +1,5 @@
-//! k-means on integer codes: every step is exact integer arithmetic, so any machine that trains finds the same codebook.
+//! k-means on integer codes: every step is exact integer arithmetic, so any machine that trains finds the
+//! same codebook.
 
 use super::{Points, lloyd};
 use crate::error::KernelError;
@@ -7,7 +8,8 @@ use crate::types::{ConsensusCodebook, MAX_ENTRIES};
 /// What to train on codes, and what the codebook is to say about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KMeansCodesOptions {
-    /// Centroids wanted, at most 65,536. Fewer are returned where fewer rows are distinct; 0 gives an empty codebook.
+    /// Centroids wanted, at most 65,536. Fewer are returned where fewer rows are distinct; 0 gives an
+    /// empty codebook.
     pub k: usize,
     /// Most times that centroids move. With 0 the seeds themselves are returned.
     pub max_iterations: usize,
