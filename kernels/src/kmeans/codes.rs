@@ -52,7 +52,7 @@ impl<'a> CodePoints<'a> {
         ConsensusCodebook::new(dim, options.exponent, Vec::new(), options.epoch)?;
         let dim = dim as usize;
         let rows = codes.len() / dim;
-        if codes.len() % dim != 0 {
+        if !codes.len().is_multiple_of(dim) {
             let (got, expected) = (codes.len(), rows * dim);
             return Err(KernelError::LengthMismatch { what: "codes", got, expected });
         }
@@ -91,7 +91,7 @@ impl<'a> CodePoints<'a> {
                 *sum += i64::from(code);
             }
         }
-        // At most u32::MAX members.
+        #[expect(clippy::cast_possible_wrap, reason = "at most u32::MAX members")]
         let count = members.len() as i64;
         for (c, &sum) in centroid.iter_mut().zip(&*sums) {
             *c = rounded_quotient(sum, count);

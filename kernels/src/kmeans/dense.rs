@@ -6,6 +6,17 @@ use crate::error::KernelError;
 use crate::types::{Codebook, DenseView, Metric};
 
 /// What to train. The default is what a codebook of states wants: 256 centroids by cosine.
+///
+/// ```
+/// use tensor_kernels::{DenseView, KMeansOptions, Kernels, Metric};
+/// let rows = [0.0, 1.0, 10.0, 11.0, 0.5, 10.5]; // six rows of one component
+/// let options = KMeansOptions { k: 2, metric: Metric::L2, ..KMeansOptions::default() };
+/// let run = Kernels::detect()?.kmeans(DenseView::new(&rows, 6, 1)?, &options)?;
+/// let id = |row: usize| run.value.assignments[row];
+/// assert!(id(0) == id(1) && id(1) == id(4) && id(4) != id(2));
+/// assert_eq!(run.value.codebook.centroid(id(2) as usize), Some(&[10.5][..]));
+/// # Ok::<(), tensor_kernels::KernelError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KMeansOptions {
     /// Centroids wanted. Fewer are returned where fewer rows are distinct; 0 gives an empty codebook.

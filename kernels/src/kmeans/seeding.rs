@@ -2,8 +2,7 @@
 //!
 //! The first is drawn uniformly. Each further one is the best of 2 + ⌊ln k⌋ rows drawn with probability
 //! proportional to D², the squared distance to the nearest row chosen so far: the one that leaves the
-//! least sum of D². All of a centroid's draws are tried in one pass over
-//! the rows.
+//! least sum of D². All draws for a centroid are tried in one pass over the rows.
 
 use super::Points;
 use super::draws::Draws;
