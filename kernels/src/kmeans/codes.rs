@@ -1,4 +1,5 @@
-//! k-means on integer codes: every step is exact integer arithmetic, so any machine that trains finds the same codebook.
+//! k-means on integer codes: every step is exact integer arithmetic, so any machine that trains finds the
+//! same codebook.
 
 use super::{Points, lloyd};
 use crate::error::KernelError;
@@ -7,7 +8,8 @@ use crate::types::{ConsensusCodebook, MAX_ENTRIES};
 /// What to train on codes, and what the codebook is to say about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KMeansCodesOptions {
-    /// Centroids wanted, at most 65,536. Fewer are returned where fewer rows are distinct; 0 gives an empty codebook.
+    /// Centroids wanted, at most 65,536. Fewer are returned where fewer rows are distinct; 0 gives an
+    /// empty codebook.
     pub k: usize,
     /// Most times that centroids move. With 0 the seeds themselves are returned.
     pub max_iterations: usize,
@@ -50,7 +52,7 @@ impl<'a> CodePoints<'a> {
         ConsensusCodebook::new(dim, options.exponent, Vec::new(), options.epoch)?;
         let dim = dim as usize;
         let rows = codes.len() / dim;
-        if codes.len() % dim != 0 {
+        if !codes.len().is_multiple_of(dim) {
             let (got, expected) = (codes.len(), rows * dim);
             return Err(KernelError::LengthMismatch { what: "codes", got, expected });
         }
@@ -89,7 +91,7 @@ impl<'a> CodePoints<'a> {
                 *sum += i64::from(code);
             }
         }
-        // At most u32::MAX members.
+        #[expect(clippy::cast_possible_wrap, reason = "at most u32::MAX members")]
         let count = members.len() as i64;
         for (c, &sum) in centroid.iter_mut().zip(&*sums) {
             *c = rounded_quotient(sum, count);

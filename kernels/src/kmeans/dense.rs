@@ -6,6 +6,17 @@ use crate::error::KernelError;
 use crate::types::{Codebook, DenseView, Metric};
 
 /// What to train. The default is what a codebook of states wants: 256 centroids by cosine.
+///
+/// ```
+/// use tensor_kernels::{DenseView, KMeansOptions, Kernels, Metric};
+/// let rows = [0.0, 1.0, 10.0, 11.0, 0.5, 10.5]; // six rows of one component
+/// let options = KMeansOptions { k: 2, metric: Metric::L2, ..KMeansOptions::default() };
+/// let run = Kernels::detect()?.kmeans(DenseView::new(&rows, 6, 1)?, &options)?;
+/// let id = |row: usize| run.value.assignments[row];
+/// assert!(id(0) == id(1) && id(1) == id(4) && id(4) != id(2));
+/// assert_eq!(run.value.codebook.centroid(id(2) as usize), Some(&[10.5][..]));
+/// # Ok::<(), tensor_kernels::KernelError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KMeansOptions {
     /// Centroids wanted. Fewer are returned where fewer rows are distinct; 0 gives an empty codebook.
@@ -33,8 +44,8 @@ pub struct KMeans {
     pub assignments: Vec<u32>,
     /// How many times the centroids moved.
     pub iterations: usize,
-    /// Σ ‖x − c‖² over all rows and their centroids, summed in f64 in ascending dimension, then row. For `Cosine` x is
-    /// the normalised row.
+    /// Σ ‖x − c‖² over all rows and their centroids, summed in f64 in ascending dimension, then row. For
+    /// `Cosine` x is the normalised row.
     pub inertia: f64,
     /// Whether the last move changed no assignment.
     pub converged: bool,
@@ -83,15 +94,17 @@ impl<'a> DensePoints<'a> {
     /// One component as the f32 arithmetic sees it: times the power of two that takes the greatest
     /// component of all rows into [2^40, 2^41).
     ///
-    /// So no square or sum overflows, no difference above 2^-115 of the greatest component vanishes, and rows scaled
-    /// by a power of two are clustered alike. The product is rounded only where it falls below 2^-126.
+    /// So no square or sum overflows, no difference above 2^-115 of the greatest component vanishes, and
+    /// rows scaled by a power of two are clustered alike. The product is rounded only where it falls below
+    /// 2^-126.
     #[inline(always)]
     pub(crate) fn scaled(&self, component: f32) -> f32 {
         (f64::from(component) * self.scale) as f32
     }
 
-    /// The mean of the rows `members` (at least one) as a centroid: sums in f64 in ascending row, divided by
-    /// the count for `L2` or by their norm for `Cosine`, rounded once to f32. `sums` is scratch of `dim` values.
+    /// The mean of the rows `members` (at least one) as a centroid: sums in f64 in ascending row, divided
+    /// by the count for `L2` or by their norm for `Cosine`, rounded once to f32. `sums` is scratch of
+    /// `dim` values.
     #[inline(always)] // so that the loops are compiled for the level of the caller
     pub(crate) fn mean(&self, members: &[u32], sums: &mut [f64], centroid: &mut [f32]) {
         sums.fill(0.0);
@@ -105,7 +118,8 @@ impl<'a> DensePoints<'a> {
         } else {
             let count = members.len() as f64;
             for (c, &sum) in centroid.iter_mut().zip(&*sums) {
-                // A mean lies between its greatest and least member; a rounded sum of billions of rows might not.
+                // A mean lies between its greatest and least member; a rounded sum of billions of rows
+                // might not.
                 *c = ((sum / count) as f32).clamp(f32::MIN, f32::MAX);
             }
         }
@@ -156,7 +170,8 @@ fn normalized_rows(view: &DenseView<'_>) -> Vec<f32> {
     rows
 }
 
-/// `values / ‖values‖`, the norm in f64 in ascending order, the quotient rounded once to f32; zeros for the zero vector.
+/// `values / ‖values‖`, the norm in f64 in ascending order, the quotient rounded once to f32; zeros for
+/// the zero vector.
 #[inline(always)]
 fn normalize(values: &[f64], out: &mut [f32]) {
     let norm = values.iter().fold(0.0, |sum, x| sum + x * x).sqrt();

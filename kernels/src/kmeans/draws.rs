@@ -15,8 +15,8 @@ impl Draws {
         Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// An integer below `n` (0 for `n` = 0): ⌊r · n / 2^64⌋ of one 64-bit `r`. No value is favoured by more than
-    /// one part in 2^64 / `n`.
+    /// An integer below `n` (0 for `n` = 0): ⌊r · n / 2^64⌋ of one 64-bit `r`. No value is favoured by
+    /// more than one part in 2^64 / `n`.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         // The product of two 64-bit numbers, shifted by 64, fits 64 bits.
         ((u128::from(self.0.next_u64()) * u128::from(n)) >> 64) as u64

@@ -1,4 +1,5 @@
-//! Lloyd's iteration: move each centroid to the mean of its rows, assign each row to its nearest centroid, until nothing moves.
+//! Lloyd's iteration: move each centroid to the mean of its rows, assign each row to its nearest centroid,
+//! until nothing moves.
 
 use std::cmp::Ordering;
 

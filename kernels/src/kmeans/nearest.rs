@@ -34,10 +34,10 @@ pub(crate) fn squared_distance(x: &[f32], centroid: &[f32]) -> f64 {
 
 /// How far [`squared_distance`] can be from the real sum D: by at most γD.
 ///
-/// With u = 2^-53 the difference carries one factor 1 + δ, |δ| ≤ u, its square another on top of two of
-/// those, and the sum of n non-negative terms at most n more; none underflows, for the least non-zero square is 2^-298. So
-/// |s − D| ≤ γ₍ₙ₊₃₎ D with γₘ = mu / (1 − mu). Hence s(1 + γ) < t(1 − γ) proves that the real sums
-/// compare likewise; γ₍ₙ₊₈₎ leaves room for the roundings of that comparison itself.
+/// With u = 2^-53, a difference carries one factor 1 + δ, |δ| ≤ u; its square carries two of those and
+/// one of its own, and the sum of n non-negative terms at most n more. None underflows: the least
+/// non-zero square is 2^-298. So |s − D| ≤ γ₍ₙ₊₃₎ D with γₘ = mu / (1 − mu), and s(1 + γ) < t(1 − γ)
+/// proves that the real sums compare likewise. γ₍ₙ₊₈₎ leaves room for the roundings of that comparison.
 struct Bound(f64);
 
 impl Bound {

@@ -2,7 +2,7 @@
 //!
 //! The first is drawn uniformly. Each further one is the best of 2 + ⌊ln k⌋ rows drawn with probability
 //! proportional to D², the squared distance to the nearest row chosen so far: the one that leaves the
-//! least sum of D². It needs several times the draws of plain k-means++ and saves more iterations than that costs.
+//! least sum of D². All draws for a centroid are tried in one pass over the rows.
 
 use super::Points;
 use super::draws::Draws;
@@ -113,7 +113,8 @@ impl<'a, P: Points> Search<'a, P> {
         Some((0..self.trials).map(|_| find(P::Weight::draw(draws, total))).collect())
     }
 
-    /// Takes the candidate that leaves the least sum of D² (ties to the first) into account and returns its position.
+    /// Takes the candidate that leaves the least sum of D² (ties to the first) into account and returns
+    /// its position.
     fn choose_from(&mut self, candidates: &[usize]) -> usize {
         let distances = &mut self.distances[..self.nearest.len() * candidates.len()];
         self.points.distances(candidates, distances);

@@ -1,9 +1,9 @@
 //! k-means on f32 rows: one lane is one row, eight centroids at a time, in parallel over blocks of rows.
 //!
-//! Rows are packed once into panels of [`BLOCK`] rows, dimension by dimension, so that a lane runs
-//! through its row's chain of multiply-adds in ascending dimension and needs no horizontal sum: the
-//! same additions in the same order as the scalar loop, hence the same bytes. Assignment uses these distances as
-//! a filter, and rows that they cannot decide are decided exactly.
+//! Rows are packed once into panels of [`BLOCK`] rows, dimension by dimension, so that a lane runs through
+//! its row's chain of multiply-adds in ascending dimension and needs no horizontal sum: the same additions
+//! in the same order as the scalar loop, hence the same bytes. Assignment uses these distances as a
+//! filter, and rows that they cannot decide are decided exactly.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -125,7 +125,8 @@ impl Points for Panels<'_> {
     }
 }
 
-/// Squared distances of some rows of one panel, its `part`-th vector of lanes, from the centroids of one tile.
+/// Squared distances of some rows of one panel, its `part`-th vector of lanes, from the centroids of one
+/// tile.
 #[inline(always)]
 fn tile_distances<S: Simd>(
     simd: S,
@@ -247,10 +248,10 @@ impl NearestTwo {
 /// enters the sum with one more such factor and, where the sum is subnormal, an error of 2^-150. All
 /// terms are non-negative, so |s − D'| ≤ γ₍ₙ₊₂₎ D' + 2n · 2^-150 with γₘ = mu / (1 − mu).
 ///
-/// D' is D but for components that scaling rounded, each by at most 2^-150. Components are below 2^57 (those
-/// of a centroid of norm 1 may exceed all of its rows', √dim-fold at most), so |D' − D| ≤ n · 2^-89.
-/// Together a = n · 2^-80 is ample, and beside components of 2^40 it is nothing. γ₍ₙ₊₄₎ leaves room for the f64
-/// roundings of the comparison.
+/// D' is D but for components that scaling rounded, each by at most 2^-150. Components are below 2^57
+/// (those of a centroid of norm 1 may exceed all of its rows', √dim-fold at most), so |D' − D| ≤ n ·
+/// 2^-89. Together a = n · 2^-80 is ample, and beside components of 2^40 it is nothing. γ₍ₙ₊₄₎ leaves room
+/// for the f64 roundings of the comparison.
 struct Bound {
     relative: f64,
     absolute: f64,
@@ -335,7 +336,8 @@ mod tests {
         fn rows_halfway_between_centroids_are_decided_exactly(
             (dim, data) in (1usize..70).prop_flat_map(|dim| (Just(dim), rows(dim, 20))),
         ) {
-            // Row i becomes the middle of rows i − 1 and i − 2, but for rounding: closer than f32 sums can tell.
+            // Row i becomes the middle of rows i − 1 and i − 2, but for rounding: closer than f32 sums can
+            // tell.
             let mut halfway = data.clone();
             for i in 2 * dim..data.len() {
                 halfway[i] = (data[i - dim] + data[i - 2 * dim]) / 2.0;
