@@ -69,7 +69,7 @@ impl<'a> DeltaRow<'a> {
         #[expect(clippy::cast_precision_loss, reason = "|dot| < 2^38")]
         let dot = met.dot as f64;
         match metric {
-            Metric::Dot => libm::ldexp(dot, i32::from(book.exponent()) + i32::from(self.exponent)),
+            Metric::Dot => dot * power_of_two(book.exponent()) * power_of_two(self.exponent),
             Metric::Cosine => {
                 let roots = SquaredNorm::of_codes(self.codes).root * f64::from(met.norm).sqrt();
                 if roots == 0.0 { 0.0 } else { (dot / roots).clamp(-1.0, 1.0) }
@@ -80,16 +80,21 @@ impl<'a> DeltaRow<'a> {
 
     /// √Σ (delta − entry)² in ascending dimension.
     fn distance(self, book: &ConsensusCodebook, id: usize) -> f64 {
+        let (own_scale, entry_scale) = (power_of_two(self.exponent), power_of_two(book.exponent()));
         let mut delta = self.indices.iter().zip(self.codes).peekable();
         let mut sum = 0.0;
         for (index, &code) in (0u32..).zip(book.codes_of(id)) {
             let own = delta.next_if(|&(&at, _)| at == index).map_or(0, |(_, &code)| code);
-            let own = libm::ldexp(f64::from(own), i32::from(self.exponent));
-            let difference = own - libm::ldexp(f64::from(code), i32::from(book.exponent()));
+            let difference = f64::from(own) * own_scale - f64::from(code) * entry_scale;
             sum += difference * difference;
         }
         sum.sqrt()
     }
+}
+
+/// 2^exponent; multiplying a code or a dot product by it is exact.
+fn power_of_two(exponent: i8) -> f64 {
+    libm::ldexp(1.0, i32::from(exponent))
 }
 
 /// What the order of entries depends on: the dot product with the delta and the entry's squared norm.

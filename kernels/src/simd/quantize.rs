@@ -34,8 +34,8 @@ pub(crate) fn quantize_deltas(
     metric: Metric,
 ) -> Vec<Option<Neighbor>> {
     let dim = deltas.dim() as usize;
-    // Transposing costs about as much as meeting `dim / 2` components one by one.
-    if deltas.indices().len() <= dim / 2 {
+    // Transposing costs about as much as meeting `dim` components one by one.
+    if deltas.indices().len() <= dim || book.is_empty() {
         return scalar::quantize::quantize_deltas(book, deltas, metric);
     }
     let columns = transposed(book);
@@ -47,12 +47,13 @@ pub(crate) fn quantize_deltas(
     tasks.concat()
 }
 
-/// Codes by component: `len` codes of component 0, then of component 1, …
+/// Codes by component: those of component 0 of every entry, then of component 1, …
 fn transposed(book: &ConsensusCodebook) -> Vec<i8> {
+    let dim = book.dim() as usize;
     let mut columns = vec![0; book.codes().len()];
-    for id in 0..book.len() {
-        for (column, &code) in columns.chunks_exact_mut(book.len()).zip(book.codes_of(id)) {
-            column[id] = code;
+    for (component, column) in columns.chunks_exact_mut(book.len()).enumerate() {
+        for (code, entry) in column.iter_mut().zip(book.codes().chunks_exact(dim)) {
+            *code = entry[component];
         }
     }
     columns

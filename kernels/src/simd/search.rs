@@ -2,7 +2,8 @@
 //! and the exact judge ranks the few that are left.
 //!
 //! The corpus is cut into blocks that stay in L2 while a group of queries passes. Panels of queries
-//! meet a row one component at a time; few queries are taken one by one along the row.
+//! meet a row one component at a time; few queries are taken one by one along the row. Which rows make
+//! the shortlist may differ from level to level and with the number of threads; the answer cannot.
 
 mod bounds;
 mod dots;
@@ -185,7 +186,7 @@ impl pulp::WithSimd for ScanBlock<'_> {
 }
 
 impl ScanBlock<'_> {
-    /// Row indices of the `R` rows from `start` on; past the block's end its last row again.
+    /// The `R` rows from `start` on; past the block's end its last row again.
     #[inline(always)]
     fn tile<const R: usize>(&self, start: usize) -> [&[f32]; R] {
         std::array::from_fn(|r| self.group.corpus.row((start + r).min(self.rows.end - 1)))
@@ -220,18 +221,17 @@ impl ScanBlock<'_> {
                 for (row, dots) in (start..self.rows.end).zip(&dots) {
                     let terms = self.progress.terms[row - self.rows.start];
                     let (floors, _) = self.progress.floors[queries.start..].as_chunks::<PANEL>();
-                    let mut open = 0;
+                    // Bit i: query i cannot leave the row out.
+                    let mut open = 0u32;
                     for lane in 0..PANEL {
                         let (_, upper) = terms.bounds(dots[lane], norms[0][lane]);
-                        open += u32::from(!shortlist::below(upper, floors[0][lane]));
+                        open |= u32::from(!shortlist::below(upper, floors[0][lane])) << lane;
                     }
-                    if open == 0 {
-                        continue;
-                    }
-                    for (query, lane) in queries.clone().zip(0..) {
-                        let (_, upper) = terms.bounds(dots[lane], norms[0][lane]);
-                        if !shortlist::below(upper, self.progress.floors[query]) {
-                            self.progress.offer(query, row, terms, dots[lane], norms[0][lane]);
+                    while open != 0 {
+                        let lane = open.trailing_zeros() as usize;
+                        open &= open - 1;
+                        if queries.start + lane < queries.end {
+                            self.progress.offer(queries.start + lane, row, terms, dots[lane], norms[0][lane]);
                         }
                     }
                 }

@@ -13,8 +13,8 @@ const CHUNK: usize = 128;
 /// The depth of every sum in this file, for rows of `dim` components on `lanes` lanes.
 pub(super) fn depth(dim: usize, lanes: usize) -> usize {
     let panel = dim.min(CHUNK) + dim.div_ceil(CHUNK);
-    // One accumulator per row, a tail, and at most log₂(lanes) ≤ 4 steps to add the lanes up.
-    let row = dim / lanes + 1 + 4;
+    // One term of each vector and of the tail, two steps to join four sums, log₂(lanes) ≤ 4 to add the lanes.
+    let row = dim / lanes + 1 + 2 + 4;
     panel.max(row)
 }
 
@@ -23,11 +23,20 @@ pub(super) fn depth(dim: usize, lanes: usize) -> usize {
 pub(super) fn squared_norm<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let (vectors, tail) = S::as_simd_f32s(row);
     let tail = simd.partial_load_f32s(tail);
-    let mut sum = simd.mul_f32s(tail, tail);
-    for &x in vectors {
-        sum = simd.mul_add_f32s(x, x, sum);
+    let mut sums = [simd.mul_f32s(tail, tail); 4];
+    sums[1..].fill(simd.splat_f32s(0.0));
+    // Four sums at once: one alone would wait for each addition before the next.
+    let (fours, rest) = vectors.as_chunks::<4>();
+    for four in fours {
+        for i in 0..4 {
+            sums[i] = simd.mul_add_f32s(four[i], four[i], sums[i]);
+        }
     }
-    simd.reduce_sum_f32s(sum)
+    for &x in rest {
+        sums[0] = simd.mul_add_f32s(x, x, sums[0]);
+    }
+    let [a, b, c, d] = sums;
+    simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)))
 }
 
 /// Dot products of one query with `R` rows of its length.

@@ -210,10 +210,12 @@ fn long_rows_over_many_blocks_agree() {
     assert_eq!(others, [500, 501, 502, 650]);
 }
 
+/// Metric, threshold, query, and rows on the threshold or beside it.
+type Case<const DIM: usize> = (Metric, &'static str, [f32; DIM], [[f32; DIM]; 3]);
+
 #[test]
 fn a_score_on_the_threshold_is_within_and_an_ulp_beside_it_is_told_apart() {
-    // One query; each row is the threshold itself, just inside and just outside.
-    let cases: [(Metric, &str, [f32; 2], [[f32; 2]; 3]); 5] = [
+    let cases: [Case<2>; 5] = [
         // 0.6 = 3/5.
         (Metric::Cosine, "0.6", [1.0, 0.0], [[3.0, 4.0], [3.0, 4f32.next_down()], [3.0, 4f32.next_up()]]),
         (Metric::Cosine, "-0.6", [1.0, 0.0], [[-3.0, 4.0], [-3.0, 4f32.next_up()], [-3.0, 4f32.next_down()]]),
@@ -238,20 +240,17 @@ fn a_score_on_the_threshold_is_within_and_an_ulp_beside_it_is_told_apart() {
 fn what_f64_cannot_tell_from_the_threshold_is_told_apart() {
     // The third component moves the score by less than 2^-100 of itself.
     let e = 1e-20f32;
-    let cases: [(Metric, &str, [f32; 3], [[f32; 3]; 3], &[u32]); 5] = [
-        (Metric::Cosine, "0.6", [1.0, 0.0, 0.0], [[3.0, 4.0, e], [3.0, 4.0, 0.0], [3.0, 4.0, -e]], &[1]),
-        (
-            Metric::Cosine,
-            "-0.6",
-            [1.0, 0.0, 0.0],
-            [[-3.0, 4.0, e], [-3.0, 4.0, 0.0], [-3.0, 4.0, -e]],
-            &[0, 2, 1],
-        ),
-        (Metric::Dot, "0.5", [1.0, 0.0, e], [[0.5, 7.0, -e], [0.5, 7.0, e], [0.5, 7.0, 0.0]], &[1, 2]),
-        (Metric::Dot, "-0.5", [-1.0, 0.0, e], [[0.5, 7.0, -e], [0.5, 7.0, e], [0.5, 7.0, 0.0]], &[1, 2]),
-        (Metric::L2, "5", [0.0, 0.0, 0.0], [[3.0, 4.0, e], [3.0, 4.0, 0.0], [4.0, 3.0, 0.0]], &[1, 2]),
+    let below = [[-3.0, 4.0, e], [-3.0, 4.0, 0.0], [-3.0, 4.0, -e]];
+    let above = [[3.0, 4.0, e], [3.0, 4.0, 0.0], [3.0, 4.0, -e]];
+    let halves = [[0.5, 7.0, -e], [0.5, 7.0, e], [0.5, 7.0, 0.0]];
+    let cases: [(Case<3>, &[u32]); 5] = [
+        ((Metric::Cosine, "0.6", [1.0, 0.0, 0.0], above), &[1]),
+        ((Metric::Cosine, "-0.6", [1.0, 0.0, 0.0], below), &[0, 2, 1]),
+        ((Metric::Dot, "0.5", [1.0, 0.0, e], halves), &[1, 2]),
+        ((Metric::Dot, "-0.5", [-1.0, 0.0, e], halves), &[1, 2]),
+        ((Metric::L2, "5", [0.0, 0.0, 0.0], above), &[1]),
     ];
-    for (metric, threshold, query, rows, expected) in cases {
+    for ((metric, threshold, query, rows), expected) in cases {
         let data = rows.concat();
         let (corpus, queries) = (DenseView::new(&data, 3, 3).unwrap(), DenseView::new(&query, 1, 3).unwrap());
         let found = agreed(corpus, queries, metric, Wanted::Within(threshold.parse().unwrap()));
