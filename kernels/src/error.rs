@@ -74,6 +74,12 @@ pub enum KernelError {
         /// Entries there are.
         entries: usize,
     },
+    /// A factor that is not finite, or zero where it divides.
+    #[error("factor {got}: must be finite, and not zero where it divides")]
+    BadFactor {
+        /// The factor.
+        got: f64,
+    },
     /// More entries than the type can hold.
     #[error("{what}: {got} exceeds the limit {limit}")]
     TooLarge {

@@ -1,6 +1,6 @@
 //! Dense rows to signed bytes and back, one value at a time.
 
-use crate::types::{DenseView, Int8Mode, Int8Rows, Mapping, extremes, scale_of};
+use crate::types::{DenseView, Int8Mode, Int8Rows, Mapping, scale_of};
 
 /// The codes of each row.
 pub(crate) fn quantize(rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
@@ -13,6 +13,14 @@ pub(crate) fn quantize(rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
         scales.push(scale);
     }
     Int8Rows::from_checked(mode, rows.dim(), codes, scales)
+}
+
+/// The least and the greatest value of a row; zeros for an empty one. Zeros are +0.
+fn extremes(row: &[f32]) -> (f32, f32) {
+    let first = row.first().copied().unwrap_or(0.0);
+    let (least, greatest) =
+        row.iter().fold((first, first), |(least, greatest), &x| (least.min(x), greatest.max(x)));
+    (least + 0.0, greatest + 0.0)
 }
 
 /// The values of all codes, row-major.

@@ -3,10 +3,12 @@
 use rayon::prelude::*;
 
 use crate::isa::Level;
-use crate::types::{DenseView, Int8Mode, Int8Rows, Int8Scale, Mapping, extremes, scale_of};
+use crate::types::{DenseView, Int8Mode, Int8Rows, Int8Scale, Mapping, scale_of};
 
 /// Rows of one task. Fixed, so the work is cut the same for every number of threads.
 const ROWS_PER_TASK: usize = 64;
+/// Values that [`extremes`] compares at once.
+const LANES: usize = 16;
 
 /// The codes of each row.
 pub(crate) fn quantize(level: Level, rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
@@ -56,7 +58,7 @@ impl pulp::WithSimd for Quantize<'_> {
             *scale = scale_of(self.mode, min, max);
             let mapping = Mapping::new(self.mode, *scale);
             for (code, &x) in codes.iter_mut().zip(row) {
-                *code = mapping.code(mapping.position(x).round_ties_even());
+                *code = mapping.code_by_bits(mapping.position(x));
             }
         }
     }
@@ -84,4 +86,26 @@ impl pulp::WithSimd for Dequantize<'_> {
             }
         }
     }
+}
+
+/// The least and the greatest value of a row; zeros for an empty one. Zeros are +0, so the order of
+/// comparisons cannot be seen.
+#[inline(always)]
+fn extremes(row: &[f32]) -> (f32, f32) {
+    let first = row.first().copied().unwrap_or(0.0);
+    let (mut least, mut greatest) = ([first; LANES], [first; LANES]);
+    let (blocks, tail) = row.as_chunks::<LANES>();
+    let mut widen = |lane: usize, x: f32| {
+        least[lane] = if x < least[lane] { x } else { least[lane] };
+        greatest[lane] = if x > greatest[lane] { x } else { greatest[lane] };
+    };
+    for block in blocks {
+        for lane in 0..LANES {
+            widen(lane, block[lane]);
+        }
+    }
+    for (lane, &x) in tail.iter().enumerate() {
+        widen(lane, x);
+    }
+    (least.into_iter().fold(first, f32::min) + 0.0, greatest.into_iter().fold(first, f32::max) + 0.0)
 }

@@ -3,6 +3,7 @@
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
 pub(crate) mod int8;
+mod intersect;
 pub(crate) mod kmeans;
 pub(crate) mod kmeans_codes;
 mod postings;

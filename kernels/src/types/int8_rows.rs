@@ -22,8 +22,10 @@ pub struct Int8Scale {
 
 /// `rows × dim` signed bytes and the scale of each row.
 ///
-/// With M = max|x| (symmetric) or M = max x − min x (min–max) of a row, every component comes back
-/// within M/254 or M/510 plus one unit in the last place of the row's greatest magnitude.
+/// Every component comes back within max|x| / 254 (symmetric) or (max x − min x) / 510 (min–max) of
+/// its row, plus one unit in the last place of the row's greatest magnitude: half a step, the rounding
+/// of the scale to f32 (at most 2⁻²⁴ of half a step, or 2⁻¹⁵⁰ where the scale is denormal) and the
+/// rounding of the value to f32 (half a unit). The relative error of a small component is not bounded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Int8Rows {
     mode: Int8Mode,
@@ -36,8 +38,8 @@ impl Int8Rows {
     /// Rows from their parts.
     ///
     /// # Errors
-    /// Codes that do not fill `scales.len()` rows of `dim`, a scale or offset that is not finite, a
-    /// negative scale.
+    /// Codes that do not fill `scales.len()` rows of `dim`; a scale or offset that is not finite; a negative
+    /// scale, and in [`Int8Mode::Symmetric`] an offset that is not 0 or a code −128, as not canonical.
     pub fn new(
         mode: Int8Mode,
         dim: usize,
@@ -48,11 +50,21 @@ impl Int8Rows {
             let expected = scales.len().saturating_mul(dim);
             return Err(KernelError::LengthMismatch { what: "codes", got: codes.len(), expected });
         }
-        let bad = |s: &Int8Scale| !s.scale.is_finite() || !s.offset.is_finite() || s.scale < 0.0;
-        match scales.iter().position(bad) {
-            Some(position) => Err(KernelError::NonFinite { position }),
-            None => Ok(Self { mode, dim, codes, scales }),
+        if let Some(position) = scales.iter().position(|s| !s.scale.is_finite() || !s.offset.is_finite()) {
+            return Err(KernelError::NonFinite { position });
         }
+        if scales.iter().any(|s| s.scale < 0.0) {
+            return Err(KernelError::NotCanonical { what: "a scale is negative" });
+        }
+        if mode == Int8Mode::Symmetric {
+            if scales.iter().any(|s| s.offset != 0.0) {
+                return Err(KernelError::NotCanonical { what: "a symmetric row has an offset" });
+            }
+            if codes.contains(&i8::MIN) {
+                return Err(KernelError::NotCanonical { what: "a symmetric code is -128" });
+            }
+        }
+        Ok(Self { mode, dim, codes, scales })
     }
 
     /// Builds from parts that a kernel has computed.
@@ -92,10 +104,12 @@ impl Int8Rows {
     }
 }
 
-/// One row's mapping, in f64, so that quotients and products of f32 lose nothing that matters.
+/// One row's mapping, in f64, so that products of f32 lose nothing that matters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mapping {
     scale: f64,
+    /// 1 / scale; 0 for a row without extent, so that everything lies at position 0.
+    inverse: f64,
     offset: f64,
     /// The code of position 0.
     least: f64,
@@ -104,25 +118,35 @@ pub(crate) struct Mapping {
 impl Mapping {
     pub(crate) fn new(mode: Int8Mode, scale: Int8Scale) -> Self {
         let (scale, offset) = (f64::from(scale.scale), f64::from(scale.offset));
-        match mode {
-            Int8Mode::Symmetric => Self { scale, offset: 0.0, least: 0.0 },
-            Int8Mode::MinMax => Self { scale, offset, least: -128.0 },
-        }
+        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+        let least = match mode {
+            Int8Mode::Symmetric => 0.0,
+            Int8Mode::MinMax => -128.0,
+        };
+        Self { scale, inverse, offset, least }
     }
 
-    /// The code before rounding; a row without extent has the least code everywhere.
+    /// Steps from the least code (min–max) or from code 0 (symmetric), before rounding.
     #[inline(always)]
     pub(crate) fn position(self, x: f32) -> f64 {
-        // scale = 0 only where every x equals the offset, so 0 / 1 is the position wanted.
-        let divisor = if self.scale == 0.0 { 1.0 } else { self.scale };
-        (f64::from(x) - self.offset) / divisor
+        (f64::from(x) - self.offset) * self.inverse
     }
 
     /// The code of a rounded position.
-    #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "scales are chosen so that positions fit a byte")]
     pub(crate) fn code(self, rounded: f64) -> i8 {
         (rounded + self.least) as i8
+    }
+
+    /// [`code`](Self::code) of a position that is not rounded yet, without a conversion that lanes lack.
+    ///
+    /// At 1.5 · 2⁵² the unit in the last place of an f64 is 1, so the sum rounds the position to an
+    /// integer, half to even, and holds its two's complement in its low bits.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low byte is the code")]
+    pub(crate) fn code_by_bits(self, position: f64) -> i8 {
+        const LAST_PLACE_IS_1: f64 = 6_755_399_441_055_744.0;
+        (position + (LAST_PLACE_IS_1 + self.least)).to_bits() as i8
     }
 
     /// The value of a code.
@@ -148,12 +172,4 @@ pub(crate) fn scale_of(mode: Int8Mode, min: f32, max: f32) -> Int8Scale {
         scale = scale.next_up();
     }
     Int8Scale { scale, offset }
-}
-
-/// The least and the greatest value of a row; zeros for an empty one.
-#[inline(always)]
-pub(crate) fn extremes(row: &[f32]) -> (f32, f32) {
-    let first = row.first().copied().unwrap_or(0.0);
-    row.iter()
-        .fold((first, first), |(min, max), &x| (if x < min { x } else { min }, if x > max { x } else { max }))
 }

@@ -30,7 +30,7 @@ pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONEN
 pub(crate) use delta_vector::{exact_power_of_two, greatest_magnitude, smallest_exponent};
 pub use dense_view::DenseView;
 pub use int8_rows::{Int8Mode, Int8Rows, Int8Scale};
-pub(crate) use int8_rows::{Mapping, extremes, scale_of};
+pub(crate) use int8_rows::{Mapping, scale_of};
 pub use key_sets::KeySets;
 pub(crate) use key_sets::{KeyRelation, relation};
 pub use measure::Measure;

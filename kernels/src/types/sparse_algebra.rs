@@ -1,9 +1,10 @@
 //! Sums, multiples, projections and measures of sparse vectors.
 //!
 //! Every component is computed in f64 and rounded once to f32; components that become zero are
-//! dropped, ones that overflow are errors. The `_into` forms reuse the buffers of their output.
+//! dropped, ones that overflow are errors. The `_into` forms reuse the buffers of their output; where one
+//! fails, the output holds a valid vector that means nothing.
 
-use super::{Measure, SparseVec};
+use super::{Measure, SparseVec, check_finite};
 use crate::error::KernelError;
 use crate::scalar::sparse_pair::intersect;
 use crate::sparse_score::{magnitude, score, sum};
@@ -20,7 +21,7 @@ impl SparseVec {
     /// a + b into `out`.
     ///
     /// # Errors
-    /// As [`add`](Self::add); `out` is then the zero vector.
+    /// As [`add`](Self::add).
     pub fn add_into(&self, other: &Self, out: &mut Self) -> Result<(), KernelError> {
         combine(self, other, out, |a, b| a + b)
     }
@@ -36,7 +37,7 @@ impl SparseVec {
     /// a − b into `out`.
     ///
     /// # Errors
-    /// As [`add`](Self::add); `out` is then the zero vector.
+    /// As [`add`](Self::add).
     pub fn sub_into(&self, other: &Self, out: &mut Self) -> Result<(), KernelError> {
         combine(self, other, out, |a, b| a - b)
     }
@@ -52,16 +53,18 @@ impl SparseVec {
     /// s · a into `out`.
     ///
     /// # Errors
-    /// As [`scale`](Self::scale); `out` is then the zero vector.
+    /// As [`scale`](Self::scale).
     pub fn scale_into(&self, factor: f64, out: &mut Self) -> Result<(), KernelError> {
+        if !factor.is_finite() {
+            return Err(KernelError::BadFactor { got: factor });
+        }
         out.refill(self.dim(), self.iter().map(|(index, value)| (index, factor * f64::from(value))))
     }
 
     /// (w₁a + w₂b) / (w₁ + w₂).
     ///
     /// # Errors
-    /// As [`add`](Self::add); weights that are not finite or add up to zero are
-    /// [`KernelError::NonFinite`].
+    /// As [`add`](Self::add); weights whose sum is zero or not finite.
     pub fn weighted_average(&self, other: &Self, w1: f64, w2: f64) -> Result<Self, KernelError> {
         new(|out| self.weighted_average_into(other, w1, w2, out))
     }
@@ -69,7 +72,7 @@ impl SparseVec {
     /// (w₁a + w₂b) / (w₁ + w₂) into `out`.
     ///
     /// # Errors
-    /// As [`weighted_average`](Self::weighted_average); `out` is then the zero vector.
+    /// As [`weighted_average`](Self::weighted_average).
     pub fn weighted_average_into(
         &self,
         other: &Self,
@@ -77,7 +80,11 @@ impl SparseVec {
         w2: f64,
         out: &mut Self,
     ) -> Result<(), KernelError> {
-        combine(self, other, out, |a, b| (w1 * a + w2 * b) / (w1 + w2))
+        let weight = w1 + w2;
+        if weight == 0.0 || !weight.is_finite() {
+            return Err(KernelError::BadFactor { got: weight });
+        }
+        combine(self, other, out, |a, b| (w1 * a + w2 * b) / weight)
     }
 
     /// The part of a that is orthogonal to `direction`: a − (a·d / d·d) d. A zero direction leaves a as it is.
@@ -91,7 +98,7 @@ impl SparseVec {
     /// The part of a that is orthogonal to `direction`, into `out`.
     ///
     /// # Errors
-    /// As [`add`](Self::add); `out` is then the zero vector.
+    /// As [`add`](Self::add).
     pub fn project_orthogonal_into(&self, direction: &Self, out: &mut Self) -> Result<(), KernelError> {
         let square = direction.dot(direction)?;
         let along = if square == 0.0 { 0.0 } else { self.dot(direction)? / square };
@@ -101,19 +108,24 @@ impl SparseVec {
     /// a / ‖a‖; the zero vector stays zero.
     ///
     /// # Errors
-    /// Never for vectors that constructors accept.
+    /// None for a vector that a constructor accepted: no component of the result exceeds 1.
     pub fn normalize(&self) -> Result<Self, KernelError> {
-        let norm = self.magnitude();
-        if norm == 0.0 {
-            return Ok(self.clone());
-        }
-        new(|out| out.refill(self.dim(), self.iter().map(|(index, value)| (index, f64::from(value) / norm))))
+        new(|out| self.normalize_into(out))
     }
 
-    /// The components whose magnitude is greater than `threshold`.
+    /// a / ‖a‖ into `out`.
+    ///
+    /// # Errors
+    /// As [`normalize`](Self::normalize).
+    pub fn normalize_into(&self, out: &mut Self) -> Result<(), KernelError> {
+        let norm = self.magnitude();
+        out.refill(self.dim(), self.iter().map(|(index, value)| (index, f64::from(value) / norm)))
+    }
+
+    /// The components whose magnitude is greater than `threshold`; all of them for a NaN or negative one.
     #[must_use]
     pub fn prune(&self, threshold: f32) -> Self {
-        let (indices, values) = self.iter().filter(|(_, value)| value.abs() > threshold).unzip();
+        let (indices, values) = self.iter().filter(|(_, value)| value.abs() > threshold.max(0.0)).unzip();
         Self::from_checked(self.dim(), indices, values)
     }
 
@@ -128,12 +140,17 @@ impl SparseVec {
     /// Σ aᵢbᵢ against a dense vector of the same dimension.
     ///
     /// # Errors
-    /// A length other than the dimension.
+    /// A length other than the dimension; a component that meets one of this vector's and is not finite.
     pub fn dot_dense(&self, dense: &[f32]) -> Result<f64, KernelError> {
         if dense.len() != self.dim() as usize {
             return Err(KernelError::DimensionMismatch { got: dense.len(), expected: self.dim() as usize });
         }
-        Ok(sum(self.iter().map(|(index, value)| f64::from(value) * f64::from(dense[index as usize]))))
+        let dot = sum(self.iter().map(|(index, value)| f64::from(value) * f64::from(dense[index as usize])));
+        // Products of finite f32 cannot overflow an f64 sum, so only such a component can have done this.
+        if !dot.is_finite() {
+            check_finite(dense)?;
+        }
+        Ok(dot)
     }
 
     /// ‖a‖ = √Σ aᵢ².
@@ -149,7 +166,7 @@ impl SparseVec {
     pub fn measure(&self, other: &Self, measure: Measure) -> Result<f64, KernelError> {
         same_dim(self, other)?;
         let (a, b) = ((self.indices(), self.values()), (other.indices(), other.values()));
-        Ok(score(measure, a, b, &intersect(a.0, b.0)))
+        Ok(score(measure, a, b, intersect(a.0, b.0)))
     }
 }
 
@@ -233,7 +250,9 @@ mod tests {
             v(&[1.0]).add(&v(&[1.0, 2.0])),
             Err(KernelError::DimensionMismatch { got: 2, expected: 1 })
         ));
-        assert!(v(&[1.0]).scale(f64::NAN).is_err());
+        for x in [v(&[1.0]), SparseVec::zero(1)] {
+            assert!(matches!(x.scale(f64::NAN), Err(KernelError::BadFactor { .. })));
+        }
         assert_eq!(v(&[1.0]).scale(0.0).unwrap(), SparseVec::zero(1));
     }
 
@@ -247,7 +266,11 @@ mod tests {
     #[test]
     fn weighted_average_is_literal_and_zero_weights_are_an_error() {
         assert_eq!(v(&[4.0, 0.0]).weighted_average(&v(&[0.0, 4.0]), 1.0, 3.0).unwrap(), v(&[1.0, 3.0]));
-        assert!(v(&[1.0]).weighted_average(&v(&[1.0]), 1.0, -1.0).is_err());
+        for (w1, w2) in [(1.0, -1.0), (f64::NAN, 1.0), (f64::MAX, f64::MAX)] {
+            for x in [v(&[1.0]), SparseVec::zero(1)] {
+                assert!(matches!(x.weighted_average(&x, w1, w2), Err(KernelError::BadFactor { .. })));
+            }
+        }
     }
 
     #[test]
@@ -264,6 +287,8 @@ mod tests {
         assert!(close(a.angular_distance(&a.scale(-2.0).unwrap()).unwrap(), std::f64::consts::PI));
         assert!(close(v(&[1.0]).weighted_jaccard(&v(&[-1.0])).unwrap(), 0.0));
         assert!(close(a.dot_dense(&[1.0, 1.0, 9.0, 9.0]).unwrap(), 7.0));
+        let refused = a.dot_dense(&[1.0, f32::INFINITY, 9.0, 9.0]);
+        assert!(matches!(refused, Err(KernelError::NonFinite { position: 1 })));
     }
 
     #[test]
@@ -280,9 +305,46 @@ mod tests {
     }
 
     #[test]
+    fn norms_of_any_size_become_one_and_pruning_is_strict() {
+        for value in [f32::from_bits(1), 1.0, f32::MAX] {
+            let unit = v(&[value, -value]).normalize().unwrap();
+            assert!((unit.magnitude() - 1.0).abs() < 1e-7, "{value:e}");
+        }
+        let x = v(&[0.5, -0.5, 0.6, 0.0]);
+        assert_eq!(x.prune(0.5), v(&[0.0, 0.0, 0.6, 0.0]));
+        assert!(x.prune(f32::NAN) == x && x.prune(-1.0) == x && x.prune(f32::INFINITY).is_zero());
+    }
+
+    #[test]
     fn from_diff_keeps_only_what_moved_enough() {
         let delta = SparseVec::from_diff(&[1.0, 2.0, 3.0], &[1.5, 2.0, 3.01], 0.1).unwrap();
         assert_eq!(delta, v(&[0.5, 0.0, 0.0]));
+    }
+
+    /// The formulas over all components of two dense vectors.
+    fn by_definition(a: &[f32], b: &[f32], measure: Measure) -> f64 {
+        let over = |f: fn(f64, f64) -> f64| -> f64 {
+            a.iter().zip(b).map(|(&x, &y)| f(x.into(), y.into())).fold(0.0, |sum, term| sum + term)
+        };
+        let ratio = |x: f64, y: f64, otherwise| if y == 0.0 { otherwise } else { x / y };
+        let count = |x: f64| f64::from(u8::from(x != 0.0));
+        let shared = over(|x, y| f64::from(u8::from(x != 0.0 && y != 0.0)));
+        let (of_a, of_b) = (a.iter().map(|&x| count(x.into())).sum(), b.iter().map(|&y| count(y.into())).sum());
+        let norms = (over(|x, _| x * x) * over(|_, y| y * y)).sqrt();
+        match measure {
+            Measure::Dot => over(|x, y| x * y),
+            Measure::Cosine => ratio(over(|x, y| x * y), norms, 0.0),
+            Measure::Angular => ratio(over(|x, y| x * y), norms, 0.0).clamp(-1.0, 1.0).acos(),
+            Measure::Jaccard => ratio(shared, over(|x, y| f64::from(u8::from(x != 0.0 || y != 0.0))), 1.0),
+            Measure::WeightedJaccard => ratio(
+                over(|x, y| if x * y > 0.0 { x.abs().min(y.abs()) } else { 0.0 }),
+                over(|x, y| if x * y < 0.0 { x.abs() + y.abs() } else { x.abs().max(y.abs()) }),
+                1.0,
+            ),
+            Measure::Overlap => ratio(shared, f64::min(of_a, of_b), if of_a == of_b { 1.0 } else { 0.0 }),
+            Measure::Euclidean => over(|x, y| (x - y) * (x - y)).sqrt(),
+            Measure::Manhattan => over(|x, y| (x - y).abs()),
+        }
     }
 
     proptest! {
@@ -294,11 +356,11 @@ mod tests {
             let (x, y) = (v(&a), v(&b));
             let sum: Vec<f32> = a.iter().zip(&b).map(|(p, q)| p + q).collect();
             prop_assert_eq!(x.add(&y).unwrap(), v(&sum));
-            let manhattan: f64 = a.iter().zip(&b).map(|(p, q)| (f64::from(*p) - f64::from(*q)).abs()).sum();
-            prop_assert!((x.manhattan_distance(&y).unwrap() - manhattan).abs() < 1e-9);
             let rest = x.project_orthogonal(&y).unwrap();
             prop_assert!(rest.dot(&y).unwrap().abs() <= 1e-4);
             for measure in Measure::ALL {
+                let (got, expected) = (x.measure(&y, measure).unwrap(), by_definition(&a, &b, measure));
+                prop_assert!((got - expected).abs() <= 1e-7 * expected.abs().max(1.0), "{}: {} {}", measure, got, expected);
                 let (forth, back) = (x.measure(&y, measure).unwrap(), y.measure(&x, measure).unwrap());
                 prop_assert!((forth - back).abs() <= 1e-9, "{} is symmetric", measure);
             }

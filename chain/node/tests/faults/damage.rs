@@ -22,8 +22,11 @@ fn two_thousand_flipped_bytes_of_the_log_are_each_named() {
     let whole = fs::read(&log).unwrap();
     // `tests/long.sh` flips every byte; here a seeded choice of 2,000.
     let every = std::env::var_os("EVERY_BYTE").is_some();
-    let places: Vec<usize> =
-        if every { (0..whole.len()).collect() } else { (0..2_000).map(|_| random.below(whole.len() as u64) as usize).collect() };
+    let places: Vec<usize> = if every {
+        (0..whole.len()).collect()
+    } else {
+        (0..2_000).map(|_| random.below(whole.len() as u64) as usize).collect()
+    };
     for at in places {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << random.below(8);
@@ -102,9 +105,9 @@ fn a_torn_tail_is_dropped_loudly_and_kept_aside() {
     let output = succeeds(tensorchain(dir.path()).args(["put", "after", "crash"]));
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("torn"), "a dropped tail has to be said: {message}");
-    let kept = fs::read_dir(dir.path()).unwrap().any(|entry| {
-        entry.unwrap().file_name().to_string_lossy().starts_with("blocks.log.torn")
-    });
+    let kept = fs::read_dir(dir.path())
+        .unwrap()
+        .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("blocks.log.torn"));
     assert!(kept, "the dropped bytes are kept aside");
     succeeds(tensorchain(dir.path()).arg("verify").arg(dir.path()));
     assert_eq!(succeeds(tensorchain(dir.path()).args(["get", "after"])).stdout, b"crash\n");

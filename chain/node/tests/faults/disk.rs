@@ -22,7 +22,10 @@ fn can_trace() -> bool {
 fn put_with_fault(dir: &Path, fault: &str, key: &str) -> Output {
     let plain = tensorchain(dir);
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", fault]).arg(plain.get_program()).args(plain.get_args());
+    command
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", fault])
+        .arg(plain.get_program())
+        .args(plain.get_args());
     command.args(["put", key, "value"]).output().unwrap()
 }
 

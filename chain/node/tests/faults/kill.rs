@@ -42,7 +42,10 @@ fn killing_puts_at_random_moments_loses_no_acknowledged_write() {
         succeeds(tensorchain(dir.path()).arg("verify").arg(dir.path()));
     }
     let seed = random.seed;
-    assert!(struck >= 10 && struck <= 95, "TEST_SEED={seed}: {struck} of 100 were struck, which proves little");
+    assert!(
+        struck >= 10 && struck <= 95,
+        "TEST_SEED={seed}: {struck} of 100 were struck, which proves little"
+    );
     assert!(!acknowledged.is_empty());
     for (key, value) in acknowledged {
         let got = succeeds(tensorchain(dir.path()).args(["get", &key])).stdout;

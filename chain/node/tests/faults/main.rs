@@ -1,5 +1,11 @@
 //! The shipped binary under faults: killed, damaged, short of disk. What it acknowledged is still there.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test that cannot go on has failed; a skipped one says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed; a skipped one says so"
+)]
 
 mod damage;
 mod disk;
@@ -34,8 +40,10 @@ struct Seeded {
 impl Seeded {
     /// From `TEST_SEED`, or from the clock.
     fn new() -> Self {
-        let clock = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-        let seed = std::env::var("TEST_SEED").map_or_else(|_| u64::from(clock()) | 1, |seed| seed.parse().unwrap());
+        let clock =
+            || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
+        let seed =
+            std::env::var("TEST_SEED").map_or_else(|_| u64::from(clock()) | 1, |seed| seed.parse().unwrap());
         eprintln!("TEST_SEED={seed}");
         Self { seed, state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
