@@ -5,11 +5,15 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic_io;
+pub mod dir;
 pub mod encoding;
 pub mod hash;
+pub mod identity;
 pub mod ids;
 pub mod index;
 pub mod log;
+pub mod merkle;
+pub mod state_tree;
 
 mod codebook;
 mod consensus;

@@ -1,0 +1,177 @@
+//! The state tree: a Merkle tree over every key and value, whose root a block commits to.
+//!
+//! A binary trie over the SHA-256 of the keys, compact: a subtree with one key is that key's leaf, one with none
+//! is empty. The root is therefore a function of the keys and values alone, never of the order in which they
+//! came. With `‖` for one after the other:
+//!
+//! ```text
+//! leaf    SHA-256(0x00 ‖ SHA-256(key) ‖ value hash)     value hash = SHA-256(tag ‖ height ‖ value)
+//! branch  SHA-256(0x01 ‖ left ‖ right)
+//! empty   32 zero bytes
+//! ```
+//!
+//! Only the tree of the tip is kept, in [`Space::Tree`]: one entry a branch, holding both children, so that the
+//! path to a key is as many entries as the key has branches above it: about log₂ of the number of keys.
+
+mod node;
+mod proof;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use node::{Node, Path};
+pub use proof::{ProofError, StateProof};
+
+use crate::encoding::{Decode, Encode};
+use crate::hash::{Domain, Hash, sha256};
+use crate::ids::{Height, StateRoot};
+use crate::index::{Index, IndexError, IndexOp, Space};
+
+const VALUE: Domain = Domain::new("state-value");
+
+/// What the tree holds of a value: SHA-256(tag ‖ height ‖ value), with the height of the block that wrote it.
+#[must_use]
+pub fn value_hash(written_at: Height, value: &[u8]) -> Hash {
+    VALUE.hash(&[&written_at.0.to_le_bytes(), value])
+}
+
+/// Root of the tree in the index.
+///
+/// # Errors
+/// A corrupt entry; a failure of the medium.
+pub fn root(index: &dyn Index) -> Result<StateRoot, IndexError> {
+    Ok(StateRoot(load_root(index)?.hash()))
+}
+
+/// Sets or removes (`None`) the [`value_hash`]es of keys; of a key that is named twice the last counts. Returns
+/// the new root and what must be written to the index for it, stale branches removed.
+///
+/// # Errors
+/// A corrupt entry; a failure of the medium.
+pub fn apply<'k>(
+    index: &dyn Index,
+    changes: impl IntoIterator<Item = (&'k [u8], Option<Hash>)>,
+) -> Result<(StateRoot, Vec<IndexOp>), IndexError> {
+    let by_hash: BTreeMap<Hash, Option<Hash>> =
+        changes.into_iter().map(|(key, value)| (sha256(&[key]), value)).collect();
+    let changes: Vec<Change> = by_hash.into_iter().collect();
+    let old = load_root(index)?;
+    let mut update = Update { index, ops: Vec::new() };
+    let new = update.subtree(old, &Path::ROOT, &changes)?;
+    if new != old {
+        update.ops.push(IndexOp::put(Space::Tree, ROOT_KEY.to_vec(), new.to_bytes()));
+    }
+    Ok((StateRoot(new.hash()), update.ops))
+}
+
+/// Proves what the tree says of a key. `present` is the value the state has for it and the height of the block
+/// that wrote it.
+///
+/// # Errors
+/// A tree that says otherwise than `present` is corrupt, as is an unreadable entry; a failure of the medium.
+pub fn prove(
+    index: &dyn Index,
+    key: &[u8],
+    present: Option<(Height, Vec<u8>)>,
+) -> Result<StateProof, IndexError> {
+    let key_hash = sha256(&[key]);
+    let (mut node, mut path, mut siblings) = (load_root(index)?, Path::ROOT, Vec::new());
+    while let Node::Branch { .. } = node {
+        let [left, right] = load_branch(index, &path)?;
+        let goes_right = path.next_bit(&key_hash);
+        let (child, sibling) = if goes_right { (right, left) } else { (left, right) };
+        siblings.push(sibling.hash());
+        path = path.child(goes_right);
+        node = child;
+    }
+    StateProof::new(node, key_hash, present, siblings).ok_or_else(|| corrupt(path.to_key()))
+}
+
+/// Where the root node is; no branch has this key, as theirs start with a depth below 256 as one byte.
+const ROOT_KEY: &[u8] = b"";
+
+/// The hash of a key and what becomes of its value hash.
+type Change = (Hash, Option<Hash>);
+
+fn load_root(index: &dyn Index) -> Result<Node, IndexError> {
+    match index.get(Space::Tree, ROOT_KEY)? {
+        Some(bytes) => Node::from_bytes(&bytes).map_err(|_| corrupt(ROOT_KEY.to_vec())),
+        None => Ok(Node::Empty),
+    }
+}
+
+fn load_branch(index: &dyn Index, path: &Path) -> Result<[Node; 2], IndexError> {
+    let key = path.to_key();
+    if !path.can_branch() {
+        return Err(corrupt(key));
+    }
+    let children = index.get(Space::Tree, &key)?.and_then(|bytes| <[Node; 2]>::from_bytes(&bytes).ok());
+    children.ok_or_else(|| corrupt(key))
+}
+
+fn corrupt(key: Vec<u8>) -> IndexError {
+    IndexError::Corrupt { space: Space::Tree, key }
+}
+
+struct Update<'i> {
+    index: &'i dyn Index,
+    ops: Vec<IndexOp>,
+}
+
+impl Update<'_> {
+    /// What becomes of the subtree `node` at `path` under changes that all lie below it, ascending.
+    fn subtree(&mut self, node: Node, path: &Path, changes: &[Change]) -> Result<Node, IndexError> {
+        if changes.is_empty() {
+            return Ok(node);
+        }
+        if !matches!(node, Node::Branch { .. }) {
+            return Ok(self.build(path, &leaves_after(node, changes)));
+        }
+        let old = load_branch(self.index, path)?;
+        let (left, right) = changes.split_at(path.split_point(changes, |change| &change.0));
+        let new = [
+            self.subtree(old[0], &path.child(false), left)?,
+            self.subtree(old[1], &path.child(true), right)?,
+        ];
+        if new == old {
+            return Ok(node);
+        }
+        if let Some(only) = Node::instead_of_branch(new) {
+            self.ops.push(IndexOp::delete(Space::Tree, path.to_key()));
+            return Ok(only);
+        }
+        Ok(self.branch(path, new))
+    }
+
+    /// A subtree of nothing but these leaves, ascending.
+    fn build(&mut self, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
+        match *leaves {
+            [] => Node::Empty,
+            [(key_hash, value_hash)] => Node::Leaf { key_hash, value_hash },
+            _ => {
+                let (left, right) = leaves.split_at(path.split_point(leaves, |leaf| &leaf.0));
+                let children = [self.build(&path.child(false), left), self.build(&path.child(true), right)];
+                self.branch(path, children)
+            }
+        }
+    }
+
+    fn branch(&mut self, path: &Path, children: [Node; 2]) -> Node {
+        self.ops.push(IndexOp::put(Space::Tree, path.to_key(), children.to_bytes()));
+        Node::branch(children)
+    }
+}
+
+/// The leaves of a subtree without branches after the changes, ascending.
+fn leaves_after(node: Node, changes: &[Change]) -> Vec<(Hash, Hash)> {
+    let mut leaves: Vec<(Hash, Hash)> =
+        changes.iter().filter_map(|&(key_hash, value)| Some((key_hash, value?))).collect();
+    if let Node::Leaf { key_hash, value_hash } = node
+        && changes.binary_search_by_key(&key_hash, |change| change.0).is_err()
+    {
+        let position = leaves.partition_point(|leaf| leaf.0 < key_hash);
+        leaves.insert(position, (key_hash, value_hash));
+    }
+    leaves
+}
