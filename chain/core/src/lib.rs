@@ -15,27 +15,74 @@ pub mod log;
 pub mod merkle;
 pub mod state_tree;
 
+mod apply;
+mod batch;
+mod block;
+mod block_check;
+mod chain;
+mod changeset;
+mod clashes;
 mod codebook;
+mod codes;
+mod committer;
+mod config;
 mod consensus;
 mod consensus_config;
+mod effects;
 mod embedding;
 mod encoder;
+mod error;
+mod genesis;
+mod head;
+mod history;
 mod keyed_delta;
+mod ledger;
 mod merge;
+mod opening;
+mod queries;
+mod recent;
+mod rejection;
+mod replay;
 mod shared_kernels;
+mod state;
+mod store;
+mod transaction;
+mod transaction_manager;
 mod validation;
+mod vector_encoding;
+mod verdicts;
+mod workspace;
 
+pub use apply::ApplyError;
+pub use block::{BLOCK_VERSION, Block, BlockHeader, Stamp, ValidatorSignature};
+pub use block_check::BlockFault;
+pub use chain::TensorChain;
+pub use changeset::{Changeset, ChangesetError, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS};
 pub use codebook::{
     CodebookConfig, CodebookEntry, CodebookError, CodebookManager, GlobalCodebook, HierarchicalQuantization,
     LocalCodebook, LocalCodebookStats, PruningStrategy,
 };
+pub use codes::CODEBOOK_KEY;
+pub use committer::CommitReceipt;
+pub use config::{AutoMergeConfig, ChainConfig, Clock, SystemClock};
 pub use consensus::{BatchConflict, ConflictResult, ConsensusError, ConsensusManager, MergeAction};
 pub use consensus_config::ConsensusConfig;
 pub use embedding::{Computed, EmbeddingError, EmbeddingState, Initial, Stage};
 pub use encoder::{DEFAULT_EMBEDDING_DIM, OperationEncoder};
+pub use error::{ChainError, TransactionFailure};
+pub use genesis::{ChainParams, MAX_EMBEDDING_DIM};
+pub use identity::{Identity, PublicIdentity};
+pub use ids::{BlockHash, ChainId, Height, NodeId, StateRoot, TxRoot};
 pub use keyed_delta::KeyedDelta;
 pub use merge::{MergeRejection, MergeResult, RejectedPair};
+pub use queries::{ChainIterator, MAX_BLOCKS_PER_CALL};
+pub use recent::BEGIN_WINDOW;
+pub use rejection::{ConflictCause, Rejection};
+pub use store::{StoreError, TensorStore};
 pub use tensor_kernels::ConflictClass;
+pub use transaction::{MAX_EMBED_DIM, MAX_KEY_BYTES, MAX_VALUE_BYTES, Transaction, TransactionError};
+pub use transaction_manager::{MergeCandidate, TransactionManager};
 pub use validation::{
     PathError, RejectionReason, TransitionValidation, TransitionValidator, ValidationConfig,
 };
+pub use workspace::{TransactionWorkspace, WorkspaceState};

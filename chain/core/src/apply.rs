@@ -1,0 +1,194 @@
+//! From a batch of changesets to a block: a pure function of the state before.
+//!
+//! [`judge`] decides which changesets stand, in order and each by itself, and collects what they write.
+//! [`link`] makes the block of those that stand. Neither reads a clock, draws a random number or asks
+//! anything but the index it is given, so every node and every replay comes to the same bytes.
+
+use tensor_kernels::{DeltaSum, DeltaVector, KernelError};
+
+use crate::block::{BLOCK_VERSION, Block, BlockHeader, Stamp, tx_root};
+use crate::changeset::Changeset;
+use crate::clashes::Clashes;
+use crate::codes;
+use crate::effects::Effects;
+use crate::head::{Head, Rules};
+use crate::history;
+use crate::ids::Height;
+use crate::index::{Index, IndexError, IndexOp};
+use crate::recent::BEGIN_WINDOW;
+use crate::rejection::{ConflictCause, Rejection};
+use crate::state_tree;
+use crate::store::StoreError;
+use crate::transaction::Transaction;
+
+/// A batch after its judgement.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// One verdict for each changeset of the batch, in its order.
+    pub(crate) verdicts: Vec<Result<(), Rejection>>,
+    /// The changesets that stand.
+    pub(crate) accepted: Vec<Changeset>,
+    /// What they write.
+    effects: Effects,
+}
+
+impl Judged {
+    /// The first verdict against a changeset, with its position.
+    pub(crate) fn first_rejection(&self) -> Option<(usize, &Rejection)> {
+        self.verdicts
+            .iter()
+            .enumerate()
+            .find_map(|(position, verdict)| Some((position, verdict.as_ref().err()?)))
+    }
+}
+
+/// A block and what the index has to write for it.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) block: Block,
+    pub(crate) ops: Vec<IndexOp>,
+}
+
+/// Judges every changeset of a batch against the state before it and against those before it that stand.
+pub(crate) fn judge(
+    rules: &Rules,
+    head: &Head,
+    index: &dyn Index,
+    batch: Vec<Changeset>,
+) -> Result<Judged, ApplyError> {
+    let height = head.tip.height.next().ok_or(ApplyError::HeightExhausted)?;
+    let clashes = Clashes::find(rules, head, &batch)?;
+    let mut stands = vec![false; batch.len()];
+    let mut effects = Effects::new(height);
+    let mut verdicts = Vec::with_capacity(batch.len());
+    for (row, changeset) in batch.iter().enumerate() {
+        let mut judge_one = || {
+            check_shape(rules, head, changeset)?;
+            check_keys(changeset, head.tip.height, &effects, index)?;
+            clashes.check(row, &stands, height)?;
+            effects.run(changeset, index)
+        };
+        verdicts.push(match judge_one() {
+            Ok(()) => Ok(stands[row] = true),
+            Err(Refusal::Rejected(rejection)) => Err(rejection),
+            Err(Refusal::Failed(error)) => return Err(error),
+        });
+    }
+    let accepted =
+        batch.into_iter().zip(stands).filter_map(|(changeset, stands)| stands.then_some(changeset));
+    Ok(Judged { verdicts, accepted: accepted.collect(), effects })
+}
+
+/// A begin height within the window below the tip, a delta of the chain's dimension, a codebook that follows
+/// the one in force.
+fn check_shape(rules: &Rules, head: &Head, changeset: &Changeset) -> Result<(), Rejection> {
+    let tip = head.tip.height;
+    match changeset.begin_height() {
+        Some(begin) if begin > tip => return Err(Rejection::BeginAboveTip { begin, tip }),
+        Some(begin) if tip.0 - begin.0 > BEGIN_WINDOW => return Err(Rejection::BeginTooOld { begin, tip }),
+        _ => {}
+    }
+    let expected = rules.params.embedding_dim.get();
+    match changeset.supplied_delta().map(DeltaVector::dim) {
+        Some(got) if got != expected => return Err(Rejection::DeltaDimension { got, expected }),
+        _ => {}
+    }
+    changeset.transactions().iter().try_for_each(|transaction| codes::check_codebook_write(transaction, head))
+}
+
+/// First committer wins: no key that an explicit transaction read or wrote may have been written since it began.
+fn check_keys(
+    changeset: &Changeset,
+    tip: Height,
+    effects: &Effects,
+    index: &dyn Index,
+) -> Result<(), Refusal> {
+    let Some(begin) = changeset.begin_height() else {
+        return Ok(()); // an auto-commit is based on no earlier state
+    };
+    let reads = changeset.reads().iter().map(String::as_str);
+    for key in changeset.transactions().iter().map(Transaction::key).chain(reads) {
+        let last_write = if effects.touch(key) {
+            Some(effects.height())
+        } else if begin == tip {
+            None // nothing can have been written since
+        } else {
+            history::last_write(index, key)?
+        };
+        if let Some(with) = last_write.filter(|&height| height > begin) {
+            let cause = ConflictCause::Key { key: key.to_owned() };
+            return Err(Rejection::Conflict { cause, with }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Makes the block of the changesets that stand, stamped by its proposer, on top of the head.
+pub(crate) fn link(
+    rules: &Rules,
+    head: &Head,
+    index: &dyn Index,
+    Judged { accepted, effects, .. }: Judged,
+    stamp: Stamp,
+) -> Result<Applied, ApplyError> {
+    let height = effects.height();
+    let (state_root, mut ops) = state_tree::apply(index, effects.tree_changes())?;
+    let deltas = accepted.iter().map(|changeset| rules.delta(changeset)).collect::<Result<Vec<_>, _>>()?;
+    let delta = DeltaSum::of(rules.params.embedding_dim.get(), deltas.iter().map(AsRef::as_ref))?;
+    let header = BlockHeader {
+        version: BLOCK_VERSION,
+        height,
+        prev_hash: head.tip.hash,
+        tx_root: tx_root(&accepted),
+        tx_count: accepted.len() as u32, // at most 1,000
+        state_root,
+        quantized_codes: codes::quantize(rules, head, &delta)?,
+        codebook_epoch: head.codebook.as_ref().map_or(0, |codebook| codebook.epoch()),
+        delta,
+        timestamp_ms: stamp.timestamp_ms,
+        proposer: stamp.proposer,
+        proposer_key: stamp.proposer_key,
+        signature: stamp.signature,
+    };
+    ops.extend(effects.into_index_ops());
+    Ok(Applied { block: Block { header, changesets: accepted, signatures: Vec::new() }, ops })
+}
+
+/// Why a changeset does not stand: a verdict against it, or a failure to come to one.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Rejected(Rejection),
+    Failed(ApplyError),
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl<E: Into<ApplyError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A failure that says nothing about any changeset: the index or the kernels could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The index, or a record in it, could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernels refused their input.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The chain has as many blocks as can be counted.
+    #[error("no height is left above the tip")]
+    HeightExhausted,
+}
+
+impl From<IndexError> for ApplyError {
+    fn from(error: IndexError) -> Self {
+        Self::Store(error.into())
+    }
+}

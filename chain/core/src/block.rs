@@ -1,0 +1,239 @@
+//! Blocks: a signed header over a batch of changesets.
+//!
+//! The header's hash names the block. It covers every field, and through `tx_root`, `state_root` and
+//! `prev_hash` the changesets, the whole state after them and all earlier blocks. The proposer's
+//! signature covers what the proposer chose (changesets, their order and the time), not what everyone
+//! derives from it.
+
+use tensor_kernels::DeltaSum;
+
+use crate::changeset::Changeset;
+use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::hash::Domain;
+use crate::identity::{Identity, PublicIdentity};
+use crate::ids::{BlockHash, ChainId, Height, NodeId, StateRoot, TxRoot};
+use crate::merkle;
+use crate::transaction::Transaction;
+
+/// Version of the block format, part of every header.
+pub const BLOCK_VERSION: u16 = 1;
+
+/// What a block's hash covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// Version of the format, [`BLOCK_VERSION`].
+    pub version: u16,
+    /// Blocks before this one; 0 for the genesis block.
+    pub height: Height,
+    /// Hash of the block before; for the genesis block the hash of the chain's parameters.
+    pub prev_hash: BlockHash,
+    /// Root of the Merkle tree over the changesets.
+    pub tx_root: TxRoot,
+    /// Number of changesets, the leaves under `tx_root`.
+    pub tx_count: u32,
+    /// Root of the state after this block.
+    pub state_root: StateRoot,
+    /// Exact sum of the changesets' deltas.
+    pub delta: DeltaSum,
+    /// The delta in the vocabulary of the codebook in force; empty without one.
+    pub quantized_codes: Vec<u16>,
+    /// Epoch of the codebook in force; 0 without one.
+    pub codebook_epoch: u64,
+    /// Milliseconds since 1970-01-01 UTC, never less than the block before.
+    pub timestamp_ms: u64,
+    /// The node that proposed the batch: the hash of `proposer_key`.
+    pub proposer: NodeId,
+    /// Its Ed25519 public key.
+    pub proposer_key: [u8; 32],
+    /// Its signature over chain id and batch digest.
+    pub signature: [u8; 64],
+}
+
+/// A header, the changesets under it, and signatures of validators gathered later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// What the hash covers.
+    pub header: BlockHeader,
+    /// The changesets, in the order they are applied.
+    pub changesets: Vec<Changeset>,
+    /// Validators' signatures over the hash. They never enter a hash.
+    pub signatures: Vec<ValidatorSignature>,
+}
+
+/// A validator's signature over a block hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidatorSignature {
+    /// Who signed.
+    pub validator: NodeId,
+    /// Ed25519 signature over the block hash.
+    pub signature: [u8; 64],
+}
+
+/// What the proposer of a batch adds to it: when, who, and a signature over both and the changesets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub timestamp_ms: u64,
+    /// The proposer: the hash of its key.
+    pub proposer: NodeId,
+    /// Its Ed25519 public key.
+    pub proposer_key: [u8; 32],
+    /// Its signature over chain id and batch digest.
+    pub signature: [u8; 64],
+}
+
+const HEADER: Domain = Domain::new("header");
+const BATCH: Domain = Domain::new("batch");
+const BATCH_SIGNATURE: Domain = Domain::new("batch-signature");
+
+impl Stamp {
+    /// Signs a batch.
+    #[must_use]
+    pub fn sign(identity: &Identity, chain: ChainId, timestamp_ms: u64, changesets: &[Changeset]) -> Self {
+        let signature = identity.sign(BATCH_SIGNATURE, &signed_bytes(chain, timestamp_ms, changesets));
+        let (proposer, proposer_key) = (identity.node_id(), identity.public_key_bytes());
+        Self { timestamp_ms, proposer, proposer_key, signature }
+    }
+}
+
+/// Chain id, then the digest of the time and the changesets.
+fn signed_bytes(chain: ChainId, timestamp_ms: u64, changesets: &[Changeset]) -> Vec<u8> {
+    let mut batch = Writer::new();
+    batch.u64(timestamp_ms);
+    encode_list(changesets, &mut batch);
+    [chain.0, BATCH.hash(&[batch.as_bytes()])].concat()
+}
+
+impl BlockHeader {
+    /// SHA-256 of the tagged canonical bytes, the proposer's signature included.
+    #[must_use]
+    pub fn hash(&self) -> BlockHash {
+        BlockHash(HEADER.hash(&[&self.to_bytes()]))
+    }
+}
+
+impl Block {
+    /// What its proposer added to the batch.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        let BlockHeader { timestamp_ms, proposer, proposer_key, signature, .. } = self.header;
+        Stamp { timestamp_ms, proposer, proposer_key, signature }
+    }
+
+    /// The block's name.
+    #[must_use]
+    pub fn hash(&self) -> BlockHash {
+        self.header.hash()
+    }
+
+    /// All operations, in the order they are applied.
+    pub fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        self.changesets.iter().flat_map(Changeset::transactions)
+    }
+
+    /// Root of the Merkle tree whose leaves are the canonical changesets, as `tx_root` must be.
+    #[must_use]
+    pub fn compute_tx_root(&self) -> TxRoot {
+        tx_root(&self.changesets)
+    }
+
+    /// Whether the proposer signed exactly these changesets, at this time, for this chain.
+    #[must_use]
+    pub fn is_signed(&self, chain: ChainId) -> bool {
+        let BlockHeader { timestamp_ms, proposer, proposer_key, signature, .. } = &self.header;
+        let message = signed_bytes(chain, *timestamp_ms, &self.changesets);
+        PublicIdentity::from_bytes(proposer_key).is_ok_and(|key| {
+            key.node_id() == *proposer && key.verify(BATCH_SIGNATURE, &message, signature).is_ok()
+        })
+    }
+}
+
+/// Root of the Merkle tree whose leaves are the canonical changesets.
+pub(crate) fn tx_root(changesets: &[Changeset]) -> TxRoot {
+    let leaves: Vec<Vec<u8>> = changesets.iter().map(Encode::to_bytes).collect();
+    TxRoot(merkle::root(&leaves))
+}
+
+/// The fields in the order of their declaration.
+impl Encode for BlockHeader {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u16(self.version);
+        self.height.encode(writer);
+        self.prev_hash.encode(writer);
+        self.tx_root.encode(writer);
+        writer.u32(self.tx_count);
+        self.state_root.encode(writer);
+        self.delta.encode(writer);
+        writer.varint(self.quantized_codes.len() as u64);
+        self.quantized_codes.iter().for_each(|&code| writer.u16(code));
+        writer.varint(self.codebook_epoch);
+        writer.u64(self.timestamp_ms);
+        self.proposer.encode(writer);
+        writer.raw(&self.proposer_key);
+        writer.raw(&self.signature);
+    }
+}
+
+impl Decode for BlockHeader {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let version = reader.u16()?;
+        if version != BLOCK_VERSION {
+            return Err(DecodeError::Invalid { what: "block version" });
+        }
+        Ok(Self {
+            version,
+            height: Height::decode(reader)?,
+            prev_hash: BlockHash::decode(reader)?,
+            tx_root: TxRoot::decode(reader)?,
+            tx_count: reader.u32()?,
+            state_root: StateRoot::decode(reader)?,
+            delta: DeltaSum::decode(reader)?,
+            quantized_codes: (0..reader.count(2)?).map(|_| reader.u16()).collect::<Result<_, _>>()?,
+            codebook_epoch: reader.varint()?,
+            timestamp_ms: reader.u64()?,
+            proposer: NodeId::decode(reader)?,
+            proposer_key: reader.array()?,
+            signature: reader.array()?,
+        })
+    }
+}
+
+impl Encode for Block {
+    fn encode(&self, writer: &mut Writer) {
+        self.header.encode(writer);
+        encode_list(&self.changesets, writer);
+        encode_list(&self.signatures, writer);
+    }
+}
+
+impl Decode for Block {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            header: BlockHeader::decode(reader)?,
+            changesets: decode_list(reader)?,
+            signatures: decode_list(reader)?,
+        })
+    }
+}
+
+impl Encode for ValidatorSignature {
+    fn encode(&self, writer: &mut Writer) {
+        self.validator.encode(writer);
+        writer.raw(&self.signature);
+    }
+}
+
+impl Decode for ValidatorSignature {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { validator: NodeId::decode(reader)?, signature: reader.array()? })
+    }
+}
+
+fn encode_list<T: Encode>(items: &[T], writer: &mut Writer) {
+    writer.varint(items.len() as u64);
+    items.iter().for_each(|item| item.encode(writer));
+}
+
+fn decode_list<T: Decode>(reader: &mut Reader<'_>) -> Result<Vec<T>, DecodeError> {
+    (0..reader.count(1)?).map(|_| T::decode(reader)).collect()
+}

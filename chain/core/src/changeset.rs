@@ -1,0 +1,163 @@
+//! What one `commit` asks for: operations in order, what they were based on, and the delta that came with them.
+
+use std::collections::BTreeSet;
+
+use tensor_kernels::DeltaVector;
+
+use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::ids::Height;
+use crate::transaction::{MAX_KEY_BYTES, Transaction, TransactionError};
+
+/// Most operations of a block, and so of a changeset.
+pub const MAX_BLOCK_TRANSACTIONS: usize = 1_000;
+/// Most bytes that the changesets of a block encode to.
+pub const MAX_BLOCK_BYTES: usize = 1 << 20;
+
+/// Operations that are applied together or not at all.
+///
+/// Fields are private: a changeset that exists is within every limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changeset {
+    begin_height: Option<Height>,
+    reads: BTreeSet<String>,
+    transactions: Vec<Transaction>,
+    delta: Option<DeltaVector>,
+    encoded_len: usize,
+}
+
+/// Operations that no block may hold together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangesetError {
+    /// No operations, or too many.
+    #[error("changeset of {got} operations: expected 1 to {MAX_BLOCK_TRANSACTIONS}")]
+    TransactionCount {
+        /// How many.
+        got: usize,
+    },
+    /// More bytes than a block has room for.
+    #[error("changeset of {got} bytes: at most {MAX_BLOCK_BYTES} fit a block")]
+    TooLarge {
+        /// Its encoded length.
+        got: usize,
+    },
+    /// An operation, or a key that was read, that is out of range.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+}
+
+impl Changeset {
+    /// A changeset. `begin_height` is the height whose state the operations were based on, `None` where
+    /// they are based on none; `reads` are keys looked at; `delta` is the caller's own delta vector.
+    ///
+    /// # Errors
+    /// No or more than [`MAX_BLOCK_TRANSACTIONS`] operations, one that
+    /// [`Transaction::check`] refuses, or more than [`MAX_BLOCK_BYTES`] in all.
+    pub fn new(
+        begin_height: Option<Height>,
+        reads: BTreeSet<String>,
+        transactions: Vec<Transaction>,
+        delta: Option<DeltaVector>,
+    ) -> Result<Self, ChangesetError> {
+        if transactions.is_empty() || transactions.len() > MAX_BLOCK_TRANSACTIONS {
+            return Err(ChangesetError::TransactionCount { got: transactions.len() });
+        }
+        transactions.iter().try_for_each(Transaction::check)?;
+        if let Some(key) = reads.iter().find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
+            return Err(TransactionError::KeyLength { got: key.len() }.into());
+        }
+        let mut changeset = Self { begin_height, reads, transactions, delta, encoded_len: 0 };
+        changeset.encoded_len = changeset.to_bytes().len();
+        match changeset.encoded_len {
+            got if got > MAX_BLOCK_BYTES => Err(ChangesetError::TooLarge { got }),
+            _ => Ok(changeset),
+        }
+    }
+
+    /// One operation that is based on no earlier state and is applied in the order it arrives.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn single(transaction: Transaction) -> Result<Self, ChangesetError> {
+        Self::new(None, BTreeSet::new(), vec![transaction], None)
+    }
+
+    /// Height whose state the operations were based on; `None` for an auto-commit.
+    #[must_use]
+    pub const fn begin_height(&self) -> Option<Height> {
+        self.begin_height
+    }
+
+    /// Keys that were looked at, ascending.
+    #[must_use]
+    pub const fn reads(&self) -> &BTreeSet<String> {
+        &self.reads
+    }
+
+    /// Keys that the operations work on, ascending.
+    #[must_use]
+    pub fn writes(&self) -> BTreeSet<&str> {
+        self.transactions.iter().map(Transaction::key).collect()
+    }
+
+    /// The operations, in order.
+    #[must_use]
+    pub fn transactions(&self) -> &[Transaction] {
+        &self.transactions
+    }
+
+    /// The delta that the caller supplied. Without one the deterministic encoder supplies it, and a delta
+    /// of the encoder never rejects anything.
+    #[must_use]
+    pub const fn supplied_delta(&self) -> Option<&DeltaVector> {
+        self.delta.as_ref()
+    }
+
+    /// Length of the canonical bytes.
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        self.encoded_len
+    }
+}
+
+/// Begin height (or its absence), reads, operations, delta (or its absence).
+impl Encode for Changeset {
+    fn encode(&self, writer: &mut Writer) {
+        writer.bool(self.begin_height.is_some());
+        if let Some(height) = self.begin_height {
+            height.encode(writer);
+        }
+        writer.varint(self.reads.len() as u64);
+        self.reads.iter().for_each(|key| writer.str(key));
+        writer.varint(self.transactions.len() as u64);
+        self.transactions.iter().for_each(|transaction| transaction.encode(writer));
+        writer.bool(self.delta.is_some());
+        if let Some(delta) = &self.delta {
+            delta.encode(writer);
+        }
+    }
+}
+
+impl Decode for Changeset {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let begin_height = match reader.bool()? {
+            true => Some(Height::decode(reader)?),
+            false => None,
+        };
+        let mut reads = BTreeSet::new();
+        for _ in 0..reader.count(1)? {
+            let key = reader.str()?.to_owned();
+            if reads.last().is_some_and(|last| *last >= key) {
+                return Err(DecodeError::Invalid { what: "order of the keys read" });
+            }
+            reads.insert(key);
+        }
+        let count = reader.count(2)?;
+        let transactions = (0..count).map(|_| Transaction::decode(reader)).collect::<Result<_, _>>()?;
+        let delta = match reader.bool()? {
+            true => Some(DeltaVector::decode(reader)?),
+            false => None,
+        };
+        Self::new(begin_height, reads, transactions, delta)
+            .map_err(|_| DecodeError::Invalid { what: "changeset" })
+    }
+}

@@ -1,0 +1,86 @@
+//! What `apply` reads besides the index: the rules of the chain, fixed at genesis, and its head, which moves
+//! with every block.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tensor_kernels::{DeltaVector, KernelError, Kernels};
+
+use crate::block::Block;
+use crate::changeset::Changeset;
+use crate::codes::{self, Vocabulary};
+use crate::encoder::OperationEncoder;
+use crate::genesis::ChainParams;
+use crate::ids::{BlockHash, Height};
+use crate::recent::RecentDeltas;
+use crate::transaction::Transaction;
+use crate::verdicts::Verdicts;
+
+/// What never changes during the life of a chain.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) params: ChainParams,
+    pub(crate) verdicts: Verdicts,
+    encoder: OperationEncoder,
+}
+
+impl Rules {
+    /// The rules of a chain with these parameters.
+    pub(crate) fn new(params: ChainParams, kernels: Kernels) -> Self {
+        let ChainParams { embedding_dim, thresholds, .. } = params;
+        let verdicts = Verdicts::new(kernels, thresholds, embedding_dim.get());
+        Self { params, verdicts, encoder: OperationEncoder::new(embedding_dim) }
+    }
+
+    /// The delta of a changeset: the caller's, or else the encoder's.
+    pub(crate) fn delta<'c>(&self, changeset: &'c Changeset) -> Result<Cow<'c, DeltaVector>, KernelError> {
+        match changeset.supplied_delta() {
+            Some(delta) => Ok(Cow::Borrowed(delta)),
+            None => {
+                let operations = changeset.transactions();
+                let written: Vec<_> = operations.iter().map(|op| op.written().unwrap_or_default()).collect();
+                let keys = operations.iter().map(Transaction::key);
+                Ok(Cow::Owned(self.encoder.encode(keys.zip(written.iter().map(AsRef::as_ref)))?))
+            }
+        }
+    }
+}
+
+/// The tip of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) height: Height,
+    pub(crate) hash: BlockHash,
+    pub(crate) timestamp_ms: u64,
+}
+
+impl Tip {
+    /// A block as the tip.
+    pub(crate) fn of(block: &Block) -> Self {
+        Self { height: block.header.height, hash: block.hash(), timestamp_ms: block.header.timestamp_ms }
+    }
+}
+
+/// The tip and what `apply` remembers of the blocks up to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) tip: Tip,
+    pub(crate) recent: RecentDeltas,
+    pub(crate) codebook: Option<Arc<Vocabulary>>,
+}
+
+impl Head {
+    /// The head of a chain of one block.
+    pub(crate) fn genesis(block: &Block) -> Self {
+        Self { tip: Tip::of(block), recent: RecentDeltas::default(), codebook: None }
+    }
+
+    /// Moves on to the next block, whose tip the caller has computed.
+    pub(crate) fn advance(&mut self, block: &Block, tip: Tip) {
+        self.tip = tip;
+        self.recent.push(block);
+        if let Some(codebook) = codes::last_codebook(block) {
+            self.codebook = Some(Arc::new(codebook));
+        }
+    }
+}

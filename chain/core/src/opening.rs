@@ -1,0 +1,123 @@
+//! What happens when a chain is opened: its parameters come from the log, its head from the index where that
+//! fits the log, and else from applying every block of the log again.
+
+use std::sync::Arc;
+
+use tensor_kernels::KernelError;
+
+use crate::block::{Block, Stamp};
+use crate::block_check;
+use crate::codes;
+use crate::config::ChainConfig;
+use crate::encoding::{Decode, Encode};
+use crate::error::ChainError;
+use crate::genesis::{ChainParams, MAX_EMBEDDING_DIM};
+use crate::head::{Head, Rules, Tip};
+use crate::identity::IdentityError;
+use crate::ids::{ChainId, Height};
+use crate::index::IndexError;
+use crate::recent::{BEGIN_WINDOW, RecentDeltas};
+use crate::replay::{self, ReplayError};
+use crate::store::{StoreError, TensorStore};
+
+/// The parameters of the chain in the store. Where there is no chain, one is made: the log with the configured
+/// parameters, then the genesis block.
+pub(crate) fn open_params(store: &TensorStore, config: &ChainConfig) -> Result<ChainParams, ChainError> {
+    let log = match store.log() {
+        Some(log) => log,
+        None => store.create_log(&new_params(config)?.to_bytes())?,
+    };
+    let params = ChainParams::from_bytes(log.params()).map_err(StoreError::Params)?;
+    if log.tip().is_none() {
+        let stamp = Stamp::sign(store.identity()?, params.chain_id, config.clock.now_ms(), &[]);
+        log.append(Height::GENESIS, &params.genesis(stamp).to_bytes()).map_err(StoreError::from)?;
+    }
+    Ok(params)
+}
+
+fn new_params(config: &ChainConfig) -> Result<ChainParams, ChainError> {
+    let chain_id = match config.chain_id {
+        Some(chain_id) => chain_id,
+        None => {
+            let mut random = [0; 32];
+            getrandom::fill(&mut random).map_err(IdentityError::Random)?;
+            ChainId(random)
+        }
+    };
+    let (embedding_dim, limit) = (config.embedding_dim, MAX_EMBEDDING_DIM as usize);
+    match embedding_dim.get() as usize {
+        got if got > limit => Err(KernelError::TooLarge { what: "embedding dimension", got, limit }.into()),
+        _ => Ok(ChainParams { chain_id, embedding_dim, thresholds: config.thresholds()? }),
+    }
+}
+
+/// The head of a chain whose log holds a genesis block. The index is brought up to it.
+pub(crate) fn open_head(store: &TensorStore, rules: &Rules) -> Result<Head, ChainError> {
+    match resume(store, rules) {
+        Ok(Some(head)) => return Ok(head),
+        Ok(None) => tracing::info!("no index of this log: building one"),
+        Err(error) if blames_index(&error) => tracing::warn!("{error}: building the index anew"),
+        Err(error) => return Err(error),
+    }
+    rebuild(store, rules)
+}
+
+/// Goes on where the index stands; `None` where there is none that fits the log.
+fn resume(store: &TensorStore, rules: &Rules) -> Result<Option<Head>, ChainError> {
+    let Some((block, next)) = store.indexed()? else { return Ok(None) };
+    let tip = Tip::of(&block);
+    let mut recent = RecentDeltas::default();
+    for height in (tip.height.0.saturating_sub(BEGIN_WINDOW) + 1)..=tip.height.0 {
+        let height = Height(height);
+        recent.push(&store.block(height)?.ok_or(StoreError::Misplaced { height })?);
+    }
+    let codebook = codes::stored_codebook(store.index())?.map(Arc::new);
+    let mut head = Head { tip, recent, codebook };
+    catch_up(store, rules, &mut head, store.blocks_from(next))?;
+    Ok(Some(head))
+}
+
+/// Applies the whole log to an empty index.
+fn rebuild(store: &TensorStore, rules: &Rules) -> Result<Head, ChainError> {
+    store.index().clear()?;
+    let mut blocks = store.blocks();
+    let (offset, genesis) = blocks.next().ok_or(StoreError::NoLog)??;
+    block_check::check(&genesis, None, &rules.params)
+        .and_then(|()| replay::check_genesis(rules, &genesis))
+        .map_err(|fault| ChainError::ValidationFailed { height: Height::GENESIS, fault })?;
+    let mut head = Head::genesis(&genesis);
+    store.write_effects(head.tip, offset, Vec::new())?;
+    catch_up(store, rules, &mut head, blocks)?;
+    Ok(head)
+}
+
+/// Applies blocks of the log in order. Their bytes have checksums, so signatures are left to `verify`; that
+/// each follows from the one before is seen by applying it.
+fn catch_up(
+    store: &TensorStore,
+    rules: &Rules,
+    head: &mut Head,
+    blocks: impl Iterator<Item = Result<(u64, Block), StoreError>>,
+) -> Result<(), ChainError> {
+    for block in blocks {
+        let (offset, block) = block?;
+        let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
+        block_check::check_place(&block, Some(&head.tip), &rules.params).map_err(fault)?;
+        let applied = match replay::replay(rules, head, store.index(), &block) {
+            Ok(applied) => applied,
+            Err(ReplayError::Fault(found)) => return Err(fault(found)),
+            Err(ReplayError::Failed(error)) => return Err(error.into()),
+        };
+        let tip = Tip::of(&block);
+        store.write_effects(tip, offset, applied.ops)?;
+        head.advance(&block, tip);
+    }
+    Ok(())
+}
+
+/// Whether an error says that the index, and not the log, is damaged.
+fn blames_index(error: &ChainError) -> bool {
+    use StoreError::{Index, Misplaced, State};
+    let ChainError::StorageError(error) = error else { return false };
+    matches!(**error, Index(IndexError::Corrupt { .. }) | Misplaced { .. } | State { .. })
+}

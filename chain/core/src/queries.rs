@@ -1,0 +1,134 @@
+//! Questions to a chain: its blocks, and the values and history of its keys.
+
+use tensor_kernels::DeltaVector;
+
+use crate::block::Block;
+use crate::chain::TensorChain;
+use crate::encoding::Decode;
+use crate::error::ChainError;
+use crate::history;
+use crate::ids::Height;
+use crate::ledger::Ledger;
+use crate::state;
+use crate::store::StoreError;
+use crate::transaction::Transaction;
+
+/// Most blocks that [`TensorChain::get_blocks`] returns at once.
+pub const MAX_BLOCKS_PER_CALL: u64 = 1_000;
+
+impl TensorChain {
+    /// The block at a height; `None` above the tip.
+    ///
+    /// # Errors
+    /// A chain that is not initialized; storage that cannot be read.
+    pub fn get_block(&self, height: Height) -> Result<Option<Block>, ChainError> {
+        let ledger = self.ledger()?;
+        if height > ledger.tip().height {
+            return Ok(None);
+        }
+        Ok(ledger.store().block(height)?)
+    }
+
+    /// The last block.
+    ///
+    /// # Errors
+    /// As [`get_block`](Self::get_block).
+    pub fn get_tip(&self) -> Result<Option<Block>, ChainError> {
+        self.get_block(self.ledger()?.tip().height)
+    }
+
+    /// The first block.
+    ///
+    /// # Errors
+    /// As [`get_block`](Self::get_block).
+    pub fn get_genesis(&self) -> Result<Option<Block>, ChainError> {
+        self.get_block(Height::GENESIS)
+    }
+
+    /// The blocks from `start` to `end`, both included, as far as they exist: none where `start` is above `end`,
+    /// and never more than [`MAX_BLOCKS_PER_CALL`].
+    ///
+    /// # Errors
+    /// As [`get_block`](Self::get_block).
+    pub fn get_blocks(&self, start: Height, end: Height) -> Result<Vec<Block>, ChainError> {
+        let last =
+            end.0.min(self.ledger()?.tip().height.0).min(start.0.saturating_add(MAX_BLOCKS_PER_CALL - 1));
+        let blocks = (start.0..=last).map(|height| self.get_block(Height(height)).transpose());
+        blocks.flatten().collect()
+    }
+
+    /// All blocks from genesis to the present tip; none before the chain is initialized.
+    #[must_use]
+    pub fn iter(&self) -> ChainIterator<'_> {
+        let ledger = self.ledger().ok().map(AsRef::as_ref);
+        ChainIterator { ledger, heights: 0..ledger.map_or(0, |ledger| ledger.tip().height.0 + 1) }
+    }
+
+    /// The value of a key, if it has one. A vector written by [`Transaction::Embed`] reads as its canonical
+    /// bytes; see [`get_embedding`](Self::get_embedding).
+    ///
+    /// # Errors
+    /// A chain that is not initialized; storage that cannot be read.
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, ChainError> {
+        let entry = state::get(self.ledger()?.store().index(), key)?;
+        Ok(entry.map(|entry| entry.value.bytes))
+    }
+
+    /// The vector that a key holds, if an [`Transaction::Embed`] wrote it last.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_embedding(&self, key: &str) -> Result<Option<DeltaVector>, ChainError> {
+        let entry = state::get(self.ledger()?.store().index(), key)?;
+        let vector = entry
+            .filter(|entry| entry.value.is_vector)
+            .map(|entry| DeltaVector::from_bytes(&entry.value.bytes));
+        let vector = vector.transpose();
+        Ok(vector.map_err(|source| StoreError::State { key: key.to_owned(), source })?)
+    }
+
+    /// The value that a key had when the block at `height` had been written.
+    ///
+    /// # Errors
+    /// A height above the tip; otherwise as [`get`](Self::get).
+    pub fn get_at(&self, key: &str, height: Height) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.ledger()?.value_at(key, height)?.map(|value| value.bytes))
+    }
+
+    /// Keys with a value that start with `prefix`, ascending: at most `limit` of them, above `after`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, ChainError> {
+        Ok(state::list(self.ledger()?.store().index(), prefix, after, limit)?)
+    }
+
+    /// Every operation on a key with the height of its block, in order. What this costs follows the key's own
+    /// history, not the length of the chain.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn history(&self, key: &str) -> Result<Vec<(Height, Transaction)>, ChainError> {
+        let ledger = self.ledger()?;
+        let places = history::of_key(ledger.store().index(), key)?;
+        places.into_iter().map(|place| Ok((place.height, ledger.operation(place)?))).collect()
+    }
+}
+
+/// Blocks of a chain in order, up to the tip it had when this was made.
+#[derive(Debug, Clone)]
+pub struct ChainIterator<'c> {
+    ledger: Option<&'c Ledger>,
+    heights: std::ops::Range<u64>,
+}
+
+impl Iterator for ChainIterator<'_> {
+    type Item = Result<Block, ChainError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (ledger, height) = (self.ledger?, Height(self.heights.next()?));
+        let block =
+            ledger.store().block(height).and_then(|block| block.ok_or(StoreError::Misplaced { height }));
+        Some(block.map_err(Into::into))
+    }
+}

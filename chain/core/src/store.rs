@@ -1,0 +1,201 @@
+//! Where a chain lives: the block log, which is the truth, and the index over it.
+
+use std::sync::OnceLock;
+
+use crate::block::Block;
+use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::head::Tip;
+use crate::identity::{Identity, IdentityError};
+use crate::ids::{BlockHash, Height};
+use crate::index::{Index, IndexError, IndexOp, MemoryIndex, Space};
+use crate::log::{BlockLog, Frame, LogError, MemoryLog, Scan};
+
+/// The data of one chain, in memory or in a directory.
+///
+/// ```
+/// use tensor_chain::{TensorChain, TensorStore};
+/// let chain = TensorChain::new(TensorStore::new(), "node1");
+/// chain.initialize()?;
+/// # Ok::<(), tensor_chain::ChainError>(())
+/// ```
+#[derive(Debug)]
+pub struct TensorStore {
+    identity: OnceLock<Identity>,
+    /// Made with the chain: it begins with the chain's parameters.
+    log: OnceLock<Box<dyn BlockLog>>,
+    index: Box<dyn Index>,
+}
+
+/// What a store could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The block log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The record of a key's value cannot be read. The index must be rebuilt.
+    #[error("state of key {key:?}: {source}")]
+    State {
+        /// The key.
+        key: String,
+        /// What is wrong with the record.
+        source: DecodeError,
+    },
+    /// The bytes of a sound frame are no block.
+    #[error("block at height {height}: {source}")]
+    Block {
+        /// The frame's height.
+        height: Height,
+        /// What is wrong with the bytes.
+        source: DecodeError,
+    },
+    /// The index names a block that is not there. The index must be rebuilt.
+    #[error("the index names no block of height {height} where it should")]
+    Misplaced {
+        /// The block's height.
+        height: Height,
+    },
+    /// The parameters at the head of the log cannot be read.
+    #[error("chain parameters: {0}")]
+    Params(DecodeError),
+    /// The chain has not been made yet.
+    #[error("the store has no block log yet")]
+    NoLog,
+}
+
+/// The key of the index record that says where the index stands.
+const TIP: &[u8] = b"tip";
+
+impl TensorStore {
+    /// An empty store in memory, with an identity of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { identity: OnceLock::new(), log: OnceLock::new(), index: Box::new(MemoryIndex::new()) }
+    }
+
+    /// An empty store in memory, with a given identity.
+    #[must_use]
+    pub fn with_identity(identity: Identity) -> Self {
+        Self { identity: OnceLock::from(identity), ..Self::new() }
+    }
+
+    /// The identity that signs this store's blocks; drawn at first use where none was given.
+    ///
+    /// # Errors
+    /// No random bytes.
+    pub fn identity(&self) -> Result<&Identity, IdentityError> {
+        match self.identity.get() {
+            Some(identity) => Ok(identity),
+            None => {
+                let drawn = Identity::generate()?;
+                Ok(self.identity.get_or_init(|| drawn))
+            }
+        }
+    }
+
+    pub(crate) fn index(&self) -> &dyn Index {
+        &*self.index
+    }
+
+    /// The log, once the chain has been made.
+    pub(crate) fn log(&self) -> Option<&dyn BlockLog> {
+        self.log.get().map(AsRef::as_ref)
+    }
+
+    /// The log, made with these parameters if there is none.
+    pub(crate) fn create_log(&self, params: &[u8]) -> Result<&dyn BlockLog, StoreError> {
+        Ok(self.log.get_or_init(|| Box::new(MemoryLog::new(params.to_vec()))).as_ref())
+    }
+
+    /// Appends a block to the log and then writes its effects, its place and the new tip to the index, as one
+    /// batch. When this returns, the block is durable.
+    pub(crate) fn append(&self, block: &Block, tip: Tip, effects: Vec<IndexOp>) -> Result<(), StoreError> {
+        let log = self.log().ok_or(StoreError::NoLog)?;
+        let offset = log.append(tip.height, &block.to_bytes())?;
+        self.write_effects(tip, offset, effects)
+    }
+
+    /// Brings the index from the block below to `tip`, whose block lies at `offset` of the log.
+    pub(crate) fn write_effects(
+        &self,
+        tip: Tip,
+        offset: u64,
+        mut effects: Vec<IndexOp>,
+    ) -> Result<(), StoreError> {
+        let place = tip.height.0.to_be_bytes().to_vec();
+        effects.push(IndexOp::put(Space::Blocks, place, offset.to_le_bytes().to_vec()));
+        let tip = IndexTip { hash: tip.hash, offset };
+        effects.push(IndexOp::put(Space::Meta, TIP.to_vec(), tip.to_bytes()));
+        Ok(self.index.write(effects)?)
+    }
+
+    /// The block at a height, if there is one.
+    pub(crate) fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        let Some(log) = self.log() else { return Ok(None) };
+        let Some(offset) = self.index.get(Space::Blocks, &height.0.to_be_bytes())? else { return Ok(None) };
+        let offset = <[u8; 8]>::try_from(offset).map_err(|_| StoreError::Misplaced { height })?;
+        let frame = log.read(u64::from_le_bytes(offset))?;
+        match frame.height == height {
+            true => decode(&frame).map(Some),
+            false => Err(StoreError::Misplaced { height }),
+        }
+    }
+
+    /// All blocks of the log in order, each with its offset.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Result<(u64, Block), StoreError>> {
+        self.blocks_from(self.log().map_or(0, BlockLog::start))
+    }
+
+    /// As [`blocks`](Self::blocks), from an offset on, where a block must start.
+    pub(crate) fn blocks_from(&self, offset: u64) -> impl Iterator<Item = Result<(u64, Block), StoreError>> {
+        let scan = self.log().map(|log| Scan::new(log, offset));
+        scan.into_iter().flatten().map(|frame| {
+            let frame = frame?;
+            Ok((frame.offset, decode(&frame)?))
+        })
+    }
+
+    /// The last block that the index knows, and the offset of the one after it. `None` where the index is empty
+    /// or is not an index of this log.
+    pub(crate) fn indexed(&self) -> Result<Option<(Block, u64)>, StoreError> {
+        let Some(log) = self.log() else { return Ok(None) };
+        let Some(tip) = self.index.get(Space::Meta, TIP)? else { return Ok(None) };
+        let Ok(tip) = IndexTip::from_bytes(&tip) else { return Ok(None) };
+        // The log has been checked when it was opened: an offset that cannot be read is not one of its own.
+        let Ok(frame) = log.read(tip.offset) else { return Ok(None) };
+        let block = decode(&frame)?;
+        Ok((block.hash() == tip.hash).then_some((block, frame.end)))
+    }
+}
+
+impl Default for TensorStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the index says about where it stands.
+struct IndexTip {
+    hash: BlockHash,
+    offset: u64,
+}
+
+impl Encode for IndexTip {
+    fn encode(&self, writer: &mut Writer) {
+        self.hash.encode(writer);
+        writer.u64(self.offset);
+    }
+}
+
+impl Decode for IndexTip {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { hash: BlockHash::decode(reader)?, offset: reader.u64()? })
+    }
+}
+
+/// The block in a frame.
+pub(crate) fn decode(frame: &Frame) -> Result<Block, StoreError> {
+    Block::from_bytes(&frame.payload).map_err(|source| StoreError::Block { height: frame.height, source })
+}

@@ -1,0 +1,195 @@
+//! One operation on one key: what a workspace collects and a block lists.
+
+use std::borrow::Cow;
+
+use tensor_kernels::DeltaVector;
+
+use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+
+/// Longest key in bytes of UTF-8.
+pub const MAX_KEY_BYTES: usize = 4_096;
+/// Longest value: with its key and a changeset's other fields it always fits a block of 1 MiB.
+pub const MAX_VALUE_BYTES: usize = (1 << 20) - (16 << 10);
+/// Most components of an embedded vector.
+pub const MAX_EMBED_DIM: u32 = 1 << 20;
+
+/// An operation on one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transaction {
+    /// Writes a value, whether or not the key has one.
+    Put {
+        /// Key, 1 to 4,096 bytes.
+        key: String,
+        /// New value.
+        data: Vec<u8>,
+    },
+    /// Removes a key; removing an absent key succeeds and changes nothing.
+    Delete {
+        /// Key, 1 to 4,096 bytes.
+        key: String,
+    },
+    /// Writes a value where the key has one; fails where it has none.
+    Update {
+        /// Key, 1 to 4,096 bytes.
+        key: String,
+        /// New value.
+        data: Vec<u8>,
+    },
+    /// Writes a vector as the key's value.
+    Embed {
+        /// Key, 1 to 4,096 bytes.
+        key: String,
+        /// New value.
+        vector: DeltaVector,
+    },
+    /// Writes a value where the key's present value is the expected one; fails otherwise.
+    CompareAndSwap {
+        /// Key, 1 to 4,096 bytes.
+        key: String,
+        /// The value the key must have; `None` means that it must be absent.
+        expected: Option<Vec<u8>>,
+        /// New value.
+        new: Vec<u8>,
+    },
+}
+
+/// An operation that no block may hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionError {
+    /// A key that is empty or too long.
+    #[error("key of {got} bytes: expected 1 to {MAX_KEY_BYTES}")]
+    KeyLength {
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// A value, or an expected value, that is too long.
+    #[error("value of {got} bytes: at most {MAX_VALUE_BYTES} are allowed")]
+    ValueLength {
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// An embedded vector of too many components.
+    #[error("vector of {got} components: at most {MAX_EMBED_DIM} are allowed")]
+    VectorDim {
+        /// Its dimension.
+        got: u32,
+    },
+}
+
+impl Transaction {
+    /// The key it works on.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put { key, .. }
+            | Self::Delete { key }
+            | Self::Update { key, .. }
+            | Self::Embed { key, .. }
+            | Self::CompareAndSwap { key, .. } => key,
+        }
+    }
+
+    /// The value the key has afterwards: an embedded vector as its canonical bytes, `None` for a deletion.
+    #[must_use]
+    pub fn written(&self) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Put { data, .. } | Self::Update { data, .. } | Self::CompareAndSwap { new: data, .. } => {
+                Some(Cow::Borrowed(data))
+            }
+            Self::Embed { vector, .. } => Some(Cow::Owned(vector.to_bytes())),
+            Self::Delete { .. } => None,
+        }
+    }
+
+    /// The name used in listings.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Put { .. } => "put",
+            Self::Delete { .. } => "delete",
+            Self::Update { .. } => "update",
+            Self::Embed { .. } => "embed",
+            Self::CompareAndSwap { .. } => "compare_and_swap",
+        }
+    }
+
+    /// Checks every length. Done where an operation enters: in a workspace and in a decoder.
+    ///
+    /// # Errors
+    /// The first length that is out of range.
+    pub fn check(&self) -> Result<(), TransactionError> {
+        let key = self.key().len();
+        if key == 0 || key > MAX_KEY_BYTES {
+            return Err(TransactionError::KeyLength { got: key });
+        }
+        let value = |bytes: &[u8]| match bytes.len() {
+            got if got > MAX_VALUE_BYTES => Err(TransactionError::ValueLength { got }),
+            _ => Ok(()),
+        };
+        match self {
+            Self::Put { data, .. } | Self::Update { data, .. } => value(data),
+            Self::CompareAndSwap { expected, new, .. } => {
+                value(new).and_then(|()| expected.as_deref().map_or(Ok(()), value))
+            }
+            Self::Embed { vector, .. } if vector.dim() > MAX_EMBED_DIM => {
+                Err(TransactionError::VectorDim { got: vector.dim() })
+            }
+            Self::Embed { .. } | Self::Delete { .. } => Ok(()),
+        }
+    }
+}
+
+/// A tag byte, the key, then the fields of the variant.
+impl Encode for Transaction {
+    fn encode(&self, writer: &mut Writer) {
+        let mut start = |tag: u8| {
+            writer.u8(tag);
+            writer.str(self.key());
+        };
+        match self {
+            Self::Put { data, .. } => {
+                start(0);
+                writer.bytes(data);
+            }
+            Self::Delete { .. } => start(1),
+            Self::Update { data, .. } => {
+                start(2);
+                writer.bytes(data);
+            }
+            Self::Embed { vector, .. } => {
+                start(3);
+                vector.encode(writer);
+            }
+            Self::CompareAndSwap { expected, new, .. } => {
+                start(4);
+                writer.bool(expected.is_some());
+                if let Some(expected) = expected {
+                    writer.bytes(expected);
+                }
+                writer.bytes(new);
+            }
+        }
+    }
+}
+
+impl Decode for Transaction {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let tag = reader.u8()?;
+        let key = reader.str()?.to_owned();
+        let transaction = match tag {
+            0 => Self::Put { key, data: reader.bytes()?.to_vec() },
+            1 => Self::Delete { key },
+            2 => Self::Update { key, data: reader.bytes()?.to_vec() },
+            3 => Self::Embed { key, vector: DeltaVector::decode(reader)? },
+            4 => {
+                let expected = match reader.bool()? {
+                    true => Some(reader.bytes()?.to_vec()),
+                    false => None,
+                };
+                Self::CompareAndSwap { key, expected, new: reader.bytes()?.to_vec() }
+            }
+            got => return Err(DecodeError::UnknownTag { what: "operation", got }),
+        };
+        Ok(transaction)
+    }
+}

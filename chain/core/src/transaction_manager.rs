@@ -1,0 +1,88 @@
+//! The open transactions of a chain.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tensor_kernels::{Decimal, DeltaVector, SparseVec};
+
+use crate::ledger::Ledger;
+use crate::verdicts::similarity;
+use crate::workspace::{TransactionWorkspace, WorkspaceState};
+
+/// Knows every open workspace of one chain, without keeping any alive.
+#[derive(Debug, Default)]
+pub struct TransactionManager {
+    next_id: AtomicU64,
+    open: Arc<OpenWorkspaces>,
+}
+
+/// Open workspaces by id. A workspace takes itself out when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct OpenWorkspaces {
+    by_id: Mutex<BTreeMap<u64, Weak<TransactionWorkspace>>>,
+}
+
+/// An open transaction whose delta is nearly orthogonal to another's.
+#[derive(Debug, Clone)]
+pub struct MergeCandidate {
+    /// The transaction.
+    pub workspace: Arc<TransactionWorkspace>,
+    /// Cosine of the two deltas.
+    pub similarity: f64,
+}
+
+impl TransactionManager {
+    pub(crate) fn begin(&self, ledger: &Arc<Ledger>) -> Arc<TransactionWorkspace> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let workspace = TransactionWorkspace::new(id, Arc::clone(ledger), Arc::clone(&self.open));
+        let workspace = Arc::new(workspace);
+        self.open.lock().insert(id, Arc::downgrade(&workspace));
+        workspace
+    }
+
+    /// All open transactions, oldest first.
+    #[must_use]
+    pub fn active(&self) -> Vec<Arc<TransactionWorkspace>> {
+        let open: Vec<_> = self.open.lock().values().filter_map(Weak::upgrade).collect();
+        open.into_iter().filter(|workspace| workspace.state() == WorkspaceState::Active).collect()
+    }
+
+    /// Open transactions with a known delta other than zero whose |cosine| with this one's is below
+    /// `threshold`, the most orthogonal first. Nothing is merged before its own client commits it; this is a
+    /// look at what could share a block.
+    #[must_use]
+    pub fn find_merge_candidates(
+        &self,
+        workspace: &TransactionWorkspace,
+        threshold: Decimal,
+    ) -> Vec<MergeCandidate> {
+        let Some(delta) = known_delta(workspace) else { return Vec::new() };
+        let others = self.active().into_iter().filter(|other| other.id() != workspace.id());
+        let mut candidates: Vec<MergeCandidate> = others
+            .filter_map(|other| {
+                let similarity = similarity(&delta, &known_delta(&other)?);
+                (similarity.abs() < threshold.to_f64())
+                    .then_some(MergeCandidate { workspace: other, similarity })
+            })
+            .collect();
+        candidates.sort_by(|a, b| a.similarity.abs().total_cmp(&b.similarity.abs()));
+        candidates
+    }
+}
+
+/// The delta as the chain would hold it, unless it is unknown, zero or out of range.
+fn known_delta(workspace: &TransactionWorkspace) -> Option<DeltaVector> {
+    let delta = workspace.delta().filter(|delta: &SparseVec| !delta.is_zero())?;
+    DeltaVector::from_sparse(&delta).ok()
+}
+
+impl OpenWorkspaces {
+    pub(crate) fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Weak<TransactionWorkspace>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
