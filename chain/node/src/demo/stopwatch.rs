@@ -14,7 +14,7 @@ pub struct Timing {
 }
 
 /// One stage.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Stage {
     /// Its name.
     pub name: &'static str,
@@ -51,7 +51,8 @@ impl Stopwatch {
         self.last = now;
     }
 
-    pub(super) fn stop(self) -> Timing {
-        Timing { stages: self.stages, total_ms: self.started.elapsed().as_secs_f64() * 1e3 }
+    /// What has been measured so far.
+    pub(super) fn timing(&self) -> Timing {
+        Timing { stages: self.stages.clone(), total_ms: self.started.elapsed().as_secs_f64() * 1e3 }
     }
 }

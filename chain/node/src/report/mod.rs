@@ -72,7 +72,8 @@ fn facts(page: &mut String, demo: &Demo) -> fmt::Result {
         ("Writes", grouped(chain.transactions)),
         ("Currencies", data.currencies.to_string()),
         ("Moves in a delta", format!("{:.1}", data.mean_nnz)),
-        ("Computed by", format!("{} ({} threads)", device.isa, device.threads)),
+        ("Computed by", device.isa.to_owned()),
+        ("Threads", device.threads.to_string()),
         ("Total time", format!("{:.2} s", demo.timing.total_ms / 1e3)),
     ];
     page.push_str("<section><dl>\n");
@@ -90,13 +91,18 @@ fn facts(page: &mut String, demo: &Demo) -> fmt::Result {
     )
 }
 
+/// Names nearer to each other than this would be drawn over each other.
+const NAMES_APART_MS: i64 = 400 * 86_400_000;
+
 fn drift(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
     let norms: Vec<(Date, f64)> = drawn.dates.iter().copied().zip(drawn.norms.iter().copied()).collect();
-    let named: Vec<(Date, f64, String)> = demo
-        .drift
-        .iter()
-        .filter_map(|d| Some((d.date.parse().ok()?, d.norm, format!("{} {}", d.currency, &d.date))))
-        .collect();
+    let mut named: Vec<(Date, f64, String)> = Vec::new();
+    for largest in &demo.drift {
+        let Ok(day) = largest.date.parse::<Date>() else { continue };
+        if named.iter().all(|(other, ..)| (other.unix_ms() - day.unix_ms()).abs() > NAMES_APART_MS) {
+            named.push((day, largest.norm, format!("{} {day}", largest.currency)));
+        }
+    }
     let plot = plots::over_time(&norms, &named, "‖delta‖");
     section(page, "How far each day moved", "The norm of each day's delta, with the largest named by the currency that moved most.", &plot)
 }

@@ -30,11 +30,10 @@ pub(super) fn over_time(values: &[(Date, f64)], named: &[(Date, f64, String)], y
         LinePlot::new().with_data(line).with_color("var(--plot-1)").with_stroke_width(0.6).into(),
         ScatterPlot::new().with_data(peaks).with_color("var(--plot-4)").with_size(3.5).into(),
     ];
-    let mut layout = layout(&plots, 340.0)
+    let mut layout = in_time(layout(&plots, 340.0), values.iter().map(|&(day, _)| day))
         .with_log_y()
         .with_y_label(y_label)
-        .with_y_tick_format(TickFormat::Custom(std::sync::Arc::new(|value| format!("{value}"))))
-        .with_x_datetime(DateTimeAxis::years("%Y").with_step(3));
+        .with_y_tick_format(TickFormat::Custom(std::sync::Arc::new(|value| format!("{value}"))));
     for (day, value, name) in named {
         let label = TextAnnotation::new(name.as_str(), seconds(*day), *value);
         layout = layout.with_annotation(label.with_color("var(--text)").with_font_size(11));
@@ -49,9 +48,8 @@ pub(super) fn shares(days: &[Date], series: &[Share<'_>]) -> String {
         plot = plot.with_series(values.iter().copied()).with_color(*color).with_legend(*name);
     }
     let plots: Vec<Plot> = vec![plot.with_fill_opacity(0.85).with_strokes(false).into()];
-    let layout = layout(&plots, 300.0)
+    let layout = in_time(layout(&plots, 300.0), days.iter().copied())
         .with_y_label("% of pairs")
-        .with_x_datetime(DateTimeAxis::years("%Y").with_step(3))
         .with_legend_position(LegendPosition::OutsideBottomColumns)
         .with_legend_box(false)
         .with_clamp_axis();
@@ -109,6 +107,15 @@ fn layout(plots: &[Plot], height: f64) -> Layout {
         .with_font_family("inherit")
         .with_tick_size(11)
         .with_label_size(12)
+}
+
+/// A horizontal axis of years that begins and ends with the days it shows.
+fn in_time(layout: Layout, days: impl Iterator<Item = Date> + Clone) -> Layout {
+    let layout = layout.with_x_datetime(DateTimeAxis::years("%Y").with_step(3));
+    match (days.clone().min(), days.max()) {
+        (Some(first), Some(last)) => layout.with_x_axis_min(seconds(first)).with_x_axis_max(seconds(last)),
+        _ => layout,
+    }
 }
 
 /// Draws, and lets the page decide on the size.
