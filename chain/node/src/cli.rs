@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Serialize;
 
+use crate::commands::DemoArgs;
+
 /// A ledger whose transactions carry a delta vector, and the kernels that make this practical.
 #[derive(Debug, Parser)]
 #[command(name = "tensorchain", version, max_term_width = 100)]
@@ -70,6 +72,8 @@ pub struct GlobalArgs {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Build, verify and explore a chain of 27 years of exchange rates; write a report.
+    Demo(DemoArgs),
     /// Say which instruction sets and devices this machine has, and what runs each operation.
     Caps,
     /// Show the configuration.

@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use tensor_datasets::EcbFxError;
+use tensor_kernels::KernelError;
+
 use crate::output::OutputError;
 
 /// How a command ended.
@@ -68,6 +71,18 @@ impl Failure {
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
+    }
+}
+
+impl From<KernelError> for Failure {
+    fn from(error: KernelError) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+impl From<EcbFxError> for Failure {
+    fn from(error: EcbFxError) -> Self {
+        Self::new(Exit::Failed, error)
     }
 }
 

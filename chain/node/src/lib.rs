@@ -4,10 +4,15 @@
 //! [`commands`] (one file each) → [`output`] (the only place that writes to stdout) → [`exit`].
 #![forbid(unsafe_code)]
 
+pub mod classes;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod device;
 pub mod exit;
+pub mod format;
 pub mod logging;
 pub mod output;
+pub mod progress;
+pub mod report;

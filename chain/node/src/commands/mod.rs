@@ -3,7 +3,10 @@
 mod caps;
 mod completions;
 mod config_show;
+mod demo;
 mod man;
+
+pub use demo::DemoArgs;
 
 use crate::cli::{Command, ConfigCommand};
 use crate::config::Config;
@@ -15,6 +18,7 @@ use crate::exit::Failure;
 /// Why it failed, with the exit code that says so.
 pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
     match command {
+        Command::Demo(args) => demo::run(config, args),
         Command::Caps => caps::run(config),
         Command::Config(ConfigCommand::Show { origin }) => config_show::run(config, origin),
         Command::Completions { shell } => completions::run(shell),

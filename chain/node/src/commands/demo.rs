@@ -1,0 +1,28 @@
+//! `demo`: the whole product on 27 years of real data.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tensor_datasets::EcbFx;
+
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::{demo, device, output};
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where to write the report [default: tensorchain-report.html].
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Magnitude above which a log return is part of a day's delta [default: 0.002].
+    #[arg(long, value_name = "RETURN")]
+    threshold: Option<f64>,
+}
+
+pub(super) fn run(config: &Config, args: DemoArgs) -> Result<(), Failure> {
+    let kernels = device::open(config)?;
+    let report = args.report.unwrap_or_else(|| "tensorchain-report.html".into());
+    let threshold = args.threshold.unwrap_or(EcbFx::DEFAULT_THRESHOLD);
+    Ok(output::answer(config.output, &demo::run(config, &kernels, threshold, &report)?)?)
+}

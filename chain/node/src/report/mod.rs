@@ -1,0 +1,274 @@
+//! The demo's report: one HTML file with inline SVG and CSS, light and dark, that asks nothing of the network.
+
+mod plots;
+
+use std::fmt::{self, Write};
+
+use tensor_datasets::Date;
+
+use crate::classes::Classes;
+use crate::demo::{Demo, Similar};
+use crate::format::{grouped, percent};
+use plots::Share;
+
+/// What the plots show beyond the demo's answer.
+#[derive(Debug)]
+pub struct Drawn {
+    /// Business days, ascending.
+    pub dates: Vec<Date>,
+    /// Currency codes, one per dimension.
+    pub currencies: Vec<String>,
+    /// ‖delta‖ of each day.
+    pub norms: Vec<f64>,
+    /// Classes in each window of days.
+    pub windows: Vec<Classes>,
+    /// For each of the answer's similar days, the day itself and its neighbours: name and log returns.
+    pub alike: Vec<Vec<(String, Vec<f64>)>>,
+    /// Days per codebook entry.
+    pub members: Vec<u64>,
+}
+
+/// The report as one HTML document.
+///
+/// # Errors
+/// None in practice: a `String` takes whatever is written to it.
+pub fn html(demo: &Demo, drawn: &Drawn) -> Result<String, fmt::Error> {
+    let mut page = String::new();
+    write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>Tensor Chain: 27 years of exchange rates</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n\
+         <h1>Tensor Chain: 27 years of exchange rates</h1>\n\
+         <p>One block a trading day, {} to {}. Each block writes the day's rates and carries its delta: the log \
+         returns above {}.</p>\n",
+        include_str!("style.css"),
+        escape(&demo.data.first_day),
+        escape(&demo.data.last_day),
+        percent(demo.data.threshold)
+    )?;
+    facts(&mut page, demo)?;
+    drift(&mut page, demo, drawn)?;
+    conflicts(&mut page, demo, drawn)?;
+    for (similar, rows) in demo.similar.iter().zip(&drawn.alike) {
+        alike(&mut page, similar, rows, &drawn.currencies)?;
+    }
+    codebook(&mut page, demo, drawn)?;
+    timing(&mut page, demo)?;
+    writeln!(
+        page,
+        "<footer>Source: {}. Everything shown is derived by Tensor Chain {} and is not an ECB statistic.</footer>\n\
+         </main>\n</body>\n</html>",
+        escape(demo.data.source),
+        env!("CARGO_PKG_VERSION")
+    )?;
+    Ok(page)
+}
+
+fn facts(page: &mut String, demo: &Demo) -> fmt::Result {
+    let Demo { device, chain, data, .. } = demo;
+    let facts = [
+        ("Blocks", grouped(chain.height)),
+        ("Writes", grouped(chain.transactions)),
+        ("Currencies", data.currencies.to_string()),
+        ("Moves in a delta", format!("{:.1}", data.mean_nnz)),
+        ("Computed by", device.isa.to_owned()),
+        ("Threads", device.threads.to_string()),
+        ("Total time", format!("{:.2} s", demo.timing.total_ms / 1e3)),
+    ];
+    page.push_str("<section><dl>\n");
+    for (name, value) in facts {
+        writeln!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value))?;
+    }
+    writeln!(
+        page,
+        "</dl>\n<p>Tip hash <code>{}</code><br>State root <code>{}</code><br>Both are the same on every machine, \
+         instruction set and number of threads. {} blocks verified: hashes, signatures, roots and delta sums \
+         recomputed.</p></section>",
+        escape(&chain.tip_hash),
+        escape(&chain.state_root),
+        grouped(demo.verification.blocks)
+    )
+}
+
+/// Names nearer to each other than this would be drawn over each other.
+const NAMES_APART_MS: i64 = 400 * 86_400_000;
+
+fn drift(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
+    let norms: Vec<(Date, f64)> = drawn.dates.iter().copied().zip(drawn.norms.iter().copied()).collect();
+    let mut named: Vec<(Date, f64, String)> = Vec::new();
+    for largest in &demo.drift {
+        let Ok(day) = largest.date.parse::<Date>() else { continue };
+        if named.iter().all(|(other, ..)| (other.unix_ms() - day.unix_ms()).abs() > NAMES_APART_MS) {
+            named.push((day, largest.norm, format!("{} {day}", largest.currency)));
+        }
+    }
+    let plot = plots::over_time(&norms, &named, "‖delta‖");
+    section(page, "How far each day moved", "The norm of each day's delta, with the largest named by the currency that moved most.", &plot)
+}
+
+fn conflicts(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
+    let days: Vec<Date> = drawn.dates.iter().copied().step_by(demo.conflicts.window.max(1)).collect();
+    let series = |name, color, count: fn(&Classes) -> u64| Share {
+        name,
+        color,
+        values: drawn.windows.iter().map(|window| window.share(count(window))).collect(),
+    };
+    let plot = plots::shares(
+        &days,
+        &[
+            series("conflicting: by cosine", "var(--plot-4)", |c| c.conflicting_by_cosine),
+            series("conflicting: by overlap", "var(--plot-3)", |c| c.conflicting_by_overlap),
+            series("low conflict", "var(--plot-2)", |c| c.low_conflict),
+            series("orthogonal", "var(--plot-5)", |c| c.orthogonal),
+        ],
+    );
+    let note = format!(
+        "Classes of all {} pairs of days inside windows of {} days, keys taken as disjoint.",
+        grouped(demo.conflicts.classes.pairs),
+        demo.conflicts.window
+    );
+    section(page, "Could two days be merged?", &note, &plot)
+}
+
+fn alike(page: &mut String, similar: &Similar, rows: &[(String, Vec<f64>)], currencies: &[String]) -> fmt::Result {
+    let title = format!("Days like {}", similar.date);
+    let note = format!(
+        "{}: its log returns above, the most similar days below with their cosine. Blue: units per euro rose; red: fell.",
+        similar.event
+    );
+    section(page, &title, &note, &plots::signed_grid(rows, currencies))
+}
+
+fn codebook(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
+    let mut members = drawn.members.clone();
+    members.sort_unstable_by(|a, b| b.cmp(a));
+    let bars: Vec<(String, f64)> =
+        members.iter().enumerate().map(|(rank, &days)| ((rank + 1).to_string(), days as f64)).collect();
+    let note = format!(
+        "k-means found {} typical days in {} rounds; they explain {} of the variance. How many days each stands for:",
+        demo.codebook.entries,
+        demo.codebook.rounds,
+        percent(demo.codebook.explained_variance)
+    );
+    section(page, "A vocabulary of typical days", &note, &plots::bars(&bars, "entry, most used first", "days"))
+}
+
+fn timing(page: &mut String, demo: &Demo) -> fmt::Result {
+    page.push_str("<section><h2>Time per stage</h2>\n<table><tr><th>stage</th><th>ms</th></tr>\n");
+    for stage in &demo.timing.stages {
+        writeln!(page, "<tr><td>{}</td><td>{:.1}</td></tr>", escape(stage.name), stage.elapsed_ms)?;
+    }
+    page.push_str("</table></section>\n");
+    Ok(())
+}
+
+fn section(page: &mut String, title: &str, note: &str, svg: &str) -> fmt::Result {
+    writeln!(page, "<section><h2>{}</h2>\n<p>{}</p>\n{svg}\n</section>", escape(title), escape(note))
+}
+
+/// Text as HTML shows it.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tensor_datasets::EcbFx;
+
+    use super::*;
+    use crate::demo::{
+        Chain, Codebook, Conflicts, Data, DeviceLine, Drift, Neighbour, Stage, Timing, Verification,
+    };
+
+    /// A demo of a few real days.
+    fn sample() -> (Demo, Drawn) {
+        let fx = EcbFx::embedded().unwrap();
+        let returns = |date: &str| -> Vec<f64> {
+            let day = fx.day_of(date.parse().unwrap()).unwrap();
+            (0..41).map(|currency| fx.log_return(day, currency).unwrap_or(0.0)).collect()
+        };
+        let norms: Vec<f64> = (0..7_126)
+            .map(|day| fx.delta(day, 0.002).unwrap().values().iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt())
+            .collect();
+        let classes = |n: u64| Classes {
+            pairs: 2_016,
+            orthogonal: 270 + n,
+            low_conflict: 830 - n,
+            conflicting_by_cosine: 60,
+            conflicting_by_overlap: 856,
+        };
+        let demo = Demo {
+            device: DeviceLine { backend: "simd".into(), isa: "avx2", threads: 2, gpu: "none" },
+            data: Data {
+                source: "ECB statistics",
+                first_day: "1999-01-04".into(),
+                last_day: "2026-10-30".into(),
+                days: 7_126,
+                currencies: 41,
+                rates: 221_702,
+                threshold: 0.002,
+                mean_nnz: 16.3,
+            },
+            chain: Chain {
+                height: 7_126,
+                transactions: 221_702,
+                tip_hash: "ab".repeat(32),
+                state_root: "cd".repeat(32),
+                blocks_found: 0,
+                data_dir: None,
+            },
+            verification: Verification { blocks: 7_127 },
+            codebook: Codebook { entries: 32, rounds: 40, inertia: 3.9, explained_variance: 0.51 },
+            conflicts: Conflicts { window: 64, windows: 112, classes: classes(0) },
+            drift: [("2001-02-22", "TRL", 0.521), ("2008-11-06", "ISK", 0.405), ("2015-01-15", "CHF", 0.171)]
+                .map(|(date, currency, norm)| Drift { date: date.into(), currency: currency.into(), norm })
+                .into(),
+            similar: vec![Similar {
+                date: "2015-01-15".into(),
+                event: "the franc unpegged",
+                days: vec![Neighbour { date: "2022-06-16".into(), cosine: 0.759 }],
+            }],
+            report: PathBuf::from("report.html"),
+            timing: Timing { stages: vec![Stage { name: "chain", elapsed_ms: 812.5 }], total_ms: 1_234.5 },
+        };
+        let drawn = Drawn {
+            dates: fx.dates().to_vec(),
+            currencies: fx.currencies().to_vec(),
+            norms,
+            windows: (0..112).map(classes).collect(),
+            alike: vec![vec![
+                ("2015-01-15".into(), returns("2015-01-15")),
+                ("2022-06-16 0.76".into(), returns("2022-06-16")),
+            ]],
+            members: (1..=32).map(|n| n * 13).collect(),
+        };
+        (demo, drawn)
+    }
+
+    #[test]
+    fn the_report_is_one_file_that_asks_for_nothing() {
+        let (demo, drawn) = sample();
+        let page = html(&demo, &drawn).unwrap();
+        assert_eq!(page.matches("<svg").count(), 4);
+        assert_eq!(page.matches("viewBox").count(), 4);
+        for forbidden in ["http://", "https://", "<script", "<link", "@import", "url("] {
+            let found = page.replace("http://www.w3.org/2000/svg", "").replace("url(#", "").contains(forbidden);
+            assert!(!found, "the report contains {forbidden}");
+        }
+        for expected in ["prefers-color-scheme: dark", "var(--plot-1)", "2015-01-15", &demo.chain.tip_hash, "51.0 %"] {
+            assert!(page.contains(expected), "the report lacks {expected}");
+        }
+        std::fs::write("/tmp/report.html", page).unwrap();
+    }
+
+    #[test]
+    fn text_cannot_leave_its_element() {
+        let (mut demo, drawn) = sample();
+        demo.data.source = "<b onclick=\"x\">&";
+        let page = html(&demo, &drawn).unwrap();
+        assert!(page.contains("&lt;b onclick=&quot;x&quot;&gt;&amp;") && !page.contains("<b onclick"));
+    }
+}
