@@ -40,6 +40,16 @@ pub fn answer(format: Format, answer: &impl Answer) -> Result<(), OutputError> {
     bytes(b"\n")
 }
 
+/// Writes one answer of many as a line of JSON.
+///
+/// # Errors
+/// Whatever stdout refuses.
+pub fn json_line(answer: &impl Serialize) -> Result<(), OutputError> {
+    let mut line = serde_json::to_vec(answer).map_err(OutputError::Json)?;
+    line.push(b'\n');
+    bytes(&line)
+}
+
 /// Writes raw bytes: a value, a completion script, a man page.
 ///
 /// # Errors

@@ -112,12 +112,23 @@ pub(super) fn history(config: &Config, key: String) -> Result<(), Failure> {
 }
 
 fn change(height: Height, transaction: &Transaction) -> Change {
-    let (operation, value) = match transaction {
-        Transaction::Put { data, .. } => ("put", Some(Shown::of(data))),
-        Transaction::Update { data, .. } => ("update", Some(Shown::of(data))),
-        Transaction::CompareAndSwap { new, .. } => ("cas", Some(Shown::of(new))),
+    let (operation, value) = parts(transaction);
+    Change { height: height.0, operation, value: value.map(Shown::of) }
+}
+
+/// An operation in a line.
+pub(super) fn describe(transaction: &Transaction) -> String {
+    let (operation, value) = parts(transaction);
+    let key = Shown::of(transaction.key().as_bytes());
+    value.map_or(format!("{operation} {key}"), |value| format!("{operation} {key} = {}", Shown::of(value)))
+}
+
+fn parts(transaction: &Transaction) -> (&'static str, Option<&[u8]>) {
+    match transaction {
+        Transaction::Put { data, .. } => ("put", Some(data)),
+        Transaction::Update { data, .. } => ("update", Some(data)),
+        Transaction::CompareAndSwap { new, .. } => ("cas", Some(new)),
         Transaction::Embed { .. } => ("embed", None),
         Transaction::Delete { .. } => ("delete", None),
-    };
-    Change { height: height.0, operation, value }
+    }
 }

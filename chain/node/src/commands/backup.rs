@@ -1,0 +1,32 @@
+//! `backup`: a consistent copy of the chain.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::chain_dir;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::output;
+
+#[derive(Serialize)]
+struct Copied {
+    to: PathBuf,
+    height: u64,
+    tip_hash: String,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "copied to {}: tip {} {}", self.to.display(), self.height, self.tip_hash)
+    }
+}
+
+pub(super) fn run(config: &Config, to: &Path) -> Result<(), Failure> {
+    let chain = chain_dir::open(config)?;
+    let receipt = chain.backup(to)?;
+    chain_dir::close(chain)?;
+    let copied = Copied { to: to.to_owned(), height: receipt.height.0, tip_hash: receipt.hash.to_string() };
+    Ok(output::answer(config.output, &copied)?)
+}
