@@ -30,18 +30,18 @@ impl Rounded {
         };
         let coder = Coder::new(number, scale);
         let (mut indices, mut values) = (Vec::new(), Vec::new());
-        let mut error = 0.0f64;
+        let mut error = 0.0f32;
         for (index, x) in vector.iter() {
             let rounded = coder.value(coder.word(x))?;
-            // The difference is exact: a rounded value is 0 or within a factor of two of x.
-            error = error.max((f64::from(x) - f64::from(rounded)).abs());
+            // Exact: a rounded value is 0 or within a factor of two of x (Sterbenz' lemma).
+            error = error.max((x - rounded).abs());
             if rounded != 0.0 {
                 indices.push(index);
                 values.push(rounded);
             }
         }
         let vector = SparseVec::from_checked(vector.dim(), indices, values);
-        Some(Self { number, scale, error: round_up(error), vector })
+        Some(Self { number, scale, error, vector })
     }
 
     /// `vector` as it is.
@@ -120,11 +120,4 @@ impl Rounded {
             gap
         })
     }
-}
-
-/// The least f32 that is not below `x`.
-#[expect(clippy::cast_possible_truncation, reason = "rounding is the point")]
-fn round_up(x: f64) -> f32 {
-    let nearest = x as f32;
-    if f64::from(nearest) < x { nearest.next_up() } else { nearest }
 }

@@ -121,7 +121,7 @@ fn the_format_is_pinned() {
     let codes = [63.5f32, -32.0, 0.0, 1.5, -63.5, 63.5, 0.5, -0.5, 1.0];
     let expected = [&[2, 9][..], &bits(0.5), &[127, 192, 0, 3, 129, 127, 1, 255, 2]].concat();
     assert_eq!(encode(&v(&codes)).bytes(), expected);
-    // Lossy: the bound, rounded up, comes before the scale.
+    // Lossy: the bound comes before the scale.
     let lossy = encode_within(&v(&[a, b, 0.05]), 1e-3);
     assert_eq!(lossy.form().number, Number::F16, "i8 would need a scale as well");
     assert_eq!((lossy.bytes()[0], &lossy.bytes()[2..6]), (9, &bits(lossy.form().error_bound)[..]));
