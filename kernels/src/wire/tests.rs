@@ -59,6 +59,16 @@ proptest! {
     }
 
     #[test]
+    fn the_tolerance_is_met_exactly(v in vector()) {
+        let rough = encode_within(&v, f32::INFINITY);
+        let bound = rough.form().error_bound;
+        if bound > 0.0 {
+            prop_assert_eq!(encode_within(&v, bound), rough);
+            prop_assert!(encode_within(&v, bound.next_down()).form().error_bound < bound);
+        }
+    }
+
+    #[test]
     fn dense_vectors_pick_by_actual_length(dense in vec(prop_oneof![Just(0.0), value()], 0..50)) {
         let v = SparseVec::from_dense(&dense).unwrap();
         let encoded = encode(&v);
