@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Where to look: [`Kernels`] is the front door, [`OPERATIONS`] the list of what there is, the types
-//! ([`SparseVec`], [`SparseBatch`], [`DenseView`], [`DeltaVector`], …) say what their constructors check.
+//! ([`SparseVec`], [`SparseBatch`], [`DenseView`], [`DeltaVector`], …) say what their constructors check;
+//! [`wire`] is how a vector travels.
 
 #![deny(unsafe_code)]
 
@@ -34,6 +35,7 @@ mod scalar;
 mod simd;
 mod sparse_score;
 mod types;
+pub mod wire;
 
 pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};

@@ -100,8 +100,8 @@ fn extremes(row: &[f32]) -> (f32, f32) {
         greatest[lane] = if x > greatest[lane] { x } else { greatest[lane] };
     };
     for block in blocks {
-        for lane in 0..LANES {
-            widen(lane, block[lane]);
+        for (lane, &x) in block.iter().enumerate() {
+            widen(lane, x);
         }
     }
     for (lane, &x) in tail.iter().enumerate() {

@@ -329,7 +329,8 @@ mod tests {
         let ratio = |x: f64, y: f64, otherwise| if y == 0.0 { otherwise } else { x / y };
         let count = |x: f64| f64::from(u8::from(x != 0.0));
         let shared = over(|x, y| f64::from(u8::from(x != 0.0 && y != 0.0)));
-        let (of_a, of_b) = (a.iter().map(|&x| count(x.into())).sum(), b.iter().map(|&y| count(y.into())).sum());
+        let (of_a, of_b) =
+            (a.iter().map(|&x| count(x.into())).sum(), b.iter().map(|&y| count(y.into())).sum());
         let norms = (over(|x, _| x * x) * over(|_, y| y * y)).sqrt();
         match measure {
             Measure::Dot => over(|x, y| x * y),
