@@ -4,10 +4,10 @@
 //! next block on, headers carry the entry nearest to the block's delta, found by the codebook's integer form.
 //! Because the state holds the codebook, a replay knows which one was in force at every height.
 
-use tensor_kernels::{ConsensusCodebook, DeltaBatch, DeltaSum, DeltaVector, KernelError, Metric};
+use tensor_kernels::{ConsensusCodebook, DeltaBatch, DeltaSum, DeltaVector, KernelError, Kernels, Metric};
 
 use crate::block::Block;
-use crate::codebook::GlobalCodebook;
+use crate::codebook::{CodebookError, GlobalCodebook};
 use crate::encoding::{Decode, DecodeError};
 use crate::head::{Head, Rules};
 use crate::index::Index;
@@ -27,19 +27,46 @@ pub(crate) struct Vocabulary {
 }
 
 impl Vocabulary {
-    pub(crate) fn new(codebook: &GlobalCodebook) -> Option<Self> {
-        Some(Self { metric: codebook.metric(), book: codebook.to_consensus().ok()? })
+    /// # Errors
+    /// A codebook without an integer form.
+    pub(crate) fn of(codebook: &GlobalCodebook) -> Result<Self, CodebookError> {
+        Ok(Self { metric: codebook.metric(), book: codebook.to_consensus()? })
     }
 
     pub(crate) const fn epoch(&self) -> u64 {
         self.book.epoch()
     }
 
-    /// The vector that a code stands for.
-    pub(crate) fn decode(&self, code: u16) -> Option<impl Iterator<Item = f64>> {
-        let scale = libm::ldexp(1.0, i32::from(self.book.exponent()));
-        let entry = self.book.entry(usize::from(code))?;
-        Some(entry.iter().map(move |&code| f64::from(code) * scale))
+    /// The code of a delta: its nearest entry. None in an empty codebook, and for a sum beyond the range of deltas.
+    pub(crate) fn quantize(&self, kernels: &Kernels, delta: &DeltaSum) -> Result<Option<u16>, KernelError> {
+        // Rounded twice, by operations that are the same on every machine.
+        let Ok(delta) = delta.to_sparse().and_then(|sum| DeltaVector::from_sparse(&sum)) else {
+            return Ok(None);
+        };
+        let batch = DeltaBatch::pack(delta.dim(), [&delta])?;
+        let nearest = kernels.quantize_deltas(&self.book, &batch, self.metric)?.value;
+        // A codebook has at most 65,536 entries.
+        Ok(nearest.into_iter().flatten().next().map(|found| found.row as u16))
+    }
+
+    /// What a code misses of a delta, relative to the length of the delta; `None` for a zero delta or an unknown
+    /// code. See `drift`.
+    #[expect(clippy::cast_precision_loss, reason = "rounds once, the same on every machine")]
+    pub(crate) fn error(&self, code: u16, delta: &DeltaSum) -> Option<f64> {
+        let entry = self.book.entry(usize::from(code)).filter(|_| !delta.is_zero())?;
+        let scale = |exponent: i8| libm::ldexp(1.0, i32::from(exponent));
+        let mut x = vec![0.0; entry.len()];
+        for (&index, &component) in delta.indices().iter().zip(delta.components()) {
+            *x.get_mut(index as usize)? = component as f64 * scale(delta.exponent());
+        }
+        let c: Vec<f64> = entry.iter().map(|&code| f64::from(code) * scale(self.book.exponent())).collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let s = match self.metric {
+            Metric::Cosine => dot(&x, &c) / dot(&c, &c).max(f64::MIN_POSITIVE),
+            Metric::Dot | Metric::L2 => 1.0,
+        };
+        let missed: Vec<f64> = x.iter().zip(&c).map(|(x, c)| x - s * c).collect();
+        Some((dot(&missed, &missed) / dot(&x, &x)).sqrt())
     }
 }
 
@@ -48,18 +75,11 @@ pub(crate) fn epoch(head: &Head) -> u64 {
     head.codebook.as_deref().map_or(0, Vocabulary::epoch)
 }
 
-/// The code of a block's delta in the codebook in force. None without a codebook, in an empty one, and for a sum
-/// beyond the range of deltas.
+/// The code of a block's delta in the codebook in force, if there is one.
 pub(crate) fn quantize(rules: &Rules, head: &Head, delta: &DeltaSum) -> Result<Vec<u16>, KernelError> {
-    let Some(Vocabulary { metric, book }) = head.codebook.as_deref() else { return Ok(Vec::new()) };
-    // Rounded twice, by operations that are the same on every machine.
-    let Ok(delta) = delta.to_sparse().and_then(|sum| DeltaVector::from_sparse(&sum)) else {
-        return Ok(Vec::new());
-    };
-    let batch = DeltaBatch::pack(delta.dim(), [&delta])?;
-    let nearest = rules.verdicts.kernels().quantize_deltas(book, &batch, *metric)?.value;
-    // A codebook has at most 65,536 entries.
-    Ok(nearest.into_iter().flatten().map(|found| found.row as u16).collect())
+    let kernels = rules.verdicts.kernels();
+    let code = head.codebook.as_deref().map(|vocabulary| vocabulary.quantize(kernels, delta)).transpose()?;
+    Ok(code.flatten().into_iter().collect())
 }
 
 /// A write to the codebook's key must put a codebook of the chain's dimension, of the next epoch.
@@ -81,7 +101,7 @@ pub(crate) fn check_codebook_write(
         Some(Ok(book)) if Some(book.epoch()) != next => {
             CodebookFault::Epoch { got: book.epoch(), in_force: epoch(head) }
         }
-        Some(Ok(book)) if book.metric() == Metric::Dot || Vocabulary::new(&book).is_none() => {
+        Some(Ok(book)) if book.metric() == Metric::Dot || Vocabulary::of(&book).is_err() => {
             CodebookFault::NotForConsensus
         }
         Some(Ok(_)) => return Ok(()),
@@ -92,7 +112,7 @@ pub(crate) fn check_codebook_write(
 /// The codebook that a block puts in force.
 pub(crate) fn last_codebook(block: &Block) -> Option<Vocabulary> {
     let writes = block.transactions().filter(|transaction| transaction.key() == CODEBOOK_KEY);
-    Vocabulary::new(&read(writes.last()?)?.ok()?)
+    Vocabulary::of(&read(writes.last()?)?.ok()?).ok()
 }
 
 /// The global codebook in the state.
@@ -103,7 +123,7 @@ pub(crate) fn stored_codebook(index: &dyn Index) -> Result<Option<GlobalCodebook
 }
 
 /// The codebook that an operation puts, if it puts anything.
-fn read(transaction: &Transaction) -> Option<Result<GlobalCodebook, DecodeError>> {
+pub(crate) fn read(transaction: &Transaction) -> Option<Result<GlobalCodebook, DecodeError>> {
     match transaction {
         Transaction::Put { data, .. } => Some(GlobalCodebook::from_bytes(data)),
         _ => None,

@@ -55,6 +55,9 @@ pub enum ChainError {
     /// A height above the tip.
     #[error("there is no block at height {0}")]
     BlockNotFound(Height),
+    /// A log without even a genesis block.
+    #[error("the chain has no blocks")]
+    EmptyChain,
     /// A codebook refused what was asked of it.
     #[error(transparent)]
     CodebookError(#[from] CodebookError),

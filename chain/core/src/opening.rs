@@ -71,7 +71,7 @@ fn resume(store: &TensorStore, rules: &Rules) -> Result<Option<Head>, ChainError
         let height = Height(height);
         recent.push(&store.block(height)?.ok_or(StoreError::Misplaced { height })?);
     }
-    let codebook = codes::stored_codebook(store.index())?.as_ref().and_then(Vocabulary::new).map(Arc::new);
+    let codebook = codes::stored_codebook(store.index())?.as_ref().map(Vocabulary::of).transpose()?.map(Arc::new);
     let mut head = Head { tip, recent, codebook };
     catch_up(store, rules, &mut head, store.blocks_from(next))?;
     Ok(Some(head))

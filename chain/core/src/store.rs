@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::block::Block;
+use crate::dir::DirError;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
@@ -29,6 +30,9 @@ pub struct TensorStore {
 /// What a store could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Dir(#[from] DirError),
     /// The block log failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -60,6 +64,14 @@ pub enum StoreError {
     /// The parameters at the head of the log cannot be read.
     #[error("chain parameters: {0}")]
     Params(DecodeError),
+    /// The log ends with another block than it did before.
+    #[error("the log ends with block {actual}, expected {expected}")]
+    OtherTip {
+        /// The block that was written last.
+        expected: BlockHash,
+        /// The block that is there.
+        actual: BlockHash,
+    },
     /// The chain has not been made yet.
     #[error("the store has no block log yet")]
     NoLog,
