@@ -93,7 +93,10 @@ fn check_shape(rules: &Rules, head: &Head, changeset: &Changeset) -> Result<(), 
         Some(got) if got != expected => return Err(Rejection::DeltaDimension { got, expected }),
         _ => {}
     }
-    changeset.transactions().iter().try_for_each(|transaction| codes::check_codebook_write(transaction, rules, head))
+    changeset
+        .transactions()
+        .iter()
+        .try_for_each(|transaction| codes::check_codebook_write(transaction, rules, head))
 }
 
 /// First committer wins: no key that an explicit transaction read or wrote may have been written since it began.

@@ -22,7 +22,8 @@ impl TensorChain {
         let log = self.store().log().ok_or(StoreError::NoLog)?;
         let dir = DataDir::open(to).map_err(StoreError::from)?;
         let mut last = log.start();
-        let frames = Scan::new(log, last).inspect(|frame| last = frame.as_ref().map_or(last, |frame| frame.offset));
+        let frames =
+            Scan::new(log, last).inspect(|frame| last = frame.as_ref().map_or(last, |frame| frame.offset));
         let copy = FileLog::create_with(dir.path(), log.params(), frames).map_err(StoreError::from)?;
         let tip = store::decode(&log.read(last).map_err(StoreError::from)?)?;
         copy.close(tip.hash()).map_err(StoreError::from)?;

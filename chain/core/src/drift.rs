@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use tensor_kernels::DeltaSum;
-
 use crate::block::Block;
 use crate::chain::TensorChain;
 use crate::codebook::GlobalCodebook;
@@ -61,7 +59,12 @@ impl TensorChain {
     ///
     /// # Errors
     /// As [`drift`](Self::drift); a codebook of another dimension or without an integer form.
-    pub fn drift_from(&self, codebook: &GlobalCodebook, start: Height, end: Height) -> Result<Drift, ChainError> {
+    pub fn drift_from(
+        &self,
+        codebook: &GlobalCodebook,
+        start: Height,
+        end: Height,
+    ) -> Result<Drift, ChainError> {
         let vocabulary = Vocabulary::of(codebook)?;
         let kernels = self.ledger()?.rules().verdicts.kernels();
         self.drift_by(start, end, |block| {

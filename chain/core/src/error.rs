@@ -73,9 +73,6 @@ pub enum ChainError {
         /// The node whose key the store holds.
         actual: NodeId,
     },
-    /// The key of this node could not be read or made.
-    #[error("identity: {0}")]
-    Identity(Arc<IdentityError>),
     /// The kernels refused their input or could not be started.
     #[error("kernels: {0}")]
     Kernel(#[from] KernelError),
@@ -123,7 +120,7 @@ impl From<StoreError> for ChainError {
 
 impl From<IdentityError> for ChainError {
     fn from(error: IdentityError) -> Self {
-        Self::Identity(Arc::new(error))
+        StoreError::from(error).into()
     }
 }
 

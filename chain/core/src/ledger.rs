@@ -91,7 +91,8 @@ impl Ledger {
         let head = self.lock();
         let height = head.tip.height;
         let tip = self.store.block(height)?.ok_or(StoreError::Misplaced { height })?;
-        let present = state::get(self.store.index(), key)?.map(|entry| (entry.place.height, entry.value.bytes));
+        let present =
+            state::get(self.store.index(), key)?.map(|entry| (entry.place.height, entry.value.bytes));
         let proof = state_tree::prove(self.store.index(), key.as_bytes(), present)?;
         drop(head);
         Ok((tip.header, proof))
@@ -154,6 +155,12 @@ impl Ledger {
         head.advance(block, tip);
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
         Ok(CommitReceipt { height: tip.height, hash: tip.hash })
+    }
+
+    /// Leaves the store in good order. Nothing is being written then.
+    pub(crate) fn close(&self) -> Result<(), ChainError> {
+        let head = self.lock();
+        Ok(self.store.close(head.tip.hash)?)
     }
 
     /// The operation at a place that the history index names.

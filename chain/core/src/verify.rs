@@ -3,6 +3,7 @@
 //!
 //! Reads the log alone. Nothing here writes, or trusts the index.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::block::Block;
@@ -108,6 +109,24 @@ pub fn verify_dir(dir: impl AsRef<Path>, depth: VerifyDepth) -> Result<VerifyRep
     }
 }
 
+/// Visits the blocks of the chain in a data directory, in order, until `visit` breaks, without opening the chain:
+/// needs no lock, writes nothing. A torn tail is left out.
+///
+/// # Errors
+/// A log that is not there or is damaged; the blocks before the damage have been visited.
+pub fn dump_dir(
+    dir: impl AsRef<Path>,
+    mut visit: impl FnMut(Block) -> ControlFlow<()>,
+) -> Result<(), ChainError> {
+    let log = LogReader::open_read_only(dir).map_err(StoreError::from)?;
+    for frame in log.frames() {
+        if visit(store::decode(&frame.map_err(StoreError::from)?)?).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Takes the blocks of a chain in order, from genesis on.
 struct Verifier {
     rules: Rules,
@@ -130,7 +149,8 @@ impl Verifier {
     }
 
     fn push(&mut self, block: &Block) -> Result<(), ChainError> {
-        let height = self.tip.map_or(Some(Height::GENESIS), |tip| tip.height.next()).unwrap_or(block.header.height);
+        let height =
+            self.tip.map_or(Some(Height::GENESIS), |tip| tip.height.next()).unwrap_or(block.header.height);
         let fault = |fault| ChainError::ValidationFailed { height, fault };
         block_check::check(block, self.tip.as_ref(), &self.rules.params).map_err(fault)?;
         let tip = Tip::of(block);
