@@ -93,7 +93,10 @@ fn check_shape(rules: &Rules, head: &Head, changeset: &Changeset) -> Result<(), 
         Some(got) if got != expected => return Err(Rejection::DeltaDimension { got, expected }),
         _ => {}
     }
-    changeset.transactions().iter().try_for_each(|transaction| codes::check_codebook_write(transaction, head))
+    changeset
+        .transactions()
+        .iter()
+        .try_for_each(|transaction| codes::check_codebook_write(transaction, rules, head))
 }
 
 /// First committer wins: no key that an explicit transaction read or wrote may have been written since it began.
@@ -143,7 +146,7 @@ pub(crate) fn link(
         tx_count: accepted.len() as u32, // at most 1,000
         state_root,
         quantized_codes: codes::quantize(rules, head, &delta)?,
-        codebook_epoch: head.codebook.as_ref().map_or(0, |codebook| codebook.epoch()),
+        codebook_epoch: codes::epoch(head),
         delta,
         timestamp_ms: stamp.timestamp_ms,
         proposer: stamp.proposer,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::batch::BatchLimits;
 use crate::changeset::Changeset;
+use crate::codebooks::{CodebookSetup, Codebooks};
+use crate::codes;
 use crate::committer::{CommitReceipt, Committer};
 use crate::config::ChainConfig;
 use crate::error::{ChainError, TransactionFailure};
@@ -36,6 +38,7 @@ use crate::workspace::TransactionWorkspace;
 #[derive(Debug)]
 pub struct TensorChain {
     config: ChainConfig,
+    setup: Option<CodebookSetup>,
     store: Arc<TensorStore>,
     running: OnceLock<Running>,
     initializing: Mutex<()>,
@@ -47,6 +50,7 @@ pub(crate) struct Running {
     pub(crate) ledger: Arc<Ledger>,
     committer: Committer,
     transactions: TransactionManager,
+    pub(crate) codebooks: Codebooks,
 }
 
 impl TensorChain {
@@ -60,7 +64,12 @@ impl TensorChain {
     /// A chain over a store. Nothing is read or written before [`initialize`](Self::initialize).
     #[must_use]
     pub fn with_config(store: TensorStore, config: ChainConfig) -> Self {
-        Self { config, store: Arc::new(store), running: OnceLock::new(), initializing: Mutex::new(()) }
+        Self::with_setup(store, config, None)
+    }
+
+    pub(crate) fn with_setup(store: TensorStore, config: ChainConfig, setup: Option<CodebookSetup>) -> Self {
+        let (running, initializing) = (OnceLock::new(), Mutex::new(()));
+        Self { config, setup, store: Arc::new(store), running, initializing }
     }
 
     /// Opens the chain that the store holds, or makes one: writes the genesis block where there is none, and
@@ -101,10 +110,7 @@ impl TensorChain {
     pub fn commit(&self, workspace: Arc<TransactionWorkspace>) -> Result<CommitReceipt, ChainError> {
         let running = self.running()?;
         workspace.start_commit(&running.ledger)?;
-        let outcome = workspace.changeset().and_then(|changeset| match changeset {
-            Some(changeset) => self.submit(running, changeset),
-            None => Ok(running.ledger.receipt()),
-        });
+        let outcome = self.commit_started(running, &workspace);
         workspace.end_commit(outcome.is_ok());
         outcome
     }
@@ -168,6 +174,16 @@ impl TensorChain {
         self.auto_commit(Transaction::CompareAndSwap { key: key.into(), expected, new: new.into() })
     }
 
+    /// Ends the use of a chain. In a directory this leaves a note of the tip, so that the next open and every
+    /// verification notice if anything is changed or lost in between. A chain that is dropped instead loses
+    /// nothing either, but its last block could be taken for one that a crash cut off.
+    ///
+    /// # Errors
+    /// Storage that cannot be written.
+    pub fn close(self) -> Result<(), ChainError> {
+        self.running.get().map_or(Ok(()), |running| running.ledger.close())
+    }
+
     /// Height of the tip; 0 before the chain is initialized.
     #[must_use]
     pub fn height(&self) -> Height {
@@ -216,6 +232,20 @@ impl TensorChain {
         Ok(&self.running()?.ledger)
     }
 
+    fn commit_started(
+        &self,
+        running: &Running,
+        workspace: &TransactionWorkspace,
+    ) -> Result<CommitReceipt, ChainError> {
+        let Some(changeset) = workspace.changeset()? else {
+            return Ok(running.ledger.receipt()); // nothing to commit, no block
+        };
+        if let Some((before, after)) = workspace.transition() {
+            running.codebooks.check(&before, &after)?;
+        }
+        self.submit(running, changeset)
+    }
+
     fn submit(&self, running: &Running, changeset: Changeset) -> Result<CommitReceipt, ChainError> {
         let (got, limit) = (changeset.transactions().len(), self.config.max_txs_per_block);
         if got > limit {
@@ -235,6 +265,8 @@ impl TensorChain {
         };
         let rules = Rules::new(open_params(&self.store, &self.config)?, kernels);
         let head = open_head(&self.store, &rules)?;
+        let stored = codes::stored_codebook(self.store.index())?;
+        let codebooks = Codebooks::open(self.setup.as_ref(), stored, rules.params.embedding_dim.get())?;
         let merge = &self.config.auto_merge;
         let most = if merge.enabled { merge.max_merge_batch.max(1) } else { 1 };
         let limits = BatchLimits { changesets: most, transactions: self.config.max_txs_per_block };
@@ -244,6 +276,7 @@ impl TensorChain {
             ledger: Arc::new(ledger),
             committer: Committer::new(Duration::from_millis(merge.merge_window_ms), most),
             transactions: TransactionManager::default(),
+            codebooks,
         })
     }
 }

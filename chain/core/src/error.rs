@@ -55,6 +55,9 @@ pub enum ChainError {
     /// A height above the tip.
     #[error("there is no block at height {0}")]
     BlockNotFound(Height),
+    /// A log without even a genesis block.
+    #[error("the chain has no blocks")]
+    EmptyChain,
     /// A codebook refused what was asked of it.
     #[error(transparent)]
     CodebookError(#[from] CodebookError),
@@ -70,9 +73,6 @@ pub enum ChainError {
         /// The node whose key the store holds.
         actual: NodeId,
     },
-    /// The key of this node could not be read or made.
-    #[error("identity: {0}")]
-    Identity(Arc<IdentityError>),
     /// The kernels refused their input or could not be started.
     #[error("kernels: {0}")]
     Kernel(#[from] KernelError),
@@ -120,7 +120,7 @@ impl From<StoreError> for ChainError {
 
 impl From<IdentityError> for ChainError {
     fn from(error: IdentityError) -> Self {
-        Self::Identity(Arc::new(error))
+        StoreError::from(error).into()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::apply;
 use crate::batch::{self, BatchLimits};
-use crate::block::{Block, Stamp};
+use crate::block::{Block, BlockHeader, Stamp};
 use crate::block_check;
 use crate::changeset::Changeset;
 use crate::committer::{CommitReceipt, Outcome, Writer};
@@ -18,6 +18,7 @@ use crate::index::IndexOp;
 use crate::rejection::Rejection;
 use crate::replay::{self, ReplayError};
 use crate::state::{self, Place, Value};
+use crate::state_tree::{self, StateProof};
 use crate::store::{StoreError, TensorStore};
 use crate::transaction::Transaction;
 
@@ -84,6 +85,19 @@ impl Ledger {
         }
     }
 
+    /// The header of the tip, and a proof of what the state says of a key. No block is written meanwhile, because
+    /// the tree of the tip is the only one there is.
+    pub(crate) fn prove(&self, key: &str) -> Result<(BlockHeader, StateProof), ChainError> {
+        let head = self.lock();
+        let height = head.tip.height;
+        let tip = self.store.block(height)?.ok_or(StoreError::Misplaced { height })?;
+        let present =
+            state::get(self.store.index(), key)?.map(|entry| (entry.place.height, entry.value.bytes));
+        let proof = state_tree::prove(self.store.index(), key.as_bytes(), present)?;
+        drop(head);
+        Ok((tip.header, proof))
+    }
+
     /// Writes a block that another node has proposed, after checking everything about it.
     pub(crate) fn append(&self, block: &Block) -> Outcome {
         let mut head = self.lock();
@@ -141,6 +155,12 @@ impl Ledger {
         head.advance(block, tip);
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
         Ok(CommitReceipt { height: tip.height, hash: tip.hash })
+    }
+
+    /// Leaves the store in good order. Nothing is being written then.
+    pub(crate) fn close(&self) -> Result<(), ChainError> {
+        let head = self.lock();
+        Ok(self.store.close(head.tip.hash)?)
     }
 
     /// The operation at a place that the history index names.

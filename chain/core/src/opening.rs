@@ -7,7 +7,7 @@ use tensor_kernels::KernelError;
 
 use crate::block::{Block, Stamp};
 use crate::block_check;
-use crate::codes;
+use crate::codes::{self, Vocabulary};
 use crate::config::ChainConfig;
 use crate::encoding::{Decode, Encode};
 use crate::error::ChainError;
@@ -15,7 +15,6 @@ use crate::genesis::{ChainParams, MAX_EMBEDDING_DIM};
 use crate::head::{Head, Rules, Tip};
 use crate::identity::IdentityError;
 use crate::ids::{ChainId, Height};
-use crate::index::IndexError;
 use crate::recent::{BEGIN_WINDOW, RecentDeltas};
 use crate::replay::{self, ReplayError};
 use crate::store::{StoreError, TensorStore};
@@ -71,7 +70,8 @@ fn resume(store: &TensorStore, rules: &Rules) -> Result<Option<Head>, ChainError
         let height = Height(height);
         recent.push(&store.block(height)?.ok_or(StoreError::Misplaced { height })?);
     }
-    let codebook = codes::stored_codebook(store.index())?.map(Arc::new);
+    let codebook =
+        codes::stored_codebook(store.index())?.as_ref().map(Vocabulary::of).transpose()?.map(Arc::new);
     let mut head = Head { tip, recent, codebook };
     catch_up(store, rules, &mut head, store.blocks_from(next))?;
     Ok(Some(head))
@@ -117,7 +117,10 @@ fn catch_up(
 
 /// Whether an error says that the index, and not the log, is damaged.
 fn blames_index(error: &ChainError) -> bool {
-    use StoreError::{Index, Misplaced, State};
     let ChainError::StorageError(error) = error else { return false };
-    matches!(**error, Index(IndexError::Corrupt { .. }) | Misplaced { .. } | State { .. })
+    match &**error {
+        StoreError::Index(error) => error.needs_rebuild(),
+        StoreError::Misplaced { .. } | StoreError::State { .. } => true,
+        _ => false,
+    }
 }

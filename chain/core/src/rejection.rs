@@ -1,5 +1,6 @@
 //! Why `apply` turned a changeset down. Part of the outcome that every node computes alike.
 
+use crate::encoding::DecodeError;
 use crate::ids::Height;
 use crate::recent::BEGIN_WINDOW;
 
@@ -46,6 +47,9 @@ pub enum Rejection {
         /// The value it has.
         found: Option<Vec<u8>>,
     },
+    /// A write to the codebook's key that puts no codebook in force.
+    #[error("codebook: {0}")]
+    Codebook(CodebookFault),
     /// Its delta has another dimension than the chain's deltas.
     #[error("delta of {got} components: this chain has {expected}")]
     DeltaDimension {
@@ -71,6 +75,36 @@ pub enum ConflictCause {
         /// Cosine of the two deltas; deltas that occupy the same positions conflict at any cosine.
         similarity: f64,
     },
+}
+
+/// Why a write to the codebook's key puts no codebook in force.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CodebookFault {
+    /// An operation other than `Put`.
+    #[error("only a put may write it")]
+    NotAPut,
+    /// Bytes that are no codebook.
+    #[error(transparent)]
+    Record(DecodeError),
+    /// Entries of another dimension than the chain's deltas.
+    #[error("entries of {got} components: this chain has {expected}")]
+    Dimension {
+        /// Components of the entries.
+        got: usize,
+        /// Components of the chain's deltas.
+        expected: usize,
+    },
+    /// Not the epoch after the one in force.
+    #[error("epoch {got} does not follow {in_force}")]
+    Epoch {
+        /// Epoch of the codebook.
+        got: u64,
+        /// Epoch in force, 0 without a codebook.
+        in_force: u64,
+    },
+    /// Entries beyond the range of deltas, or a metric that has no nearest entry.
+    #[error("it has no integer form to agree on")]
+    NotForConsensus,
 }
 
 /// Short values in hex, long ones by their length.

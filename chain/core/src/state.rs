@@ -34,6 +34,7 @@ pub(crate) struct Value {
 
 impl Value {
     /// A value of bytes.
+    #[cfg(test)]
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self { is_vector: false, bytes: bytes.to_vec() }
     }

@@ -1,14 +1,17 @@
 //! Where a chain lives: the block log, which is the truth, and the index over it.
 
+use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::block::Block;
+use crate::dir::{DataDir, DirError};
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
 use crate::index::{Index, IndexError, IndexOp, MemoryIndex, Space};
-use crate::log::{BlockLog, Frame, LogError, MemoryLog, Scan};
+use crate::log::{BlockLog, FileLog, Frame, LogError, MemoryLog, Scan, TornTail};
 
 /// The data of one chain, in memory or in a directory.
 ///
@@ -23,12 +26,21 @@ pub struct TensorStore {
     identity: OnceLock<Identity>,
     /// Made with the chain: it begins with the chain's parameters.
     log: OnceLock<Box<dyn BlockLog>>,
+    torn_tail: Option<TornTail>,
     index: Box<dyn Index>,
+    /// Last, so that the directory is unlocked when everything else in it is closed.
+    dir: Option<DataDir>,
 }
 
 /// What a store could not do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    /// The node's key could not be read or made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The block log failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -60,6 +72,14 @@ pub enum StoreError {
     /// The parameters at the head of the log cannot be read.
     #[error("chain parameters: {0}")]
     Params(DecodeError),
+    /// The log ends with another block than it did before.
+    #[error("the log ends with block {actual}, expected {expected}")]
+    OtherTip {
+        /// The block that was written last.
+        expected: BlockHash,
+        /// The block that is there.
+        actual: BlockHash,
+    },
     /// The chain has not been made yet.
     #[error("the store has no block log yet")]
     NoLog,
@@ -72,13 +92,55 @@ impl TensorStore {
     /// An empty store in memory, with an identity of its own.
     #[must_use]
     pub fn new() -> Self {
-        Self { identity: OnceLock::new(), log: OnceLock::new(), index: Box::new(MemoryIndex::new()) }
+        Self::in_memory(Box::new(MemoryIndex::new()))
+    }
+
+    /// As [`new`](Self::new), over a particular index.
+    pub(crate) fn in_memory(index: Box<dyn Index>) -> Self {
+        Self { identity: OnceLock::new(), log: OnceLock::new(), torn_tail: None, index, dir: None }
     }
 
     /// An empty store in memory, with a given identity.
     #[must_use]
     pub fn with_identity(identity: Identity) -> Self {
         Self { identity: OnceLock::from(identity), ..Self::new() }
+    }
+
+    /// The store in a directory, which is made where there is none. Nobody else can open it meanwhile. Its identity
+    /// is the key that is kept there; a missing or damaged index is no loss, it is built anew from the log.
+    ///
+    /// # Errors
+    /// A directory that is in use or holds something else; a damaged log; a failure of the medium.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let dir = DataDir::open(dir)?;
+        let identity = Identity::load_or_create(dir.identity_path())?;
+        Self::open_in(dir, identity)
+    }
+
+    /// As [`open`](Self::open), with a given identity instead of the key that is kept there.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with_identity(dir: impl AsRef<Path>, identity: Identity) -> Result<Self, StoreError> {
+        Self::open_in(DataDir::open(dir)?, identity)
+    }
+
+    fn open_in(dir: DataDir, identity: Identity) -> Result<Self, StoreError> {
+        let (log, torn_tail) = match FileLog::open(dir.path()) {
+            Ok((log, torn_tail)) => (OnceLock::from(Box::new(log) as Box<dyn BlockLog>), torn_tail),
+            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                (OnceLock::new(), None)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let index = Box::new(MemoryIndex::new());
+        Ok(Self { identity: OnceLock::from(identity), log, torn_tail, index, dir: Some(dir) })
+    }
+
+    /// What opening the store took away from the end of the log, where a crash had cut off a block.
+    #[must_use]
+    pub const fn torn_tail(&self) -> Option<&TornTail> {
+        self.torn_tail.as_ref()
     }
 
     /// The identity that signs this store's blocks; drawn at first use where none was given.
@@ -106,7 +168,17 @@ impl TensorStore {
 
     /// The log, made with these parameters if there is none.
     pub(crate) fn create_log(&self, params: &[u8]) -> Result<&dyn BlockLog, StoreError> {
-        Ok(self.log.get_or_init(|| Box::new(MemoryLog::new(params.to_vec()))).as_ref())
+        let log: Box<dyn BlockLog> = match &self.dir {
+            Some(dir) => Box::new(FileLog::create(dir.path(), params)?),
+            None => Box::new(MemoryLog::new(params.to_vec())),
+        };
+        Ok(self.log.get_or_init(|| log).as_ref())
+    }
+
+    /// Leaves log and index in good order.
+    pub(crate) fn close(&self, tip_hash: BlockHash) -> Result<(), StoreError> {
+        self.index.flush()?;
+        Ok(self.log().ok_or(StoreError::NoLog)?.close(tip_hash)?)
     }
 
     /// Appends a block to the log and then writes its effects, its place and the new tip to the index, as one

@@ -108,7 +108,10 @@ impl GlobalCodebook {
         Self::from_parts(centroids, labels.into_iter().map(Some).collect())
     }
 
-    fn from_parts(centroids: Vec<Vec<f32>>, labels: Vec<Option<String>>) -> Result<Self, CodebookError> {
+    pub(super) fn from_parts(
+        centroids: Vec<Vec<f32>>,
+        labels: Vec<Option<String>>,
+    ) -> Result<Self, CodebookError> {
         let (dim, data) = flatten(&centroids)?;
         let book = Codebook::new(Metric::Cosine, centroids.len(), dim, data)?;
         Self::build(book, labels, shared_kernels()?)

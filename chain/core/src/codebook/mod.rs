@@ -10,6 +10,7 @@ mod local;
 mod manager;
 mod nearest;
 mod pruning;
+mod record;
 
 pub use global::{CodebookEntry, GlobalCodebook};
 pub use local::{LocalCodebook, LocalCodebookStats};

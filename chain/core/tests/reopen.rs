@@ -1,0 +1,251 @@
+//! A chain in a directory: what is there after closing, after a crash, and after damage.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{begin_put, config, put};
+use tensor_chain::dir::DirError;
+use tensor_chain::{
+    ChainConfig, ChainError, Height, StoreError, TensorChain, TensorStore, VerifyDepth, dump_dir, verify_dir,
+};
+
+fn open(dir: &Path) -> TensorChain {
+    let chain = TensorChain::with_config(TensorStore::open(dir).unwrap(), config());
+    chain.initialize().unwrap();
+    chain
+}
+
+/// Everything that can be read of a chain.
+fn contents(chain: &TensorChain) -> impl PartialEq + std::fmt::Debug + use<> {
+    let keys = chain.list("", None, 1_000).unwrap();
+    let read = |key: &String| {
+        let history = chain.history(key).unwrap();
+        let at: Vec<_> = (0..=chain.height().0).map(|h| chain.get_at(key, Height(h)).unwrap()).collect();
+        (key.clone(), chain.get(key).unwrap(), history, at)
+    };
+    let keys: Vec<_> = keys.iter().map(read).collect();
+    (chain.tip_hash(), chain.iter().map(Result::unwrap).collect::<Vec<_>>(), keys)
+}
+
+fn fill(chain: &TensorChain) {
+    for n in 0..20 {
+        chain.put(format!("key{}", n % 7), format!("{n}")).unwrap();
+    }
+    chain.delete("key3").unwrap();
+    let workspace = begin_put(chain, "a", "1");
+    workspace.add_operation(put("b", "2")).unwrap();
+    workspace.set_delta(common::delta(&[0.0, 1.0, 0.0, 0.5])).unwrap();
+    chain.commit(workspace).unwrap();
+}
+
+#[test]
+fn a_closed_chain_opens_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    let (before, node_id) = (contents(&chain), chain.store().identity().unwrap().node_id());
+    chain.close().unwrap();
+    let report = verify_dir(dir.path(), VerifyDepth::Full).unwrap();
+    assert_eq!((report.height, report.torn_tail), (Height(22), None));
+
+    let chain = open(dir.path());
+    assert_eq!(contents(&chain), before);
+    assert_eq!(chain.store().identity().unwrap().node_id(), node_id);
+    chain.verify_full().unwrap();
+    chain.put("more", "").unwrap();
+    assert_eq!(chain.height(), Height(23));
+}
+
+#[test]
+fn a_chain_keeps_the_parameters_it_was_made_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let params = open(dir.path()).params().unwrap().clone();
+    let store = TensorStore::open(dir.path()).unwrap();
+    let other = ChainConfig { embedding_dim: 9.try_into().unwrap(), ..ChainConfig::default() };
+    let chain = TensorChain::with_config(store, other);
+    chain.initialize().unwrap();
+    assert_eq!(chain.params().unwrap(), &params);
+}
+
+#[test]
+fn nothing_that_was_answered_is_lost_without_a_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    let before = contents(&chain);
+    drop(chain);
+    let chain = open(dir.path());
+    assert_eq!(contents(&chain), before);
+    chain.verify_full().unwrap();
+}
+
+#[test]
+fn only_one_may_have_it_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    let refused = TensorStore::open(dir.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::Dir(DirError::Locked { .. })), "{refused}");
+    // Verifying and dumping need no lock.
+    chain.put("k", "v").unwrap();
+    verify_dir(dir.path(), VerifyDepth::Links).unwrap();
+    let mut heights = Vec::new();
+    dump_dir(dir.path(), |block| {
+        heights.push(block.header.height.0);
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(heights, [0, 1]);
+    drop(chain);
+    open(dir.path());
+}
+
+#[test]
+fn an_index_that_is_gone_is_built_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    let before = contents(&chain);
+    chain.close().unwrap();
+    let _ = fs::remove_dir_all(dir.path().join("index"));
+    let chain = open(dir.path());
+    assert_eq!(contents(&chain), before);
+    chain.verify_full().unwrap();
+}
+
+#[test]
+fn an_index_that_fell_behind_catches_up_and_one_of_another_chain_is_replaced() {
+    let (dir, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let chain = open(dir.path());
+    fill(&chain);
+    chain.close().unwrap();
+    copy_dir(dir.path(), old.path());
+    let chain = open(dir.path());
+    fill(&chain);
+    let before = contents(&chain);
+    chain.close().unwrap();
+
+    // The index of an earlier time.
+    replace_index(dir.path(), old.path());
+    let chain = open(dir.path());
+    assert_eq!(contents(&chain), before);
+    chain.close().unwrap();
+
+    // The index of a later time, over the log of an earlier one.
+    let early = contents(&open(old.path()));
+    replace_index(old.path(), dir.path());
+    assert_eq!(contents(&open(old.path())), early);
+
+    // The index of another chain.
+    let other = tempfile::tempdir().unwrap();
+    let stranger = open(other.path());
+    fill(&stranger);
+    stranger.close().unwrap();
+    replace_index(dir.path(), other.path());
+    let chain = open(dir.path());
+    assert_eq!(contents(&chain), before);
+    chain.verify_full().unwrap();
+}
+
+#[test]
+fn a_torn_tail_is_taken_away_and_kept_beside() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    let before = contents(&chain);
+    chain.put("last", "never answered").unwrap();
+    drop(chain);
+    let log = dir.path().join("blocks.log");
+    let bytes = fs::read(&log).unwrap();
+    fs::write(&log, &bytes[..bytes.len() - 10]).unwrap();
+
+    let report = verify_dir(dir.path(), VerifyDepth::Full).unwrap();
+    assert!(report.torn_tail.is_some());
+    let chain = open(dir.path());
+    assert_eq!(contents(&chain), before);
+    let torn = chain.store().torn_tail().unwrap();
+    assert!(torn.saved_to.exists());
+    chain.put("last", "again").unwrap();
+    chain.verify_full().unwrap();
+}
+
+#[test]
+fn a_changed_log_of_a_closed_chain_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    chain.close().unwrap();
+    let log = dir.path().join("blocks.log");
+    let bytes = fs::read(&log).unwrap();
+    let mut changed = bytes.clone();
+    changed[bytes.len() / 2] ^= 1;
+    for damaged in [&changed, &bytes[..bytes.len() - 1], &[&bytes[..], b"x"].concat()[..]] {
+        fs::write(&log, damaged).unwrap();
+        assert!(matches!(verify_dir(dir.path(), VerifyDepth::Links), Err(ChainError::StorageError(_))));
+        assert!(matches!(TensorStore::open(dir.path()), Err(StoreError::Log(_))));
+    }
+    fs::write(&log, &bytes).unwrap();
+    open(dir.path()).verify_full().unwrap();
+}
+
+#[test]
+fn a_backup_taken_under_load_is_a_whole_chain() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = to.path().join("copy");
+    let chain = Arc::new(open(dir.path()));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let height = std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let (chain, stop) = (&chain, &stop);
+            scope.spawn(move || {
+                let mut n = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    chain.put(format!("{writer}:{n}"), "v").unwrap();
+                    n += 1;
+                }
+            });
+        }
+        while chain.height() < Height(10) {
+            std::thread::yield_now();
+        }
+        let height = chain.backup(&copy).unwrap();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        height
+    });
+    assert!(height >= Height(10));
+    let report = verify_dir(&copy, VerifyDepth::Full).unwrap();
+    assert_eq!(report.height, height);
+    assert_eq!(report.tip_hash, chain.get_block(height).unwrap().unwrap().hash());
+
+    let restored = open(&copy);
+    assert_eq!(restored.height(), height);
+    assert_ne!(restored.store().identity().unwrap().node_id(), chain.store().identity().unwrap().node_id());
+    restored.put("k", "of the copy").unwrap();
+    restored.verify_full().unwrap();
+    assert!(chain.backup(&copy).is_err(), "never over something else");
+    assert!(matches!(chain.backup(dir.path()), Err(ChainError::StorageError(_))));
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn replace_index(of: &Path, with: &Path) {
+    let (index, new) = (of.join("index"), with.join("index"));
+    let _ = fs::remove_dir_all(&index);
+    if new.exists() {
+        fs::create_dir(&index).unwrap();
+        copy_dir(&new, &index);
+    }
+}
