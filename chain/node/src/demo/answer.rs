@@ -153,7 +153,11 @@ impl fmt::Display for Demo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { device, data, codebook, conflicts, timing, .. } = self;
         let took = |stage| timing.of(stage);
-        writeln!(f, "device    {}: {}, {} threads; gpu: {}", device.backend, device.isa, device.threads, device.gpu)?;
+        writeln!(
+            f,
+            "device    {}: {}, {} threads; gpu: {}",
+            device.backend, device.isa, device.threads, device.gpu
+        )?;
         writeln!(
             f,
             "data      {} days x {} currencies, {} to {} (embedded; source: {})",
@@ -180,7 +184,8 @@ impl fmt::Display for Demo {
             percent(codebook.explained_variance),
             took("codebook")
         )?;
-        let Classes { pairs, orthogonal, low_conflict, conflicting_by_cosine, conflicting_by_overlap } = conflicts.classes;
+        let Classes { pairs, orthogonal, low_conflict, conflicting_by_cosine, conflicting_by_overlap } =
+            conflicts.classes;
         let share = |count| percent(conflicts.classes.share(count));
         writeln!(
             f,

