@@ -18,7 +18,6 @@ use crate::classes;
 use crate::config::Config;
 use crate::device::NO_GPU;
 use crate::exit::{Exit, Failure};
-use crate::progress::Progress;
 use crate::report::{self, Drawn};
 use analysis::round;
 pub use answer::{
@@ -47,13 +46,12 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
     let fx = EcbFx::embedded()?;
     watch.lap("data");
 
-    let ledger = Ledger::open(config, kernels, &fx)?;
-    let blocks_found = ledger.build(&fx, threshold, &Progress::new(config, "chain", fx.dates().len()))?;
+    let ledger = Ledger::open(config, kernels, &fx, threshold)?;
     watch.lap("chain");
     let verification = ledger.verify()?;
     watch.lap("verify");
 
-    let deltas = ledger.deltas()?;
+    let deltas = ledger.deltas(&fx)?;
     let (codebook, members) = analysis::codebook(kernels, &deltas)?;
     watch.lap("codebook");
     let windows = classes::by_window(kernels, &deltas, WINDOW, &Thresholds::default())?;
@@ -80,7 +78,7 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
     let mut demo = Demo {
         device: device_line(kernels),
         data: data(&fx, &deltas, threshold),
-        chain: ledger.answer(blocks_found)?,
+        chain: ledger.answer()?,
         verification,
         codebook,
         conflicts,
@@ -92,6 +90,7 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
     atomic_write(report, report::html(&demo, &drawn).as_bytes())
         .map_err(|error| Failure::new(Exit::Failed, format!("report {}: {error}", report.display())))?;
     watch.lap("report");
+    ledger.close()?;
     demo.timing = watch.timing();
     Ok(demo)
 }

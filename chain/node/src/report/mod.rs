@@ -177,73 +177,29 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use tensor_datasets::EcbFx;
 
     use super::*;
-    use crate::demo::{
-        Chain, Codebook, Conflicts, Data, DeviceLine, Drift, Neighbour, Stage, Timing, Verification,
-    };
 
-    /// A demo of a few real days.
+    /// The sample of the answer's tests, and real days around it.
     fn sample() -> (Demo, Drawn) {
-        let fx = EcbFx::embedded().unwrap();
+        let (demo, fx) = (Demo::sample(), EcbFx::embedded().unwrap());
         let returns = |date: &str| -> Vec<f64> {
             let day = fx.day_of(date.parse().unwrap()).unwrap();
             (0..41).map(|currency| fx.log_return(day, currency).unwrap_or(0.0)).collect()
         };
-        let norms: Vec<f64> = (0..7_126)
+        let norms = (0..7_126)
             .map(|day| {
                 fx.delta(day, 0.002).unwrap().values().iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt()
             })
             .collect();
-        let classes = |n: u64| Classes {
-            pairs: 2_016,
-            orthogonal: 270 + n,
-            low_conflict: 830 - n,
-            conflicting_by_cosine: 60,
-            conflicting_by_overlap: 856,
-        };
-        let demo = Demo {
-            device: DeviceLine { backend: "simd".into(), isa: "avx2", threads: 2, gpu: "none" },
-            data: Data {
-                source: "ECB statistics",
-                first_day: "1999-01-04".into(),
-                last_day: "2026-10-30".into(),
-                days: 7_126,
-                currencies: 41,
-                rates: 221_702,
-                threshold: 0.002,
-                mean_nnz: 16.3,
-            },
-            chain: Chain {
-                height: 7_126,
-                transactions: 221_702,
-                tip_hash: "ab".repeat(32),
-                state_root: "cd".repeat(32),
-                blocks_found: 0,
-                data_dir: None,
-            },
-            verification: Verification { blocks: 7_127 },
-            codebook: Codebook { entries: 32, rounds: 40, inertia: 3.9, explained_variance: 0.51 },
-            conflicts: Conflicts { window: 64, windows: 112, classes: classes(0) },
-            drift: [("2001-02-22", "TRL", 0.521), ("2008-11-06", "ISK", 0.405), ("2015-01-15", "CHF", 0.171)]
-                .map(|(date, currency, norm)| Drift { date: date.into(), currency: currency.into(), norm })
-                .into(),
-            similar: vec![Similar {
-                date: "2015-01-15".into(),
-                event: "the franc unpegged",
-                days: vec![Neighbour { date: "2022-06-16".into(), cosine: 0.759 }],
-            }],
-            report: PathBuf::from("report.html"),
-            timing: Timing { stages: vec![Stage { name: "chain", elapsed_ms: 812.5 }], total_ms: 1_234.5 },
-        };
+        let window =
+            |n: u64| Classes { orthogonal: 270 + n, low_conflict: 830 - n, ..demo.conflicts.classes };
         let drawn = Drawn {
             dates: fx.dates().to_vec(),
             currencies: fx.currencies().to_vec(),
             norms,
-            windows: (0..112).map(classes).collect(),
+            windows: (0..112).map(window).collect(),
             alike: vec![vec![
                 ("2015-01-15".into(), returns("2015-01-15")),
                 ("2022-06-16 0.76".into(), returns("2022-06-16")),
