@@ -1,10 +1,18 @@
 //! The chain in the data directory, opened as a command needs it.
 
+use std::path::Path;
+
 use tensor_chain::{ChainConfig, TensorChain, TensorStore};
 
 use crate::config::Config;
 use crate::device;
 use crate::exit::{Exit, Failure};
+
+/// Whether a directory holds a chain.
+#[must_use]
+pub fn has_chain(dir: &Path) -> bool {
+    dir.join("blocks.log").exists()
+}
 
 /// Opens the chain and makes it where there is none yet.
 ///
@@ -24,7 +32,7 @@ pub fn open_or_create(config: &Config) -> Result<TensorChain, Failure> {
 /// As [`open_or_create`]; exit 1 where there is no chain.
 pub fn open(config: &Config) -> Result<TensorChain, Failure> {
     let dir = &config.data_dir;
-    if !dir.join("blocks.log").exists() {
+    if !has_chain(dir) {
         let message = format!("no chain in {}: `tensorchain put` makes one, --data-dir names another", dir.display());
         return Err(Failure::new(Exit::Failed, message));
     }

@@ -3,7 +3,9 @@
 use std::ops::AddAssign;
 
 use serde::Serialize;
-use tensor_kernels::{ConflictClass, ConflictList, DeltaBatch, DeltaVector, KernelError, Kernels, Thresholds};
+use tensor_kernels::{
+    ConflictClass, ConflictList, DeltaBatch, DeltaVector, KernelError, Kernels, Thresholds,
+};
 
 /// Pairs of deltas by class. Conflicting pairs are split by what they have in common: direction
 /// (|cosine| at or above the threshold) or positions (Jaccard index at or above it).

@@ -187,15 +187,11 @@ fn check_keys(figment: &Figment) -> Result<(), String> {
         .map_err(|error| format!("configuration: {error}"))?;
     let found: BTreeMap<String, Value> =
         figment.extract().map_err(|error| format!("configuration: {error}"))?;
-    for key in found.keys().filter(|key| !known.contains_key(*key)) {
-        let nearest = known.keys().max_by(|a, b| {
-            strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)).then_with(|| b.cmp(a))
-        });
-        let hint = nearest.map_or(String::new(), |nearest| format!("; did you mean {nearest:?}?"));
-        let origin = origin(figment, key);
-        return Err(format!("unknown configuration key {key:?} (from {origin}){hint}"));
-    }
-    Ok(())
+    let Some(key) = found.keys().find(|key| !known.contains_key(*key)) else { return Ok(()) };
+    let likeness = |other: &str| strsim::jaro_winkler(key, other);
+    let nearest = known.keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b)).then_with(|| b.cmp(a)));
+    let hint = nearest.map_or(String::new(), |nearest| format!("; did you mean {nearest:?}?"));
+    Err(format!("unknown configuration key {key:?} (from {}){hint}", origin(figment, key)))
 }
 
 fn origin(figment: &Figment, key: &str) -> String {

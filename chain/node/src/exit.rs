@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use tensor_chain::ChainError;
 use tensor_datasets::EcbFxError;
 use tensor_kernels::KernelError;
 
@@ -71,6 +72,12 @@ impl Failure {
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
+    }
+}
+
+impl From<ChainError> for Failure {
+    fn from(error: ChainError) -> Self {
+        Self::new(Exit::Failed, error)
     }
 }
 

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::config::Config;
 
 /// A bar for `total` steps of something; invisible off a terminal and with `-q`.
+#[derive(Debug)]
 pub struct Progress(ProgressBar);
 
 impl Progress {

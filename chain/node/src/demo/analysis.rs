@@ -1,9 +1,9 @@
 //! What the demo asks of the deltas that the chain holds: how far each day moved, and typical days.
 
 use tensor_datasets::{Date, EcbFx};
-use tensor_kernels::{DeltaVector, DenseView, KMeansOptions, KernelError, Kernels, Metric, Wanted};
+use tensor_kernels::{DeltaVector, DenseView, KMeansOptions, KernelError, Kernels, Metric};
 
-use super::answer::{Codebook, Drift, Neighbour, Similar};
+use super::answer::{Codebook, Drift};
 
 /// Entries of the codebook.
 const ENTRIES: usize = 32;
@@ -24,7 +24,8 @@ pub(super) fn largest(fx: &EcbFx, deltas: &[DeltaVector], norms: &[f64], count: 
     // Equal norms in order of time.
     days.sort_by(|a, b| b.0.total_cmp(&a.0));
     let moved_most = |delta: &DeltaVector| {
-        let (index, _) = delta.indices().iter().zip(delta.codes()).max_by_key(|(_, code)| code.unsigned_abs())?;
+        let (index, _) =
+            delta.indices().iter().zip(delta.codes()).max_by_key(|(_, code)| code.unsigned_abs())?;
         fx.currencies().get(*index as usize).cloned()
     };
     days.iter()
@@ -36,7 +37,10 @@ pub(super) fn largest(fx: &EcbFx, deltas: &[DeltaVector], norms: &[f64], count: 
 }
 
 /// Trains a codebook of typical days; also returns how many days each entry stands for.
-pub(super) fn codebook(kernels: &Kernels, deltas: &[DeltaVector]) -> Result<(Codebook, Vec<u64>), KernelError> {
+pub(super) fn codebook(
+    kernels: &Kernels,
+    deltas: &[DeltaVector],
+) -> Result<(Codebook, Vec<u64>), KernelError> {
     let dim = deltas.first().map_or(0, |delta| delta.dim() as usize);
     let dense: Vec<f32> = deltas.iter().flat_map(|delta| delta.to_sparse().to_dense()).collect();
     let view = DenseView::new(&dense, deltas.len(), dim)?;
@@ -70,18 +74,4 @@ fn total_variance(rows: &DenseView<'_>) -> f64 {
 /// A number as it is printed: a multiple of 1 / `scale`.
 pub(super) fn round(value: f64, scale: f64) -> f64 {
     (value * scale).round() / scale
-}
-pub(super) fn similar(kernels: &Kernels, fx: &EcbFx, deltas: &[DeltaVector]) -> Result<Vec<Similar>, KernelError> {
-    let dim = deltas.first().map_or(0, |delta| delta.dim() as usize);
-    let dense: Vec<f32> = deltas.iter().flat_map(|delta| delta.to_sparse().to_dense()).collect();
-    let view = DenseView::new(&dense, deltas.len(), dim)?;
-    let mut out = vec![];
-    for (date, event) in super::EVENTS {
-        let day = fx.day_of(date.parse().unwrap()).unwrap();
-        let q = DenseView::new(view.row(day), 1, dim)?;
-        let found = kernels.search(view, q, Metric::Cosine, Wanted::Top(super::SIMILAR + 1))?.value;
-        let days = found[0].iter().filter(|n| n.row as usize != day).take(super::SIMILAR).map(|n| Neighbour { date: fx.dates()[n.row as usize].to_string(), cosine: round(n.score, 1e6) }).collect();
-        out.push(Similar { date: date.to_owned(), event, days });
-    }
-    Ok(out)
 }

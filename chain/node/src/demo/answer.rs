@@ -80,10 +80,20 @@ pub struct Chain {
     pub tip_hash: String,
     /// Root of the state after it.
     pub state_root: String,
-    /// How many blocks were found in the data directory, rather than built in this run.
-    pub blocks_found: u64,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Where the chain is kept; nowhere when it lives in memory.
     pub data_dir: Option<PathBuf>,
+}
+
+/// Where the demo's chain comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Built in this run.
+    Built,
+    /// Found in the data directory.
+    Found,
 }
 
 /// What verification recomputed, all of it agreeing.
@@ -151,9 +161,13 @@ pub struct Neighbour {
 
 impl fmt::Display for Demo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, data, codebook, conflicts, timing, .. } = self;
+        let Self { device, data, chain, codebook, conflicts, timing, .. } = self;
         let took = |stage| timing.of(stage);
-        writeln!(f, "device    {}: {}, {} threads; gpu: {}", device.backend, device.isa, device.threads, device.gpu)?;
+        writeln!(
+            f,
+            "device    {}: {}, {} threads; gpu: {}",
+            device.backend, device.isa, device.threads, device.gpu
+        )?;
         writeln!(
             f,
             "data      {} days x {} currencies, {} to {} (embedded; source: {})",
@@ -180,7 +194,8 @@ impl fmt::Display for Demo {
             percent(codebook.explained_variance),
             took("codebook")
         )?;
-        let Classes { pairs, orthogonal, low_conflict, conflicting_by_cosine, conflicting_by_overlap } = conflicts.classes;
+        let Classes { pairs, orthogonal, low_conflict, conflicting_by_cosine, conflicting_by_overlap } =
+            conflicts.classes;
         let share = |count| percent(conflicts.classes.share(count));
         writeln!(
             f,
@@ -200,25 +215,29 @@ impl fmt::Display for Demo {
         )?;
         self.fmt_days(f)?;
         writeln!(f, "report    {}", self.report.display())?;
-        writeln!(f, "total     {:.2} s", timing.total_ms / 1e3)
+        writeln!(f, "total     {:.2} s", timing.total_ms / 1e3)?;
+        if chain.data_dir.is_none() {
+            writeln!(
+                f,
+                "next      tensorchain demo --data-dir fx, then --data-dir fx history CHF | conflicts --sweep"
+            )?;
+        }
+        Ok(())
     }
 }
 
 impl Demo {
     fn fmt_chain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { chain, verification, timing, .. } = self;
-        let built = chain.height - chain.blocks_found;
-        let what = match (chain.blocks_found, built) {
-            (0, built) => format!("{} blocks built, one a day", grouped(built)),
-            (found, 0) => format!("{} blocks found, none to build", grouped(found)),
-            (found, built) => format!("{} blocks found, {} built", grouped(found), grouped(built)),
-        };
-        let place = match &chain.data_dir {
-            Some(dir) => format!("kept in {}", dir.display()),
-            None => "in memory".to_owned(),
+        let blocks = grouped(chain.height);
+        let what = match (chain.origin, &chain.data_dir) {
+            (Origin::Built, None) => "built in memory, one block a day".to_owned(),
+            (Origin::Built, Some(dir)) => format!("built, one block a day, and kept in {}", dir.display()),
+            (Origin::Found, Some(dir)) => format!("found in {} and compared with the data", dir.display()),
+            (Origin::Found, None) => "found".to_owned(),
         };
         let writes = grouped(chain.transactions);
-        writeln!(f, "chain     {what}, {writes} writes, {place}{}", timing.of("chain"))?;
+        writeln!(f, "chain     {blocks} blocks, {writes} writes: {what}{}", timing.of("chain"))?;
         writeln!(f, "          tip_hash   {}", chain.tip_hash)?;
         writeln!(f, "          state_root {}", chain.state_root)?;
         writeln!(
@@ -232,20 +251,73 @@ impl Demo {
     fn fmt_days(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "drift     the largest moves: |delta|, and the currency that moved most")?;
         for row in self.drift.chunks(3) {
-            write!(f, "         ")?;
-            for Drift { date, currency, norm } in row {
-                write!(f, " {date} {currency} {norm:.3}  ")?;
-            }
-            writeln!(f)?;
+            let moves: Vec<_> =
+                row.iter().map(|d| format!("{} {} {:.3}", d.date, d.currency, d.norm)).collect();
+            writeln!(f, "          {}", moves.join("   "))?;
         }
         for Similar { date, event, days } in &self.similar {
-            writeln!(f, "similar   to {date} ({event}), cosine:")?;
-            write!(f, "         ")?;
-            for Neighbour { date, cosine } in days {
-                write!(f, " {date} {cosine:.2} ")?;
-            }
-            writeln!(f)?;
+            writeln!(f, "similar   to {date} ({event}), with the cosine of the deltas")?;
+            let days: Vec<_> = days.iter().map(|near| format!("{} {:.2}", near.date, near.cosine)).collect();
+            writeln!(f, "          {}", days.join("   "))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Demo {
+    /// An answer as the real one looks.
+    pub(crate) fn sample() -> Self {
+        let classes = Classes {
+            pairs: 224_007,
+            orthogonal: 30_061,
+            low_conflict: 92_151,
+            conflicting_by_cosine: 6_656,
+            conflicting_by_overlap: 95_139,
+        };
+        Self {
+            device: DeviceLine { backend: "simd".into(), isa: "avx2", threads: 2, gpu: "none" },
+            data: Data {
+                source: "ECB statistics",
+                first_day: "1999-01-04".into(),
+                last_day: "2026-10-30".into(),
+                days: 7_126,
+                currencies: 41,
+                rates: 221_702,
+                threshold: 0.002,
+                mean_nnz: 16.3,
+            },
+            chain: Chain {
+                height: 7_126,
+                transactions: 221_702,
+                tip_hash: "ab".repeat(32),
+                state_root: "cd".repeat(32),
+                origin: Origin::Built,
+                data_dir: None,
+            },
+            verification: Verification { blocks: 7_127 },
+            codebook: Codebook { entries: 32, rounds: 40, inertia: 3.9, explained_variance: 0.51 },
+            conflicts: Conflicts { window: 64, windows: 112, classes },
+            drift: [("2001-02-22", "TRL", 0.521), ("2008-11-06", "ISK", 0.405), ("2015-01-15", "CHF", 0.171)]
+                .map(|(date, currency, norm)| Drift { date: date.into(), currency: currency.into(), norm })
+                .into(),
+            similar: vec![Similar {
+                date: "2015-01-15".into(),
+                event: "the franc unpegged",
+                days: vec![Neighbour { date: "2022-06-16".into(), cosine: 0.759 }],
+            }],
+            report: PathBuf::from("report.html"),
+            timing: Timing { stages: vec![Stage { name: "chain", elapsed_ms: 812.5 }], total_ms: 1_234.5 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_as_people_read_it() {
+        assert_eq!(Demo::sample().to_string(), include_str!("answer.txt"));
     }
 }

@@ -5,20 +5,25 @@
 
 mod analysis;
 mod answer;
+mod ledger;
 mod stopwatch;
 
 use std::path::Path;
 
+use tensor_chain::atomic_io::atomic_write;
 use tensor_datasets::{Date, EcbFx};
 use tensor_kernels::{DeltaVector, Kernels, Thresholds};
 
 use crate::classes;
 use crate::config::Config;
 use crate::device::NO_GPU;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::report::{self, Drawn};
 use analysis::round;
-pub use answer::{Chain, Codebook, Conflicts, Data, Demo, DeviceLine, Drift, Neighbour, Similar, Verification};
+pub use answer::{
+    Chain, Codebook, Conflicts, Data, Demo, DeviceLine, Drift, Neighbour, Similar, Verification,
+};
+use ledger::Ledger;
 use stopwatch::Stopwatch;
 pub use stopwatch::{Stage, Timing};
 
@@ -29,7 +34,8 @@ const LARGEST: usize = 9;
 /// How many similar days are named.
 const SIMILAR: usize = 5;
 /// Days whose like is looked for, and what happened.
-const EVENTS: [(&str, &str); 2] = [("2015-01-15", "the franc unpegged"), ("2022-02-28", "the rouble sanctioned")];
+const EVENTS: [(&str, &str); 2] =
+    [("2015-01-15", "the franc unpegged"), ("2022-02-28", "the rouble sanctioned")];
 
 /// Runs every stage and writes the report.
 ///
@@ -40,12 +46,12 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
     let fx = EcbFx::embedded()?;
     watch.lap("data");
 
-    let deltas: Vec<DeltaVector> = (0..fx.dates().len())
-        .map(|day| DeltaVector::from_sparse(&fx.delta(day, threshold)?))
-        .collect::<Result<_, _>>()?;
+    let ledger = Ledger::open(config, kernels, &fx, threshold)?;
     watch.lap("chain");
+    let verification = ledger.verify()?;
     watch.lap("verify");
 
+    let deltas = ledger.deltas(&fx)?;
     let (codebook, members) = analysis::codebook(kernels, &deltas)?;
     watch.lap("codebook");
     let windows = classes::by_window(kernels, &deltas, WINDOW, &Thresholds::default())?;
@@ -53,18 +59,27 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
     let norms: Vec<f64> = deltas.iter().map(analysis::norm).collect();
     let drift = analysis::largest(&fx, &deltas, &norms, LARGEST);
     watch.lap("drift");
-    let similar = analysis::similar(kernels, &fx, &deltas)?;
+    let similar = EVENTS
+        .into_iter()
+        .map(|(date, event)| ledger.similar(&fx, date, event, SIMILAR))
+        .collect::<Result<Vec<_>, _>>()?;
     watch.lap("similar");
 
     let conflicts = Conflicts { window: WINDOW, windows: windows.len(), classes: classes::total(&windows) };
     let alike = similar.iter().map(|similar| alike(&fx, &deltas, similar)).collect();
-    let drawn =
-        Drawn { dates: fx.dates().to_vec(), currencies: fx.currencies().to_vec(), norms, windows, alike, members };
+    let drawn = Drawn {
+        dates: fx.dates().to_vec(),
+        currencies: fx.currencies().to_vec(),
+        norms,
+        windows,
+        alike,
+        members,
+    };
     let mut demo = Demo {
         device: device_line(kernels),
         data: data(&fx, &deltas, threshold),
-        chain: Chain { height: 7126, transactions: 0, tip_hash: String::new(), state_root: String::new(), blocks_found: 0, data_dir: None },
-        verification: Verification { blocks: 0 },
+        chain: ledger.answer()?,
+        verification,
         codebook,
         conflicts,
         drift,
@@ -72,8 +87,10 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
         report: report.to_owned(),
         timing: watch.timing(),
     };
-    std::fs::write(report, report::html(&demo, &drawn).unwrap()).unwrap();
+    atomic_write(report, report::html(&demo, &drawn).as_bytes())
+        .map_err(|error| Failure::new(Exit::Failed, format!("report {}: {error}", report.display())))?;
     watch.lap("report");
+    ledger.close()?;
     demo.timing = watch.timing();
     Ok(demo)
 }
@@ -105,6 +122,7 @@ fn alike(fx: &EcbFx, deltas: &[DeltaVector], similar: &Similar) -> Vec<(String, 
         Some((name, delta.to_sparse().to_dense().into_iter().map(f64::from).collect()))
     };
     let itself = row(&similar.date, similar.date.clone());
-    let others = similar.days.iter().map(|Neighbour { date, cosine }| row(date, format!("{date}  {cosine:.2}")));
+    let others =
+        similar.days.iter().map(|Neighbour { date, cosine }| row(date, format!("{date}  {cosine:.2}")));
     itself.into_iter().chain(others.flatten()).collect()
 }

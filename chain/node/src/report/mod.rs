@@ -2,8 +2,6 @@
 
 mod plots;
 
-use std::fmt::{self, Write};
-
 use tensor_datasets::Date;
 
 use crate::classes::Classes;
@@ -29,43 +27,46 @@ pub struct Drawn {
 }
 
 /// The report as one HTML document.
-///
-/// # Errors
-/// None in practice: a `String` takes whatever is written to it.
-pub fn html(demo: &Demo, drawn: &Drawn) -> Result<String, fmt::Error> {
-    let mut page = String::new();
-    write!(
-        page,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Tensor Chain: 27 years of exchange rates</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n\
-         <h1>Tensor Chain: 27 years of exchange rates</h1>\n\
-         <p>One block a trading day, {} to {}. Each block writes the day's rates and carries its delta: the log \
-         returns above {}.</p>\n",
-        include_str!("style.css"),
-        escape(&demo.data.first_day),
-        escape(&demo.data.last_day),
-        percent(demo.data.threshold)
-    )?;
-    facts(&mut page, demo)?;
-    drift(&mut page, demo, drawn)?;
-    conflicts(&mut page, demo, drawn)?;
-    for (similar, rows) in demo.similar.iter().zip(&drawn.alike) {
-        alike(&mut page, similar, rows, &drawn.currencies)?;
-    }
-    codebook(&mut page, demo, drawn)?;
-    timing(&mut page, demo)?;
-    writeln!(
-        page,
-        "<footer>Source: {}. Everything shown is derived by Tensor Chain {} and is not an ECB statistic.</footer>\n\
-         </main>\n</body>\n</html>",
-        escape(demo.data.source),
-        env!("CARGO_PKG_VERSION")
-    )?;
-    Ok(page)
+#[must_use]
+pub fn html(demo: &Demo, drawn: &Drawn) -> String {
+    let alike = demo.similar.iter().zip(&drawn.alike).map(|(day, rows)| alike(day, rows, &drawn.currencies));
+    let sections = [facts(demo), drift(demo, drawn), conflicts(demo, drawn)]
+        .into_iter()
+        .chain(alike)
+        .chain([codebook(demo, drawn), timing(demo)])
+        .collect::<String>();
+    format!(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{TITLE}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{TITLE}</h1>
+<p>One block a business day, {first} to {last}. Each block writes the day's rates and carries its delta: the
+log returns above {threshold}.</p>
+{sections}<footer>Source: {source}. Everything shown is derived by Tensor Chain {version} and is not an ECB statistic.</footer>
+</main>
+</body>
+</html>
+"#,
+        style = include_str!("style.css"),
+        first = escape(&demo.data.first_day),
+        last = escape(&demo.data.last_day),
+        threshold = percent(demo.data.threshold),
+        source = escape(demo.data.source),
+        version = env!("CARGO_PKG_VERSION"),
+    )
 }
 
-fn facts(page: &mut String, demo: &Demo) -> fmt::Result {
+const TITLE: &str = "Tensor Chain: 27 years of exchange rates";
+
+fn facts(demo: &Demo) -> String {
     let Demo { device, chain, data, .. } = demo;
     let facts = [
         ("Blocks", grouped(chain.height)),
@@ -76,25 +77,27 @@ fn facts(page: &mut String, demo: &Demo) -> fmt::Result {
         ("Threads", device.threads.to_string()),
         ("Total time", format!("{:.2} s", demo.timing.total_ms / 1e3)),
     ];
-    page.push_str("<section><dl>\n");
-    for (name, value) in facts {
-        writeln!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value))?;
-    }
-    writeln!(
-        page,
-        "</dl>\n<p>Tip hash <code>{}</code><br>State root <code>{}</code><br>Both are the same on every machine, \
-         instruction set and number of threads. {} blocks verified: hashes, signatures, roots and delta sums \
-         recomputed.</p></section>",
-        escape(&chain.tip_hash),
-        escape(&chain.state_root),
-        grouped(demo.verification.blocks)
+    let facts: String = facts
+        .iter()
+        .map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(value)))
+        .collect();
+    format!(
+        r#"<section><dl>
+{facts}</dl>
+<p class="below">Tip hash <code>{tip_hash}</code><br>State root <code>{state_root}</code><br>Both are the same on
+every machine, instruction set and number of threads. {blocks} blocks were verified.</p>
+</section>
+"#,
+        tip_hash = escape(&chain.tip_hash),
+        state_root = escape(&chain.state_root),
+        blocks = grouped(demo.verification.blocks),
     )
 }
 
 /// Names nearer to each other than this would be drawn over each other.
 const NAMES_APART_MS: i64 = 400 * 86_400_000;
 
-fn drift(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
+fn drift(demo: &Demo, drawn: &Drawn) -> String {
     let norms: Vec<(Date, f64)> = drawn.dates.iter().copied().zip(drawn.norms.iter().copied()).collect();
     let mut named: Vec<(Date, f64, String)> = Vec::new();
     for largest in &demo.drift {
@@ -103,13 +106,13 @@ fn drift(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
             named.push((day, largest.norm, format!("{} {day}", largest.currency)));
         }
     }
-    let plot = plots::over_time(&norms, &named, "‖delta‖");
-    section(page, "How far each day moved", "The norm of each day's delta, with the largest named by the currency that moved most.", &plot)
+    let note = "The norm of each day's delta. The largest moves are named by the currency that moved most.";
+    section("How far each day moved", note, &plots::over_time(&norms, &named, "‖delta‖"))
 }
 
-fn conflicts(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
+fn conflicts(demo: &Demo, drawn: &Drawn) -> String {
     let days: Vec<Date> = drawn.dates.iter().copied().step_by(demo.conflicts.window.max(1)).collect();
-    let series = |name, color, count: fn(&Classes) -> u64| Share {
+    let share = |name, color, count: fn(&Classes) -> u64| Share {
         name,
         color,
         values: drawn.windows.iter().map(|window| window.share(count(window))).collect(),
@@ -117,10 +120,10 @@ fn conflicts(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
     let plot = plots::shares(
         &days,
         &[
-            series("conflicting: by cosine", "var(--plot-4)", |c| c.conflicting_by_cosine),
-            series("conflicting: by overlap", "var(--plot-3)", |c| c.conflicting_by_overlap),
-            series("low conflict", "var(--plot-2)", |c| c.low_conflict),
-            series("orthogonal", "var(--plot-5)", |c| c.orthogonal),
+            share("conflicting: by cosine", "var(--plot-4)", |c| c.conflicting_by_cosine),
+            share("conflicting: by overlap", "var(--plot-3)", |c| c.conflicting_by_overlap),
+            share("low conflict", "var(--plot-2)", |c| c.low_conflict),
+            share("orthogonal", "var(--plot-5)", |c| c.orthogonal),
         ],
     );
     let note = format!(
@@ -128,19 +131,17 @@ fn conflicts(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
         grouped(demo.conflicts.classes.pairs),
         demo.conflicts.window
     );
-    section(page, "Could two days be merged?", &note, &plot)
+    section("Could two days be merged?", &note, &plot)
 }
 
-fn alike(page: &mut String, similar: &Similar, rows: &[(String, Vec<f64>)], currencies: &[String]) -> fmt::Result {
-    let title = format!("Days like {}", similar.date);
-    let note = format!(
-        "{}: its log returns above, the most similar days below with their cosine. Blue: units per euro rose; red: fell.",
-        similar.event
-    );
-    section(page, &title, &note, &plots::signed_grid(rows, currencies))
+fn alike(similar: &Similar, rows: &[(String, Vec<f64>)], currencies: &[String]) -> String {
+    let title = format!("Days like {}: {}", similar.date, similar.event);
+    let note = "The log returns of the day, and of the days most similar to it with their cosine. Blue: the \
+                currency fell against the euro; red: it rose.";
+    section(&title, note, &plots::signed_grid(rows, currencies))
 }
 
-fn codebook(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
+fn codebook(demo: &Demo, drawn: &Drawn) -> String {
     let mut members = drawn.members.clone();
     members.sort_unstable_by(|a, b| b.cmp(a));
     let bars: Vec<(String, f64)> =
@@ -151,20 +152,22 @@ fn codebook(page: &mut String, demo: &Demo, drawn: &Drawn) -> fmt::Result {
         demo.codebook.rounds,
         percent(demo.codebook.explained_variance)
     );
-    section(page, "A vocabulary of typical days", &note, &plots::bars(&bars, "entry, most used first", "days"))
+    section("A vocabulary of typical days", &note, &plots::bars(&bars, "entry, most used first", "days"))
 }
 
-fn timing(page: &mut String, demo: &Demo) -> fmt::Result {
-    page.push_str("<section><h2>Time per stage</h2>\n<table><tr><th>stage</th><th>ms</th></tr>\n");
-    for stage in &demo.timing.stages {
-        writeln!(page, "<tr><td>{}</td><td>{:.1}</td></tr>", escape(stage.name), stage.elapsed_ms)?;
-    }
-    page.push_str("</table></section>\n");
-    Ok(())
+fn timing(demo: &Demo) -> String {
+    let stages: String = demo
+        .timing
+        .stages
+        .iter()
+        .map(|stage| format!("<tr><td>{}</td><td>{:.1}</td></tr>\n", escape(stage.name), stage.elapsed_ms))
+        .collect();
+    let head = "<tr><th>stage</th><th>ms</th></tr>";
+    format!("<section><h2>Time per stage</h2>\n<table>{head}\n{stages}</table>\n</section>\n")
 }
 
-fn section(page: &mut String, title: &str, note: &str, svg: &str) -> fmt::Result {
-    writeln!(page, "<section><h2>{}</h2>\n<p>{}</p>\n{svg}\n</section>", escape(title), escape(note))
+fn section(title: &str, note: &str, svg: &str) -> String {
+    format!("<section><h2>{}</h2>\n<p>{}</p>\n{svg}\n</section>\n", escape(title), escape(note))
 }
 
 /// Text as HTML shows it.
@@ -174,71 +177,29 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use tensor_datasets::EcbFx;
 
     use super::*;
-    use crate::demo::{
-        Chain, Codebook, Conflicts, Data, DeviceLine, Drift, Neighbour, Stage, Timing, Verification,
-    };
 
-    /// A demo of a few real days.
+    /// The sample of the answer's tests, and real days around it.
     fn sample() -> (Demo, Drawn) {
-        let fx = EcbFx::embedded().unwrap();
+        let (demo, fx) = (Demo::sample(), EcbFx::embedded().unwrap());
         let returns = |date: &str| -> Vec<f64> {
             let day = fx.day_of(date.parse().unwrap()).unwrap();
             (0..41).map(|currency| fx.log_return(day, currency).unwrap_or(0.0)).collect()
         };
-        let norms: Vec<f64> = (0..7_126)
-            .map(|day| fx.delta(day, 0.002).unwrap().values().iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt())
+        let norms = (0..7_126)
+            .map(|day| {
+                fx.delta(day, 0.002).unwrap().values().iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt()
+            })
             .collect();
-        let classes = |n: u64| Classes {
-            pairs: 2_016,
-            orthogonal: 270 + n,
-            low_conflict: 830 - n,
-            conflicting_by_cosine: 60,
-            conflicting_by_overlap: 856,
-        };
-        let demo = Demo {
-            device: DeviceLine { backend: "simd".into(), isa: "avx2", threads: 2, gpu: "none" },
-            data: Data {
-                source: "ECB statistics",
-                first_day: "1999-01-04".into(),
-                last_day: "2026-10-30".into(),
-                days: 7_126,
-                currencies: 41,
-                rates: 221_702,
-                threshold: 0.002,
-                mean_nnz: 16.3,
-            },
-            chain: Chain {
-                height: 7_126,
-                transactions: 221_702,
-                tip_hash: "ab".repeat(32),
-                state_root: "cd".repeat(32),
-                blocks_found: 0,
-                data_dir: None,
-            },
-            verification: Verification { blocks: 7_127 },
-            codebook: Codebook { entries: 32, rounds: 40, inertia: 3.9, explained_variance: 0.51 },
-            conflicts: Conflicts { window: 64, windows: 112, classes: classes(0) },
-            drift: [("2001-02-22", "TRL", 0.521), ("2008-11-06", "ISK", 0.405), ("2015-01-15", "CHF", 0.171)]
-                .map(|(date, currency, norm)| Drift { date: date.into(), currency: currency.into(), norm })
-                .into(),
-            similar: vec![Similar {
-                date: "2015-01-15".into(),
-                event: "the franc unpegged",
-                days: vec![Neighbour { date: "2022-06-16".into(), cosine: 0.759 }],
-            }],
-            report: PathBuf::from("report.html"),
-            timing: Timing { stages: vec![Stage { name: "chain", elapsed_ms: 812.5 }], total_ms: 1_234.5 },
-        };
+        let window =
+            |n: u64| Classes { orthogonal: 270 + n, low_conflict: 830 - n, ..demo.conflicts.classes };
         let drawn = Drawn {
             dates: fx.dates().to_vec(),
             currencies: fx.currencies().to_vec(),
             norms,
-            windows: (0..112).map(classes).collect(),
+            windows: (0..112).map(window).collect(),
             alike: vec![vec![
                 ("2015-01-15".into(), returns("2015-01-15")),
                 ("2022-06-16 0.76".into(), returns("2022-06-16")),
@@ -251,24 +212,26 @@ mod tests {
     #[test]
     fn the_report_is_one_file_that_asks_for_nothing() {
         let (demo, drawn) = sample();
-        let page = html(&demo, &drawn).unwrap();
+        let page = html(&demo, &drawn);
         assert_eq!(page.matches("<svg").count(), 4);
         assert_eq!(page.matches("viewBox").count(), 4);
         for forbidden in ["http://", "https://", "<script", "<link", "@import", "url("] {
-            let found = page.replace("http://www.w3.org/2000/svg", "").replace("url(#", "").contains(forbidden);
+            let found =
+                page.replace("http://www.w3.org/2000/svg", "").replace("url(#", "").contains(forbidden);
             assert!(!found, "the report contains {forbidden}");
         }
-        for expected in ["prefers-color-scheme: dark", "var(--plot-1)", "2015-01-15", &demo.chain.tip_hash, "51.0 %"] {
+        for expected in
+            ["prefers-color-scheme: dark", "var(--plot-1)", "2015-01-15", &demo.chain.tip_hash, "51.0 %"]
+        {
             assert!(page.contains(expected), "the report lacks {expected}");
         }
-        std::fs::write("/tmp/report.html", page).unwrap();
     }
 
     #[test]
     fn text_cannot_leave_its_element() {
         let (mut demo, drawn) = sample();
         demo.data.source = "<b onclick=\"x\">&";
-        let page = html(&demo, &drawn).unwrap();
+        let page = html(&demo, &drawn);
         assert!(page.contains("&lt;b onclick=&quot;x&quot;&gt;&amp;") && !page.contains("<b onclick"));
     }
 }

@@ -1,0 +1,99 @@
+//! The demo from outside: the facts it reproduces, the same answer at every level, a chain that is kept.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The hash of the demo's last block on every machine. README prints it.
+const TIP_HASH: &str = "";
+
+/// Runs the demo in a directory with nothing of the caller's environment.
+fn demo(dir: &Path, isa: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENSORCHAIN_")) {
+        command.env_remove(name);
+    }
+    let output =
+        command.current_dir(dir).env("TENSORCHAIN_ISA", isa).arg("demo").args(args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output
+}
+
+/// Runs the demo with `--output json`, and splits off what may differ.
+fn answer(dir: &Path, isa: &str, args: &[&str]) -> (Value, Value) {
+    let mut answer: Value =
+        serde_json::from_slice(&demo(dir, isa, &[args, &["--output", "json"]].concat()).stdout).unwrap();
+    let fields = answer.as_object_mut().unwrap();
+    assert!(fields.remove("timing").unwrap()["total_ms"].as_f64().unwrap() > 0.0);
+    let device = fields.remove("device").unwrap();
+    (answer, device)
+}
+
+#[test]
+fn every_level_and_number_of_threads_reproduces_the_facts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (expected, _) = answer(dir.path(), "scalar", &["--threads", "1"]);
+    assert_facts(&expected);
+    for isa in tensor_kernels::Isa::available() {
+        let (same, device) = answer(dir.path(), isa.name(), &["--threads", "3"]);
+        assert_eq!(device["isa"], isa.name());
+        assert_eq!(same.to_string(), expected.to_string(), "{isa}");
+    }
+    let report = std::fs::read_to_string(dir.path().join("tensorchain-report.html")).unwrap();
+    assert!(report.contains(TIP_HASH) && report.matches("<svg").count() == 5);
+}
+
+fn assert_facts(demo: &Value) {
+    let data = &demo["data"];
+    assert_eq!((data["days"].as_u64(), data["currencies"].as_u64()), (Some(7_126), Some(41)));
+    assert_eq!(demo["chain"]["height"], 7_126);
+    assert_eq!(demo["verification"]["blocks"], 7_127);
+    assert_eq!(demo["chain"]["tip_hash"], TIP_HASH);
+
+    let conflicts = &demo["conflicts"];
+    assert_eq!(conflicts["pairs"], 224_007);
+    let share = |class: &str| format!("{:.1}", conflicts[class].as_f64().unwrap() / 2_240.07);
+    let shares = ["orthogonal", "low_conflict", "conflicting_by_cosine", "conflicting_by_overlap"].map(share);
+    assert_eq!(shares, ["13.4", "41.1", "3.0", "42.5"]);
+
+    let drift = |n: usize| {
+        let day = &demo["drift"][n];
+        format!(
+            "{} {} {:.3}",
+            day["date"].as_str().unwrap(),
+            day["currency"].as_str().unwrap(),
+            day["norm"].as_f64().unwrap()
+        )
+    };
+    let expected =
+        ["2001-02-22 TRL 0.521", "2008-11-06 ISK 0.405", "2008-10-08 ISK 0.352", "2021-12-21 TRY 0.309"];
+    assert_eq!([0, 1, 2, 3].map(drift), expected);
+    assert_eq!([5, 8].map(drift), ["2022-02-28 RUB 0.223", "2015-01-15 CHF 0.171"]);
+
+    let similar =
+        |event: usize, n: usize| demo["similar"][event]["days"][n]["date"].as_str().unwrap().to_owned();
+    assert_eq!([0, 1, 2, 3].map(|n| similar(0, n)), ["2022-06-16", "2011-07-11", "2011-09-01", "2011-09-02"]);
+    assert_eq!([0, 1].map(|n| similar(1, n)), ["2014-12-01", "2014-12-16"]);
+    assert_eq!(format!("{:.2}", demo["similar"][0]["days"][0]["cosine"].as_f64().unwrap()), "0.76");
+    assert_eq!(demo["codebook"]["entries"], 32);
+}
+
+#[test]
+fn a_chain_that_is_kept_is_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let keep = ["--data-dir", "kept"];
+    let (first, _) = answer(dir.path(), "", &keep);
+    assert_eq!(first["chain"]["origin"], "built");
+    let table = String::from_utf8(demo(dir.path(), "", &keep).stdout).unwrap();
+    assert!(table.contains("found in kept") && table.contains(TIP_HASH), "{table}");
+
+    let mut other = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
+    let output = other
+        .current_dir(dir.path())
+        .args(["demo", "--data-dir", "kept", "--threshold", "0.01"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another chain"), "{output:?}");
+}
