@@ -1,8 +1,9 @@
 //! The chain in the data directory, opened as a command needs it.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 
-use tensor_chain::{ChainConfig, TensorChain, TensorStore};
+use tensor_chain::{ChainConfig, ChainError, TensorChain, TensorStore};
 
 use crate::config::Config;
 use crate::device;
@@ -14,14 +15,16 @@ pub fn has_chain(dir: &Path) -> bool {
     dir.join("blocks.log").exists()
 }
 
-/// Opens the chain and makes it where there is none yet.
+/// Opens the chain, and makes it where there is none: then with vectors of `dim` components, if that is given.
 ///
 /// # Errors
 /// Exit codes of storage, configuration and device.
-pub fn open_or_create(config: &Config) -> Result<TensorChain, Failure> {
+pub fn open_or_create(config: &Config, dim: Option<NonZeroU32>) -> Result<TensorChain, Failure> {
     let kernels = device::open(config)?;
-    let store = TensorStore::open(&config.data_dir)?;
-    let chain = TensorChain::with_config(store, ChainConfig { kernels: Some(kernels), ..ChainConfig::new("tensorchain") });
+    let store = TensorStore::open(&config.data_dir).map_err(ChainError::from)?;
+    let new = ChainConfig::new("tensorchain");
+    let embedding_dim = dim.unwrap_or(new.embedding_dim);
+    let chain = TensorChain::with_config(store, ChainConfig { kernels: Some(kernels), embedding_dim, ..new });
     chain.initialize()?;
     Ok(chain)
 }
@@ -33,10 +36,11 @@ pub fn open_or_create(config: &Config) -> Result<TensorChain, Failure> {
 pub fn open(config: &Config) -> Result<TensorChain, Failure> {
     let dir = &config.data_dir;
     if !has_chain(dir) {
-        let message = format!("no chain in {}: `tensorchain put` makes one, --data-dir names another", dir.display());
+        let message =
+            format!("no chain in {}: `tensorchain put` makes one, --data-dir names another", dir.display());
         return Err(Failure::new(Exit::Failed, message));
     }
-    open_or_create(config)
+    open_or_create(config, None)
 }
 
 /// Closes a chain cleanly, so that the next open finds any damage to the last block as well.

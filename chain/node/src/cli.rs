@@ -74,6 +74,106 @@ pub struct GlobalArgs {
 pub enum Command {
     /// Build, verify and explore a chain of 27 years of exchange rates; write a report.
     Demo(DemoArgs),
+    /// Write a value; makes the chain where there is none.
+    Put {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// The vector of this change: a file with a JSON array of numbers. It is held against the vectors
+        /// of other changes; without one an encoder supplies a vector that never conflicts.
+        #[arg(long, value_name = "FILE")]
+        embedding: Option<PathBuf>,
+    },
+    /// Print a value, byte for byte.
+    Get {
+        /// The key.
+        key: String,
+        /// As of this block, instead of the last one.
+        #[arg(long, value_name = "HEIGHT")]
+        at: Option<u64>,
+    },
+    /// Delete a key; deleting what is not there is no error.
+    Delete {
+        /// The key.
+        key: String,
+    },
+    /// Write a value if the present one is as expected.
+    Cas {
+        /// The key.
+        key: String,
+        /// The value it must have; without this it must have none.
+        #[arg(long, value_name = "VALUE")]
+        expected: Option<String>,
+        /// The value to write.
+        new: String,
+    },
+    /// List the keys that have a value.
+    List {
+        /// Only keys that start with this.
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Every change of a key.
+    History {
+        /// The key.
+        key: String,
+    },
+    /// Print a proof of what the last block's state says of a key.
+    Prove {
+        /// The key.
+        key: String,
+    },
+    /// Check a proof, without any chain.
+    VerifyProof {
+        /// The file that `prove` printed.
+        file: PathBuf,
+        /// The hash of the block, from a source you trust; without it the hash in the file is taken.
+        #[arg(long, value_name = "HEX")]
+        block_hash: Option<String>,
+    },
+    /// Blocks whose change was most like a given one.
+    Similar {
+        /// The change, as a JSON array of numbers.
+        #[arg(long, value_name = "JSON", required_unless_present = "block")]
+        vector: Option<String>,
+        /// The change of this block.
+        #[arg(long, value_name = "HEIGHT", conflicts_with = "vector")]
+        block: Option<u64>,
+        /// How many.
+        #[arg(short, default_value_t = 10)]
+        k: usize,
+    },
+    /// How much of each block's change the codebook misses, and whether that grows.
+    Drift {
+        /// First block.
+        #[arg(long, value_name = "HEIGHT")]
+        from: Option<u64>,
+        /// Last block.
+        #[arg(long, value_name = "HEIGHT")]
+        to: Option<u64>,
+        /// Train a codebook of this many entries on the range, instead of using the one in the chain.
+        #[arg(long, value_name = "K")]
+        train: Option<usize>,
+    },
+    /// Verify a chain without opening it: never writes.
+    Verify {
+        /// The directory [default: the data directory].
+        dir: Option<PathBuf>,
+        /// Apply every block again and check every verdict and state root as well.
+        #[arg(long)]
+        full: bool,
+    },
+    /// Print every block without opening the chain: never writes.
+    Dump {
+        /// The directory [default: the data directory].
+        dir: Option<PathBuf>,
+    },
+    /// Copy the chain, consistently, into a new directory.
+    Backup {
+        /// The directory to make.
+        to: PathBuf,
+    },
     /// Say which instruction sets and devices this machine has, and what runs each operation.
     Caps,
     /// Show the configuration.

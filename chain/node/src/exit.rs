@@ -1,9 +1,15 @@
 //! Exit codes: what a script may rely on.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use tensor_chain::ChainError;
+use tensor_chain::atomic_io::AtomicIoError;
+use tensor_chain::dir::DirError;
+use tensor_chain::identity::IdentityError;
+use tensor_chain::index::IndexError;
+use tensor_chain::log::LogError;
+use tensor_chain::{ChainError, StoreError};
 use tensor_datasets::EcbFxError;
 use tensor_kernels::KernelError;
 
@@ -77,7 +83,44 @@ impl Failure {
 
 impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
-        Self::new(Exit::Failed, error)
+        let exit = match &error {
+            ChainError::StorageError(storage) => of_storage(storage),
+            // The bytes are as they were written, and what they say does not hold.
+            ChainError::ValidationFailed { .. } => Exit::Mismatch,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// What an operator has to do about storage: restore, replace, make room.
+fn of_storage(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Log(LogError::Corrupt { .. } | LogError::UnknownVersion { .. })
+        | StoreError::Index(IndexError::Corrupt { .. })
+        | StoreError::Block { .. }
+        | StoreError::State { .. }
+        | StoreError::Misplaced { .. }
+        | StoreError::Params(_)
+        | StoreError::OtherTip { .. }
+        | StoreError::Dir(DirError::UnknownFormat { .. }) => Exit::Corruption,
+        StoreError::Log(LogError::Fsync { .. }) => Exit::SyncFailed,
+        StoreError::Log(LogError::NoSpace { .. }) => Exit::NoSpace,
+        StoreError::Dir(DirError::Io { source, .. }) => of_file(source),
+        StoreError::Identity(IdentityError::Io { source, .. }) => of_file(source),
+        _ => Exit::Failed,
+    }
+}
+
+fn of_file(error: &AtomicIoError) -> Exit {
+    match error {
+        AtomicIoError::Fsync(_) => Exit::SyncFailed,
+        AtomicIoError::Io(source)
+            if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            Exit::NoSpace
+        }
+        _ => Exit::Failed,
     }
 }
 

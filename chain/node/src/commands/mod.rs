@@ -1,16 +1,23 @@
 //! One file a command: what it asks of the chain and what it answers.
 
+mod backup;
 mod caps;
 mod completions;
 mod config_show;
 mod demo;
 mod man;
+mod prove;
+mod read;
+mod search;
+mod verify;
+mod write;
 
 pub use demo::DemoArgs;
 
 use crate::cli::{Command, ConfigCommand};
 use crate::config::Config;
 use crate::exit::Failure;
+use tensor_kernels::{KernelError, SparseVec};
 
 /// Runs one command.
 ///
@@ -19,9 +26,38 @@ use crate::exit::Failure;
 pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::run(config, args),
+        Command::Put { key, value, embedding } => write::put(config, key, value, embedding.as_deref()),
+        Command::Get { key, at } => read::get(config, key, at),
+        Command::Delete { key } => write::delete(config, key),
+        Command::Cas { key, expected, new } => write::cas(config, key, expected, new),
+        Command::List { prefix } => read::list(config, &prefix),
+        Command::History { key } => read::history(config, key),
+        Command::Prove { key } => prove::prove(config, key),
+        Command::VerifyProof { file, block_hash } => {
+            prove::verify_proof(config, &file, block_hash.as_deref())
+        }
+        Command::Similar { vector, block, k } => search::similar(config, vector, block, k),
+        Command::Drift { from, to, train } => search::drift(config, from, to, train),
+        Command::Verify { dir, full } => verify::verify(config, dir.as_deref(), full),
+        Command::Dump { dir } => verify::dump(config, dir.as_deref()),
+        Command::Backup { to } => backup::run(config, &to),
         Command::Caps => caps::run(config),
         Command::Config(ConfigCommand::Show { origin }) => config_show::run(config, origin),
         Command::Completions { shell } => completions::run(shell),
         Command::Man => man::run(),
     }
+}
+
+/// A vector that was given as a JSON array of numbers, and why one was refused.
+#[derive(Debug, thiserror::Error)]
+enum VectorError {
+    #[error("expected a JSON array of numbers: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Vector(#[from] KernelError),
+}
+
+fn parse_vector(text: &str) -> Result<SparseVec, VectorError> {
+    let dense: Vec<f32> = serde_json::from_str(text)?;
+    Ok(SparseVec::from_dense(&dense)?)
 }

@@ -66,10 +66,13 @@ pub(super) fn verify_proof(config: &Config, file: &Path, trusted: Option<&str>) 
     let failed = |exit, error: &dyn fmt::Display| Failure::new(exit, format!("{}: {error}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failed(Exit::Failed, &error))?;
     let stated: ProofFile = serde_json::from_str(&text).map_err(|error| failed(Exit::Mismatch, &error))?;
-    let bytes = unhex(&stated.proof).ok_or_else(|| failed(Exit::Mismatch, &"the proof is not hexadecimal"))?;
+    let bytes =
+        unhex(&stated.proof).ok_or_else(|| failed(Exit::Mismatch, &"the proof is not hexadecimal"))?;
     let proof = KeyProof::from_bytes(&bytes).map_err(|error| failed(Exit::Mismatch, &error))?;
     let hash: BlockHash = match trusted {
-        Some(hash) => hash.parse().map_err(|error| Failure::new(Exit::Usage, format!("--block-hash: {error}")))?,
+        Some(hash) => {
+            hash.parse().map_err(|error| Failure::new(Exit::Usage, format!("--block-hash: {error}")))?
+        }
         None => stated.block_hash.parse().map_err(|error| failed(Exit::Mismatch, &error))?,
     };
     let said = proof.verify(&hash, &stated.key).map_err(|error| failed(Exit::Mismatch, &error))?;

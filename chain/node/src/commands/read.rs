@@ -106,7 +106,8 @@ impl fmt::Display for History {
 
 pub(super) fn history(config: &Config, key: String) -> Result<(), Failure> {
     let chain = chain_dir::open(config)?;
-    let changes = chain.history(&key)?.iter().map(|(height, transaction)| change(*height, transaction)).collect();
+    let changes =
+        chain.history(&key)?.iter().map(|(height, transaction)| change(*height, transaction)).collect();
     chain_dir::close(chain)?;
     Ok(output::answer(config.output, &History { key, changes })?)
 }

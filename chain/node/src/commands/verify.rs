@@ -1,6 +1,7 @@
 //! `verify` and `dump`: the block log by itself, without opening the chain and without writing anything.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::Serialize;
@@ -26,7 +27,10 @@ impl fmt::Display for Verified {
         let Self { blocks, transactions, height, tip_hash, depth, torn_tail_bytes } = self;
         writeln!(f, "ok: {blocks} blocks, {transactions} operations: {depth}")?;
         if *torn_tail_bytes > 0 {
-            writeln!(f, "a crash left {torn_tail_bytes} bytes of an unfinished block; the next open puts them aside")?;
+            writeln!(
+                f,
+                "a crash left {torn_tail_bytes} bytes of an unfinished block; the next open puts them aside"
+            )?;
         }
         write!(f, "tip {height} {tip_hash}")
     }
@@ -71,14 +75,16 @@ impl fmt::Display for Dumped {
 }
 
 pub(super) fn dump(config: &Config, dir: Option<&Path>) -> Result<(), Failure> {
-    for block in dump_dir(dir.unwrap_or(&config.data_dir))? {
-        let line = dumped(&block?);
-        match config.output {
-            Format::Table => output::answer(Format::Table, &line)?,
-            Format::Json => output::json_line(&line)?,
-        }
-    }
-    Ok(())
+    let mut written = Ok(());
+    dump_dir(dir.unwrap_or(&config.data_dir), |block| {
+        let line = dumped(&block);
+        written = match config.output {
+            Format::Table => output::answer(Format::Table, &line),
+            Format::Json => output::json_line(&line),
+        };
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(written?)
 }
 
 fn dumped(block: &Block) -> Dumped {
