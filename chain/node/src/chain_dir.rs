@@ -21,7 +21,10 @@ pub fn has_chain(dir: &Path) -> bool {
 pub fn open_or_create(config: &Config) -> Result<TensorChain, Failure> {
     let kernels = device::open(config)?;
     let store = TensorStore::open(&config.data_dir)?;
-    let chain = TensorChain::with_config(store, ChainConfig { kernels: Some(kernels), ..ChainConfig::new("tensorchain") });
+    let chain = TensorChain::with_config(
+        store,
+        ChainConfig { kernels: Some(kernels), ..ChainConfig::new("tensorchain") },
+    );
     chain.initialize()?;
     Ok(chain)
 }
@@ -33,7 +36,8 @@ pub fn open_or_create(config: &Config) -> Result<TensorChain, Failure> {
 pub fn open(config: &Config) -> Result<TensorChain, Failure> {
     let dir = &config.data_dir;
     if !has_chain(dir) {
-        let message = format!("no chain in {}: `tensorchain put` makes one, --data-dir names another", dir.display());
+        let message =
+            format!("no chain in {}: `tensorchain put` makes one, --data-dir names another", dir.display());
         return Err(Failure::new(Exit::Failed, message));
     }
     open_or_create(config)

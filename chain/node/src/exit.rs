@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use tensor_chain::ChainError;
+use tensor_chain::{ChainError, StoreError};
 use tensor_datasets::EcbFxError;
 use tensor_kernels::KernelError;
 
@@ -78,6 +78,12 @@ impl Failure {
 impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
         Self::new(Exit::Failed, error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        ChainError::from(error).into()
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`commands`] (one file each) → [`output`] (the only place that writes to stdout) → [`exit`].
 #![forbid(unsafe_code)]
 
+pub mod chain_dir;
 pub mod classes;
 pub mod cli;
 pub mod commands;
@@ -16,3 +17,4 @@ pub mod logging;
 pub mod output;
 pub mod progress;
 pub mod report;
+pub mod text;

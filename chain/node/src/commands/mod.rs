@@ -3,9 +3,11 @@
 mod caps;
 mod completions;
 mod config_show;
+mod conflicts;
 mod demo;
 mod man;
 
+pub use conflicts::ConflictsArgs;
 pub use demo::DemoArgs;
 
 use crate::cli::{Command, ConfigCommand};
@@ -19,6 +21,7 @@ use crate::exit::Failure;
 pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::run(config, args),
+        Command::Conflicts(args) => conflicts::run(config, &args),
         Command::Caps => caps::run(config),
         Command::Config(ConfigCommand::Show { origin }) => config_show::run(config, origin),
         Command::Completions { shell } => completions::run(shell),
