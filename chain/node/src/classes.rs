@@ -90,6 +90,7 @@ mod tests {
 
     use super::*;
 
+    /// On the f32 log returns, before they are rounded to deltas, two pairs are orthogonal that here are not.
     #[test]
     fn exchange_rates_in_windows_of_64_days() {
         let (fx, kernels) = (EcbFx::embedded().unwrap(), Kernels::detect().unwrap());
@@ -103,8 +104,8 @@ mod tests {
             all,
             Classes {
                 pairs: 224_007,
-                orthogonal: 30_063,
-                low_conflict: 92_149,
+                orthogonal: 30_061,
+                low_conflict: 92_151,
                 conflicting_by_cosine: 6_656,
                 conflicting_by_overlap: 95_139,
             }

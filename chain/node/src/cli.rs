@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::commands::DemoArgs;
+use crate::commands::{ConflictsArgs, DemoArgs};
 
 /// A ledger whose transactions carry a delta vector, and the kernels that make this practical.
 #[derive(Debug, Parser)]
@@ -174,6 +174,8 @@ pub enum Command {
         /// The directory to make.
         to: PathBuf,
     },
+    /// Count the conflict classes of a chain's deltas, at one or at many thresholds.
+    Conflicts(ConflictsArgs),
     /// Say which instruction sets and devices this machine has, and what runs each operation.
     Caps,
     /// Show the configuration.

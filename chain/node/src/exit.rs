@@ -124,6 +124,12 @@ fn of_file(error: &AtomicIoError) -> Exit {
     }
 }
 
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        ChainError::from(error).into()
+    }
+}
+
 impl From<KernelError> for Failure {
     fn from(error: KernelError) -> Self {
         Self::new(Exit::Failed, error)

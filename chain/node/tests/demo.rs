@@ -1,4 +1,5 @@
 //! The demo from outside: the facts it reproduces, the same answer at every level, a chain that is kept.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -6,24 +7,28 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The hash of the demo's last block on every machine. README prints it.
-const TIP_HASH: &str = "";
+const TIP_HASH: &str = "91ffefa096f7f76756d3f4dab0ea23bb8f623a237d6c712304054c6d911e1704";
 
-/// Runs the demo in a directory with nothing of the caller's environment.
-fn demo(dir: &Path, isa: &str, args: &[&str]) -> Output {
+/// Runs a command in a directory with nothing of the caller's environment.
+fn tensorchain(dir: &Path, isa: &str, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENSORCHAIN_")) {
         command.env_remove(name);
     }
-    let output =
-        command.current_dir(dir).env("TENSORCHAIN_ISA", isa).arg("demo").args(args).output().unwrap();
+    command.current_dir(dir).env("TENSORCHAIN_ISA", isa).args(args).output().unwrap()
+}
+
+/// What a command that succeeds says.
+fn stdout(dir: &Path, isa: &str, args: &[&str]) -> String {
+    let output = tensorchain(dir, isa, args);
     assert!(output.status.success(), "{output:?}");
-    output
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs the demo with `--output json`, and splits off what may differ.
 fn answer(dir: &Path, isa: &str, args: &[&str]) -> (Value, Value) {
-    let mut answer: Value =
-        serde_json::from_slice(&demo(dir, isa, &[args, &["--output", "json"]].concat()).stdout).unwrap();
+    let text = stdout(dir, isa, &[&["demo", "--output", "json"], args].concat());
+    let mut answer: Value = serde_json::from_str(&text).unwrap();
     let fields = answer.as_object_mut().unwrap();
     assert!(fields.remove("timing").unwrap()["total_ms"].as_f64().unwrap() > 0.0);
     let device = fields.remove("device").unwrap();
@@ -85,15 +90,13 @@ fn a_chain_that_is_kept_is_found_again() {
     let keep = ["--data-dir", "kept"];
     let (first, _) = answer(dir.path(), "", &keep);
     assert_eq!(first["chain"]["origin"], "built");
-    let table = String::from_utf8(demo(dir.path(), "", &keep).stdout).unwrap();
+    let table = stdout(dir.path(), "", &[&["demo"], &keep[..]].concat());
     assert!(table.contains("found in kept") && table.contains(TIP_HASH), "{table}");
 
-    let mut other = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
-    let output = other
-        .current_dir(dir.path())
-        .args(["demo", "--data-dir", "kept", "--threshold", "0.01"])
-        .output()
-        .unwrap();
+    let sweep = stdout(dir.path(), "", &[&["conflicts", "--sweep"], &keep[..]].concat());
+    assert_eq!(sweep, include_str!("conflicts.txt"));
+
+    let output = tensorchain(dir.path(), "", &[&["demo", "--threshold", "0.01"], &keep[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("another chain"), "{output:?}");
 }

@@ -69,7 +69,8 @@ fn defaults() -> ThresholdsBuilder {
 }
 
 fn sweep() -> Vec<Setting> {
-    let hundredths = |values: &[i32]| values.iter().map(|n| Decimal::from_ten_thousandths(n * 100)).collect::<Vec<_>>();
+    let hundredths =
+        |values: &[i32]| values.iter().map(|n| Decimal::from_ten_thousandths(n * 100)).collect::<Vec<_>>();
     let orthogonal = hundredths(&[2, 5, 10, 20, 30, 50]).into_iter().map(Setting::Orthogonal);
     let conflict = hundredths(&[50, 60, 70, 80, 90, 95]).into_iter().map(Setting::Conflict);
     let structural = hundredths(&[30, 40, 50, 60, 70, 80, 90]).into_iter().map(Setting::Structural);
@@ -105,14 +106,26 @@ impl fmt::Display for Conflicts {
         let Self { deltas, window, windows, rows } = self;
         let pairs = grouped(rows.first().map_or(0, |row| row.classes.pairs));
         let deltas = grouped(*deltas as u64);
-        writeln!(f, "{deltas} deltas in {windows} windows of {window}: {pairs} pairs, keys taken as disjoint")?;
-        writeln!(f, "{:<18} {:>12} {:>12} {:>12} {:>12}", "threshold", "orthogonal", "low", "by cosine", "by overlap")?;
+        writeln!(
+            f,
+            "{deltas} deltas in {windows} windows of {window}: {pairs} pairs, keys taken as disjoint"
+        )?;
+        writeln!(
+            f,
+            "{:<18} {:>12} {:>12} {:>12} {:>12}",
+            "threshold", "orthogonal", "low", "by cosine", "by overlap"
+        )?;
         for Row { threshold, value, is_default, classes } in rows {
             let share = |count| percent(classes.share(count));
             let name = format!("{threshold} {value}{}", if *is_default { " *" } else { "" });
-            let Classes { orthogonal, low_conflict, conflicting_by_cosine, conflicting_by_overlap, .. } = *classes;
+            let Classes { orthogonal, low_conflict, conflicting_by_cosine, conflicting_by_overlap, .. } =
+                *classes;
             let shares = [orthogonal, low_conflict, conflicting_by_cosine, conflicting_by_overlap].map(share);
-            writeln!(f, "{name:<18} {:>12} {:>12} {:>12} {:>12}", shares[0], shares[1], shares[2], shares[3])?;
+            writeln!(
+                f,
+                "{name:<18} {:>12} {:>12} {:>12} {:>12}",
+                shares[0], shares[1], shares[2], shares[3]
+            )?;
         }
         writeln!(f, "* the default; the other thresholds stay at theirs")
     }

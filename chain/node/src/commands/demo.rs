@@ -16,7 +16,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Magnitude above which a log return is part of a day's delta [default: 0.002].
-    #[arg(long, value_name = "RETURN")]
+    #[arg(long, value_name = "RETURN", value_parser = threshold)]
     threshold: Option<f64>,
 }
 
@@ -25,4 +25,10 @@ pub(super) fn run(config: &Config, args: DemoArgs) -> Result<(), Failure> {
     let report = args.report.unwrap_or_else(|| "tensorchain-report.html".into());
     let threshold = args.threshold.unwrap_or(EcbFx::DEFAULT_THRESHOLD);
     Ok(output::answer(config.output, &demo::run(config, &kernels, threshold, &report)?)?)
+}
+
+/// A magnitude: what is not one would make every return, or none, part of a delta.
+fn threshold(text: &str) -> Result<f64, String> {
+    let magnitude = text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
+    magnitude.ok_or_else(|| "expected a number of at least 0".to_owned())
 }

@@ -4,6 +4,7 @@ mod backup;
 mod caps;
 mod completions;
 mod config_show;
+mod conflicts;
 mod demo;
 mod man;
 mod prove;
@@ -12,6 +13,7 @@ mod search;
 mod verify;
 mod write;
 
+pub use conflicts::ConflictsArgs;
 pub use demo::DemoArgs;
 
 use crate::cli::{Command, ConfigCommand};
@@ -41,6 +43,7 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::Verify { dir, full } => verify::verify(config, dir.as_deref(), full),
         Command::Dump { dir } => verify::dump(config, dir.as_deref()),
         Command::Backup { to } => backup::run(config, &to),
+        Command::Conflicts(args) => conflicts::run(config, &args),
         Command::Caps => caps::run(config),
         Command::Config(ConfigCommand::Show { origin }) => config_show::run(config, origin),
         Command::Completions { shell } => completions::run(shell),

@@ -217,10 +217,14 @@ impl fmt::Display for Demo {
         writeln!(f, "report    {}", self.report.display())?;
         writeln!(f, "total     {:.2} s", timing.total_ms / 1e3)?;
         if chain.data_dir.is_none() {
-            writeln!(
-                f,
-                "next      tensorchain demo --data-dir fx, then --data-dir fx history CHF | conflicts --sweep"
-            )?;
+            let next = [
+                ("demo --data-dir fx", "keeps the chain"),
+                ("history CHF --data-dir fx", "every rate of the franc"),
+                ("conflicts --sweep --data-dir fx", "the classes at other thresholds"),
+            ];
+            for (head, (command, what)) in ["next", "", ""].iter().zip(next) {
+                writeln!(f, "{head:<9} tensorchain {command:<32} {what}")?;
+            }
         }
         Ok(())
     }
@@ -307,7 +311,10 @@ impl Demo {
                 days: vec![Neighbour { date: "2022-06-16".into(), cosine: 0.759 }],
             }],
             report: PathBuf::from("report.html"),
-            timing: Timing { stages: vec![Stage { name: "chain", elapsed_ms: 812.5 }], total_ms: 1_234.5 },
+            timing: Timing {
+                stages: vec![super::Stage { name: "chain", elapsed_ms: 812.5 }],
+                total_ms: 1_234.5,
+            },
         }
     }
 }

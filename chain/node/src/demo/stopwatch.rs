@@ -1,6 +1,6 @@
 //! How long each stage took.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -47,12 +47,17 @@ impl Stopwatch {
     /// The stage that began with the last call is over.
     pub(super) fn lap(&mut self, name: &'static str) {
         let now = Instant::now();
-        self.stages.push(Stage { name, elapsed_ms: (now - self.last).as_secs_f64() * 1e3 });
+        self.stages.push(Stage { name, elapsed_ms: milliseconds(now - self.last) });
         self.last = now;
     }
 
     /// What has been measured so far.
     pub(super) fn timing(&self) -> Timing {
-        Timing { stages: self.stages.clone(), total_ms: self.started.elapsed().as_secs_f64() * 1e3 }
+        Timing { stages: self.stages.clone(), total_ms: milliseconds(self.started.elapsed()) }
     }
+}
+
+/// Milliseconds, to the microsecond.
+fn milliseconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e6).round() / 1e3
 }

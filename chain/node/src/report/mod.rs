@@ -84,8 +84,8 @@ fn facts(demo: &Demo) -> String {
     format!(
         r#"<section><dl>
 {facts}</dl>
-<p class="below">Tip hash <code>{tip_hash}</code><br>State root <code>{state_root}</code><br>Both are the same on
-every machine, instruction set and number of threads. {blocks} blocks were verified.</p>
+<p class="below">Tip hash <code>{tip_hash}</code><br>State root <code>{state_root}</code><br>{blocks} blocks were
+verified. The hashes depend on the data alone, not on the machine, its instruction set or the number of threads.</p>
 </section>
 "#,
         tip_hash = escape(&chain.tip_hash),
