@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use tensor_chain::atomic_io::AtomicIoError;
@@ -66,6 +67,12 @@ impl Failure {
     #[must_use]
     pub fn new(exit: Exit, message: impl Display) -> Self {
         Self { exit, message: Some(message.to_string()) }
+    }
+
+    /// A file that could not be written.
+    #[must_use]
+    pub fn of_file(file: &Path, error: &AtomicIoError) -> Self {
+        Self::new(of_file(error), format!("{}: {error}", file.display()))
     }
 
     /// The code.

@@ -1,7 +1,6 @@
 //! What the binary says, word for word: each file of `cmd/` is a session with its expected answers.
 //!
 //! `TRYCMD=overwrite cargo test -p tensor-node --test cli` writes the present answers into the files.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::process::{Command, Stdio};
 

@@ -17,7 +17,7 @@ use tensor_kernels::{DeltaVector, Kernels, Thresholds};
 use crate::classes;
 use crate::config::Config;
 use crate::device::NO_GPU;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::report::{self, Drawn};
 use analysis::round;
 pub use answer::{
@@ -88,7 +88,7 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
         timing: watch.timing(),
     };
     atomic_write(report, report::html(&demo, &drawn).as_bytes())
-        .map_err(|error| Failure::new(Exit::Failed, format!("report {}: {error}", report.display())))?;
+        .map_err(|error| Failure::of_file(report, &error))?;
     watch.lap("report");
     ledger.close()?;
     demo.timing = watch.timing();

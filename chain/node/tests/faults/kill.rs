@@ -43,7 +43,7 @@ fn killing_puts_at_random_moments_loses_no_acknowledged_write() {
     }
     let seed = random.seed;
     assert!(
-        struck >= 10 && struck <= 95,
+        (10..=95).contains(&struck),
         "TEST_SEED={seed}: {struck} of 100 were struck, which proves little"
     );
     assert!(!acknowledged.is_empty());

@@ -1,8 +1,6 @@
 //! The shipped binary under faults: killed, damaged, short of disk. What it acknowledged is still there.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::print_stderr,
     reason = "a test that cannot go on has failed; a skipped one says so"
 )]
