@@ -1,7 +1,6 @@
 //! The index of a chain that lives in memory: one ordered map a space, behind one lock.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Entry, Index, IndexError, IndexOp, Space, Visit, bounds};
@@ -45,10 +44,9 @@ impl Index for MemoryIndex {
         from: Option<&[u8]>,
         visit: &mut Visit<'_>,
     ) -> Result<(), IndexError> {
+        let Some(bounds) = bounds(prefix, from, None) else { return Ok(()) };
         let spaces = self.read();
-        let from = from.map_or(prefix, |from| from.max(prefix));
-        let entries = spaces[space as usize].range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
-        for (key, value) in entries.take_while(|(key, _)| key.starts_with(prefix)) {
+        for (key, value) in spaces[space as usize].range(bounds) {
             if visit(key, value).is_break() {
                 break;
             }
@@ -57,7 +55,7 @@ impl Index for MemoryIndex {
     }
 
     fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
-        let Some(bounds) = bounds(prefix, at_most) else { return Ok(None) };
+        let Some(bounds) = bounds(prefix, None, at_most) else { return Ok(None) };
         let spaces = self.read();
         let last = spaces[space as usize].range(bounds).next_back();
         Ok(last.map(|(key, value)| (key.clone(), value.clone())))

@@ -4,11 +4,14 @@
 //! batch is there entirely or not at all, and a batch is there only if all earlier ones are. A chain writes
 //! each block's effects together with its height as one batch, and reads off where the index stands.
 
+mod disk;
 mod memory;
+mod seal;
 
 use std::fmt::Debug;
 use std::ops::{Bound, ControlFlow};
 
+pub use disk::DiskIndex;
 pub use memory::MemoryIndex;
 
 /// A key space of its own.
@@ -68,9 +71,18 @@ pub enum IndexError {
         /// Key of the entry.
         key: Vec<u8>,
     },
+    /// A key that the medium cannot hold.
+    #[error("index key of {got} bytes")]
+    KeyTooLong {
+        /// Its length in bytes.
+        got: usize,
+    },
     /// The files of the index are damaged. The index must be rebuilt.
     #[error("the index files are damaged: {0}")]
     Damaged(fjall::Error),
+    /// The files of the index are not as they were when it was closed. The index must be rebuilt.
+    #[error("the index files were changed since the index was closed")]
+    NotAsClosed,
     /// The medium is full.
     #[error("no space left to write the index: {0}")]
     NoSpace(fjall::Error),
@@ -83,7 +95,7 @@ impl IndexError {
     /// Whether rebuilding the index from the log is the remedy.
     #[must_use]
     pub const fn needs_rebuild(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::Damaged(_))
+        matches!(self, Self::Corrupt { .. } | Self::Damaged(_) | Self::NotAsClosed)
     }
 }
 
@@ -141,14 +153,21 @@ pub trait Index: Debug + Send + Sync {
 
 type KeyRange = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
-/// The bounds of the keys that start with `prefix` and are not above `at_most`; `None` where `at_most` leaves none.
-fn bounds(prefix: &[u8], at_most: Option<&[u8]>) -> Option<KeyRange> {
-    let lower = Bound::Included(prefix.to_vec());
-    match at_most {
-        Some(key) if key < prefix => None,
-        Some(key) if key.starts_with(prefix) => Some((lower, Bound::Included(key.to_vec()))),
-        _ => Some((lower, end_of_prefix(prefix))),
-    }
+/// The bounds of the keys that start with `prefix` and are not below `from` nor above `at_most`; `None` where no
+/// key can be. At most one of `from` and `at_most` may be given.
+fn bounds(prefix: &[u8], from: Option<&[u8]>, at_most: Option<&[u8]>) -> Option<KeyRange> {
+    let lower = match from {
+        Some(key) if key <= prefix => prefix,
+        Some(key) if key.starts_with(prefix) => key,
+        Some(_) => return None,
+        None => prefix,
+    };
+    let upper = match at_most {
+        Some(key) if key < prefix => return None,
+        Some(key) if key.starts_with(prefix) => Bound::Included(key.to_vec()),
+        _ => end_of_prefix(prefix),
+    };
+    Some((Bound::Included(lower.to_vec()), upper))
 }
 
 /// The least key above all that start with `prefix`: the prefix without trailing 0xff, its last byte one higher.
@@ -162,8 +181,10 @@ fn end_of_prefix(prefix: &[u8]) -> Bound<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::LazyLock;
 
     use proptest::prelude::*;
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -234,12 +255,29 @@ mod tests {
         Ok(())
     }
 
+    /// Opening one takes longer than all questions to it; every case clears it first.
+    fn shared_disk_index() -> &'static DiskIndex {
+        static INDEX: LazyLock<(TempDir, DiskIndex)> = LazyLock::new(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let index = DiskIndex::open(dir.path()).unwrap();
+            (dir, index)
+        });
+        &INDEX.1
+    }
+
     proptest! {
         #[test]
         fn the_memory_index_agrees_with_a_map(
             batches in batches(), space in space(), prefix in key(), key in key()
         ) {
             agrees_with_a_map(&MemoryIndex::new(), batches, space, &prefix, &key)?;
+        }
+
+        #[test]
+        fn the_disk_index_agrees_with_a_map(
+            batches in batches(), space in space(), prefix in key(), key in key()
+        ) {
+            agrees_with_a_map(shared_disk_index(), batches, space, &prefix, &key)?;
         }
     }
 }

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod damage_tests;
 mod error;
+#[cfg(test)]
+mod failure_tests;
 mod file;
 mod frame;
 mod marker;
