@@ -54,7 +54,8 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     ticket: u64,
-    since: Instant,
+    /// Until when it may wait for company.
+    due: Instant,
     changeset: Changeset,
 }
 
@@ -70,7 +71,7 @@ impl Committer {
         let mut queue = self.lock();
         let ticket = queue.next_ticket;
         queue.next_ticket += 1;
-        queue.waiting.push_back(Waiting { ticket, since: Instant::now(), changeset });
+        queue.waiting.push_back(Waiting { ticket, due: Instant::now() + self.window, changeset });
         self.arrived.notify_one();
         loop {
             if let Some(outcome) = queue.outcomes.remove(&ticket) {
@@ -91,7 +92,7 @@ impl Committer {
 
     fn wait_for_company<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
         while let Some(first) = queue.waiting.front().filter(|_| queue.waiting.len() < self.full) {
-            let left = self.window.saturating_sub(first.since.elapsed());
+            let left = first.due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
@@ -140,8 +141,9 @@ impl Drop for Answers<'_> {
         let lost = || Err(ChainError::TransactionFailed(TransactionFailure::WriterLost));
         let outcomes = self.outcomes.drain(..).chain(std::iter::repeat_with(lost));
         queue.outcomes.extend(self.tickets.drain(..).zip(outcomes));
-        // They came before everyone who arrived in the meantime.
-        self.left.drain(..).rev().for_each(|waiting| queue.waiting.push_front(waiting));
+        // They came before everyone who arrived in the meantime, and have waited for company already.
+        let due = Instant::now();
+        self.left.drain(..).rev().for_each(|left| queue.waiting.push_front(Waiting { due, ..left }));
         queue.writing = false;
         self.committer.written.notify_all();
     }

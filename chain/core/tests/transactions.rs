@@ -279,7 +279,9 @@ fn auto_commits_on_one_key_all_succeed_in_some_order() {
     thread::scope(|scope| {
         for thread in 0..8 {
             let chain = &chain;
-            scope.spawn(move || (0..25).try_for_each(|n| chain.put("k", format!("{thread}:{n}")).map(drop)).unwrap());
+            scope.spawn(move || {
+                (0..25).try_for_each(|n| chain.put("k", format!("{thread}:{n}")).map(drop)).unwrap()
+            });
         }
     });
     let history = chain.history("k").unwrap();
