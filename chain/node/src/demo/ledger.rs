@@ -125,13 +125,18 @@ impl Ledger {
         let mut similar = Similar { date: date.to_owned(), event, days: Vec::new() };
         let Some(day) = date.parse().ok().and_then(|date| fx.day_of(date)) else { return Ok(similar) };
         let Some(block) = self.chain.get_block(height_of(day))? else { return Ok(similar) };
-        // One more than wanted: the day itself is the nearest.
-        let found = self.chain.similar(&block.header.delta.to_sparse()?, count + 1)?;
-        for near in found.iter().filter(|near| near.height != block.header.height).take(count) {
-            let date = fx.dates().iter().zip(0..).find(|&(_, day)| height_of(day) == near.height);
-            let date = date.map_or(String::new(), |(date, _)| date.to_string());
-            similar.days.push(Neighbour { date, cosine: round(near.score, 1e6) });
-        }
+        // Also in the list may be the day itself, genesis, and blocks that were put on top of the demo's.
+        let more = (self.chain.height().0 as usize).saturating_sub(fx.dates().len()) + 2;
+        let found = self.chain.similar(&block.header.delta.to_sparse()?, count + more)?;
+        let dates = found.iter().filter(|near| near.height != block.header.height).filter_map(|near| {
+            let day = usize::try_from(near.height.0).ok()?.checked_sub(1)?;
+            Some((fx.dates().get(day)?, near.score))
+        });
+        similar.days.extend(
+            dates
+                .take(count)
+                .map(|(date, score)| Neighbour { date: date.to_string(), cosine: round(score, 1e6) }),
+        );
         Ok(similar)
     }
 

@@ -227,6 +227,20 @@ mod tests {
         }
     }
 
+    /// As with a threshold that leaves no move, or one.
+    #[test]
+    fn days_without_moves_can_be_drawn() {
+        let (mut demo, mut drawn) = sample();
+        for one in [0.0, 0.52] {
+            drawn.norms.fill(0.0);
+            drawn.norms[5_000] = one;
+            drawn.members = vec![7_126];
+            drawn.alike.iter_mut().flatten().for_each(|(_, returns)| returns.fill(0.0));
+            demo.drift.clear();
+            assert!(html(&demo, &drawn).contains("How far each day moved"));
+        }
+    }
+
     #[test]
     fn text_cannot_leave_its_element() {
         let (mut demo, drawn) = sample();

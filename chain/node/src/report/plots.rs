@@ -23,9 +23,12 @@ pub(super) struct Share<'a> {
 
 /// A value per day on a logarithmic axis, with some days named.
 pub(super) fn over_time(values: &[(Date, f64)], named: &[(Date, f64, String)], y_label: &str) -> String {
-    // A logarithmic axis has no place for zero.
+    // A logarithmic axis has no place for zero, and none at all where everything is zero.
     let line: Vec<(f64, f64)> =
-        values.iter().filter(|(_, v)| *v > 0.0).map(|&(d, v)| (seconds(d), v)).collect();
+        values.iter().filter(|(_, value)| *value > 0.0).map(|&(day, value)| (seconds(day), value)).collect();
+    if line.is_empty() {
+        return String::new();
+    }
     let peaks = named.iter().map(|&(day, value, _)| (seconds(day), value));
     let plots: Vec<Plot> = vec![
         LinePlot::new().with_data(line).with_color("var(--plot-1)").with_stroke_width(0.6).into(),
