@@ -10,7 +10,7 @@ use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
-use crate::index::{Index, IndexError, IndexOp, MemoryIndex, Space};
+use crate::index::{DiskIndex, Index, IndexError, IndexOp, MemoryIndex, Space};
 use crate::log::{BlockLog, FileLog, Frame, LogError, MemoryLog, Scan, TornTail};
 
 /// The data of one chain, in memory or in a directory.
@@ -133,7 +133,7 @@ impl TensorStore {
             }
             Err(error) => return Err(error.into()),
         };
-        let index = Box::new(MemoryIndex::new());
+        let index = Box::new(open_index(&dir)?);
         Ok(Self { identity: OnceLock::from(identity), log, torn_tail, index, dir: Some(dir) })
     }
 
@@ -239,6 +239,17 @@ impl TensorStore {
         let Ok(frame) = log.read(tip.offset) else { return Ok(None) };
         let block = decode(&frame)?;
         Ok((block.hash() == tip.hash).then_some((block, frame.end)))
+    }
+}
+
+/// The index of a directory. One whose files are damaged is thrown away: the log has everything.
+fn open_index(dir: &DataDir) -> Result<DiskIndex, IndexError> {
+    match DiskIndex::open(dir.index_path()) {
+        Err(error) if error.needs_rebuild() => {
+            tracing::warn!("{error}: building the index anew");
+            DiskIndex::create_anew(dir.index_path())
+        }
+        opened => opened,
     }
 }
 
