@@ -1,0 +1,199 @@
+//! Every public decoder against bytes that were cut, altered or made up: what decodes encodes to the very same
+//! bytes, nothing panics, and nothing takes more memory than a fixed multiple of the input.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use common::{chain, delta, put};
+use proptest::prelude::*;
+use tensor_chain::encoding::{Decode, Encode};
+use tensor_chain::state_tree::StateProof;
+use tensor_chain::{
+    Block, BlockHeader, ChainParams, Changeset, GlobalCodebook, Height, KeyProof, Transaction,
+};
+use tensor_kernels::{DeltaSum, DeltaVector};
+
+/// Counts the bytes that each thread holds, and the most it held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    let held = HELD.get() + bytes;
+    HELD.set(held);
+    PEAK.set(PEAK.get().max(held));
+}
+
+// SAFETY: every call goes to the system's allocator as it is; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size().cast_signed());
+        // SAFETY: the caller keeps to the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-layout.size().cast_signed());
+        // SAFETY: the caller keeps to the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Most bytes held at once by `work` beyond what was held before it.
+fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let result = work();
+    (result, (PEAK.get() - before).max(0).cast_unsigned())
+}
+
+/// A decoder by name: the bytes that what it read encodes to, if it read something.
+type Decoder = (&'static str, fn(&[u8]) -> Option<Vec<u8>>);
+
+fn reencode<T: Decode + Encode>(bytes: &[u8]) -> Option<Vec<u8>> {
+    T::from_bytes(bytes).ok().map(|value| value.to_bytes())
+}
+
+const DECODERS: [Decoder; 10] = [
+    ("Block", reencode::<Block>),
+    ("BlockHeader", reencode::<BlockHeader>),
+    ("Changeset", reencode::<Changeset>),
+    ("Transaction", reencode::<Transaction>),
+    ("DeltaVector", reencode::<DeltaVector>),
+    ("DeltaSum", reencode::<DeltaSum>),
+    ("ChainParams", reencode::<ChainParams>),
+    ("GlobalCodebook", reencode::<GlobalCodebook>),
+    ("StateProof", reencode::<StateProof>),
+    ("KeyProof", reencode::<KeyProof>),
+];
+
+/// Decodes and checks what must hold for any bytes at all. Returns whether they are a value.
+fn check((name, decode): Decoder, bytes: &[u8]) -> bool {
+    let (reencoded, peak) = peak_bytes(|| decode(bytes));
+    if let Some(reencoded) = &reencoded {
+        assert_eq!(reencoded, bytes, "{name}: two encodings of one value");
+    }
+    // The widest decoded items by the bytes they are read from: an operation's 100 from 3, beside growing lists.
+    let allowed = 150 * bytes.len() + 16_384;
+    assert!(peak <= allowed, "{name}: {peak} bytes held for {} bytes of input", bytes.len());
+    reencoded.is_some()
+}
+
+/// An example of each value, with every part that it can have.
+fn samples() -> Vec<(Decoder, Vec<u8>)> {
+    let vector = delta(&[0.5, 0.0, -1.0, 0.25]);
+    let key = |key: &str| key.to_owned();
+    let operations = vec![
+        put("put", "value"),
+        Transaction::Update { key: key("put"), data: vec![2; 9] },
+        Transaction::Embed { key: key("embed"), vector: vector.clone() },
+        Transaction::CompareAndSwap { key: key("cas"), expected: None, new: vec![3] },
+        Transaction::CompareAndSwap { key: key("cas"), expected: Some(vec![3]), new: vec![4] },
+        Transaction::Delete { key: key("absent") },
+    ];
+    let reads = BTreeSet::from([key("a"), key("b")]);
+    let changeset = Changeset::new(Some(Height(3)), reads, operations.clone(), Some(vector.clone())).unwrap();
+
+    let chain = chain();
+    let workspace = chain.begin().unwrap();
+    workspace.get("put").unwrap();
+    operations.iter().for_each(|operation| workspace.add_operation(operation.clone()).unwrap());
+    workspace.set_delta(vector.clone()).unwrap();
+    chain.commit(Arc::clone(&workspace)).unwrap();
+    let block = chain.get_tip().unwrap().unwrap();
+    let proof = chain.prove("embed").unwrap();
+    // A proof is its header and what the state says.
+    let state_proof = proof.to_bytes().split_off(proof.header().to_bytes().len());
+    let book = GlobalCodebook::from_centroids_with_labels(
+        vec![vec![0.0, 1.0], vec![0.5, -0.25]],
+        vec![key("up"), key("right")],
+    );
+    let values = [
+        block.to_bytes(),
+        block.header.to_bytes(),
+        changeset.to_bytes(),
+        operations[4].to_bytes(),
+        vector.to_bytes(),
+        block.header.delta.to_bytes(),
+        chain.params().unwrap().to_bytes(),
+        book.unwrap().to_bytes(),
+        state_proof,
+        proof.to_bytes(),
+    ];
+    DECODERS.into_iter().zip(values).collect()
+}
+
+#[test]
+fn every_value_comes_back_and_no_prefix_of_it_does() {
+    for (decoder, bytes) in samples() {
+        assert!(check(decoder, &bytes), "{} does not come back", decoder.0);
+        for len in 0..bytes.len() {
+            assert!(!check(decoder, &bytes[..len]), "{}: the first {len} bytes are a value", decoder.0);
+        }
+    }
+}
+
+#[test]
+fn every_altered_byte_is_refused_or_makes_another_value() {
+    for (decoder, bytes) in samples() {
+        for position in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            for byte in (0..=u8::MAX).filter(|&byte| byte != bytes[position]) {
+                altered[position] = byte;
+                check(decoder, &altered);
+            }
+        }
+    }
+}
+
+/// Wherever a length may stand, one is declared that no input could keep.
+#[test]
+fn declared_lengths_reserve_nothing() {
+    for (decoder, bytes) in samples() {
+        for position in 0..bytes.len() {
+            for declared in [1_u64 << 16, 1 << 20, 1 << 32, 1 << 50, u64::MAX] {
+                let mut length = tensor_chain::encoding::Writer::new();
+                length.varint(declared);
+                for replaced in [1, length.as_bytes().len()] {
+                    let rest = bytes.get(position + replaced..).unwrap_or_default();
+                    check(decoder, &[&bytes[..position], length.as_bytes(), rest].concat());
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn made_up_bytes_are_refused_or_a_value(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        for decoder in DECODERS {
+            check(decoder, &bytes);
+        }
+    }
+
+    /// Many small items: the worst ratio of memory to input.
+    #[test]
+    fn lists_of_the_smallest_items_stay_in_bounds(
+        head in proptest::collection::vec(0..4_u8, 0..6),
+        count in 1..16_000_u64,
+        item in proptest::collection::vec(0..3_u8, 1..4),
+    ) {
+        let mut writer = tensor_chain::encoding::Writer::new();
+        writer.raw(&head);
+        writer.varint(count);
+        (0..count).for_each(|_| writer.raw(&item));
+        for decoder in DECODERS {
+            check(decoder, writer.as_bytes());
+        }
+    }
+}
