@@ -83,7 +83,7 @@ fn check((name, decode): Decoder, bytes: &[u8]) -> bool {
     if let Some(reencoded) = &reencoded {
         assert_eq!(reencoded, bytes, "{name}: two encodings of one value");
     }
-    // The widest decoded items by the bytes they are read from: an operation's 100 from 3, beside growing lists.
+    // The widest item is an operation: about 100 bytes in memory from 3 of input, in a list that grows by doubling.
     let allowed = 150 * bytes.len() + 16_384;
     assert!(peak <= allowed, "{name}: {peak} bytes held for {} bytes of input", bytes.len());
     reencoded.is_some()

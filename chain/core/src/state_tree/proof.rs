@@ -36,9 +36,9 @@ pub enum ProofError {
         /// The root it was checked against.
         expected: StateRoot,
     },
-    /// The other key that the proof shows does not stand in the way of this one.
-    #[error("the key that the proof shows is not where this one would be")]
-    UnrelatedKey,
+    /// What the proof shows as another key in the place of this one is this one.
+    #[error("the proof of absence shows the key itself")]
+    SameKey,
 }
 
 impl StateProof {
@@ -74,9 +74,8 @@ impl StateProof {
         let (node, value) = match &self.end {
             End::Empty => (Node::Empty, None),
             &End::OtherKey { key_hash: other, value_hash } => {
-                let common = common_bits(&other, &key_hash);
-                if common == MAX_DEPTH || common < self.siblings.len() {
-                    return Err(ProofError::UnrelatedKey);
+                if other == key_hash {
+                    return Err(ProofError::SameKey);
                 }
                 (Node::Leaf { key_hash: other, value_hash }, None)
             }
@@ -94,14 +93,6 @@ impl StateProof {
             return Err(ProofError::Root { got: StateRoot(got), expected: *root });
         }
         Ok(value)
-    }
-}
-
-/// Number of leading bits that two hashes share.
-fn common_bits(a: &Hash, b: &Hash) -> usize {
-    match a.iter().zip(b).position(|(a, b)| a != b) {
-        Some(byte) => byte * 8 + (a[byte] ^ b[byte]).leading_zeros() as usize,
-        None => MAX_DEPTH,
     }
 }
 
