@@ -69,7 +69,10 @@ pub(crate) fn judge(
             effects.run(changeset, index)
         };
         verdicts.push(match judge_one() {
-            Ok(()) => Ok(stands[row] = true),
+            Ok(()) => {
+                stands[row] = true;
+                Ok(())
+            }
             Err(Refusal::Rejected(rejection)) => Err(rejection),
             Err(Refusal::Failed(error)) => return Err(error),
         });

@@ -161,3 +161,66 @@ impl Decode for Changeset {
             .map_err(|_| DecodeError::Invalid { what: "changeset" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::tests::any_transaction;
+    use proptest::prelude::*;
+    use tensor_kernels::SparseVec;
+
+    proptest! {
+        #[test]
+        fn a_changeset_comes_back_from_its_bytes(
+            begin in proptest::option::of(any::<u64>()),
+            reads in proptest::collection::btree_set(".{1,8}", 0..5),
+            transactions in proptest::collection::vec(any_transaction(), 1..6),
+            delta in proptest::option::of(proptest::collection::vec(-9f32..9.0, 4)),
+        ) {
+            let delta = delta.map(|dense| DeltaVector::from_sparse(&SparseVec::from_dense(&dense).unwrap()).unwrap());
+            let changeset = Changeset::new(begin.map(Height), reads, transactions, delta).unwrap();
+            let bytes = changeset.to_bytes();
+            prop_assert_eq!(bytes.len(), changeset.encoded_len());
+            prop_assert_eq!(Changeset::from_bytes(&bytes).unwrap(), changeset);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(changeset) = Changeset::from_bytes(&bytes) {
+                prop_assert_eq!(changeset.to_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_read_are_ascending_and_occur_once() {
+        let encode = |reads: &[&str]| {
+            let mut writer = Writer::new();
+            writer.bool(false);
+            writer.varint(reads.len() as u64);
+            reads.iter().for_each(|key| writer.str(key));
+            writer.varint(1);
+            Transaction::Delete { key: "k".to_owned() }.encode(&mut writer);
+            writer.bool(false);
+            Changeset::from_bytes(writer.as_bytes())
+        };
+        assert!(encode(&["a", "b"]).is_ok());
+        assert!(encode(&["b", "a"]).is_err());
+        assert!(encode(&["a", "a"]).is_err());
+        assert!(encode(&[""]).is_err());
+    }
+
+    #[test]
+    fn counts_and_sizes_have_limits() {
+        let delete = |n: usize| vec![Transaction::Delete { key: "k".to_owned() }; n];
+        let new = |transactions| Changeset::new(None, BTreeSet::new(), transactions, None);
+        assert_eq!(new(delete(0)), Err(ChangesetError::TransactionCount { got: 0 }));
+        assert!(new(delete(1_000)).is_ok());
+        assert_eq!(new(delete(1_001)), Err(ChangesetError::TransactionCount { got: 1_001 }));
+        let put = |len| Transaction::Put { key: "k".to_owned(), data: vec![0; len] };
+        let room = MAX_BLOCK_BYTES - new(vec![put(500_000), put(500_000)]).unwrap().encoded_len();
+        assert!(new(vec![put(500_000), put(500_000 + room)]).is_ok());
+        let over = new(vec![put(500_000), put(500_000 + room + 1)]);
+        assert_eq!(over, Err(ChangesetError::TooLarge { got: MAX_BLOCK_BYTES + 1 }));
+    }
+}

@@ -16,8 +16,15 @@ use crate::verdicts::similarity;
 pub(crate) struct Clashes<'b> {
     /// The first committed delta that a row clashes with.
     committed: BTreeMap<usize, Rejection>,
-    /// Rows before it that a row clashes with, and both deltas. They count only where they stand.
-    earlier: BTreeMap<usize, Vec<(usize, [&'b DeltaVector; 2])>>,
+    /// Rows before it that a row clashes with. They count only where they stand.
+    earlier: BTreeMap<usize, Vec<Earlier<'b>>>,
+}
+
+/// A row that a later one clashes with, and the deltas of both.
+#[derive(Debug)]
+struct Earlier<'b> {
+    row: usize,
+    deltas: [&'b DeltaVector; 2],
 }
 
 /// A row with a delta of its caller's. Without a begin height it is never rejected.
@@ -43,8 +50,8 @@ impl<'b> Clashes<'b> {
             return Err(rejection.clone());
         }
         let earlier = self.earlier.get(&row).map_or(&[][..], Vec::as_slice);
-        match earlier.iter().find(|(earlier, _)| stands[*earlier]) {
-            Some((_, [a, b])) => Err(conflict(a, b, block)),
+        match earlier.iter().find(|earlier| stands[earlier.row]) {
+            Some(Earlier { deltas: [delta, other], .. }) => Err(conflict(delta, other, block)),
             None => Ok(()),
         }
     }
@@ -61,13 +68,14 @@ fn of_row<'b>(rules: &Rules) -> impl Fn((usize, &'b Changeset)) -> Option<Suppli
 fn with_earlier<'b>(
     rules: &Rules,
     supplied: &[Supplied<'b>],
-) -> Result<BTreeMap<usize, Vec<(usize, [&'b DeltaVector; 2])>>, KernelError> {
+) -> Result<BTreeMap<usize, Vec<Earlier<'b>>>, KernelError> {
     let deltas: Vec<_> = supplied.iter().map(|supplied| supplied.delta).collect();
     let mut clashes = BTreeMap::<_, Vec<_>>::new();
     for (earlier, later) in rules.verdicts.clashes_within(&deltas)? {
         let (earlier, later) = (&supplied[earlier as usize], &supplied[later as usize]);
         if later.begin.is_some() {
-            clashes.entry(later.row).or_default().push((earlier.row, [earlier.delta, later.delta]));
+            let deltas = [later.delta, earlier.delta];
+            clashes.entry(later.row).or_default().push(Earlier { row: earlier.row, deltas });
         }
     }
     Ok(clashes)

@@ -103,3 +103,40 @@ impl Decode for ChainParams {
         Ok(Self { chain_id, embedding_dim, thresholds: thresholds.build()? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params() -> ChainParams {
+        let embedding_dim = NonZeroU32::new(41).unwrap_or(NonZeroU32::MIN);
+        ChainParams { chain_id: ChainId([3; 32]), embedding_dim, thresholds: Thresholds::default() }
+    }
+
+    #[test]
+    fn parameters_come_back_and_others_are_refused() {
+        let bytes = params().to_bytes();
+        assert_eq!(ChainParams::from_bytes(&bytes).unwrap(), params());
+        for length in 0..bytes.len() {
+            assert!(ChainParams::from_bytes(&bytes[..length]).is_err());
+        }
+        let with_dim = |dim: u32| {
+            let mut bytes = bytes.clone();
+            bytes[34..38].copy_from_slice(&dim.to_le_bytes());
+            ChainParams::from_bytes(&bytes)
+        };
+        assert!(with_dim(MAX_EMBEDDING_DIM).is_ok());
+        assert!(with_dim(0).is_err());
+        assert!(with_dim(MAX_EMBEDDING_DIM + 1).is_err());
+    }
+
+    #[test]
+    fn every_parameter_is_bound_into_the_hash() {
+        let hash = params().hash();
+        assert_ne!(ChainParams { chain_id: ChainId([4; 32]), ..params() }.hash(), hash);
+        assert_ne!(ChainParams { embedding_dim: NonZeroU32::MIN, ..params() }.hash(), hash);
+        let conflict = Decimal::from_ten_thousandths(7_001);
+        let thresholds = ThresholdsBuilder { conflict, ..ThresholdsBuilder::default() }.build().unwrap();
+        assert_ne!(ChainParams { thresholds, ..params() }.hash(), hash);
+    }
+}

@@ -187,3 +187,47 @@ impl Writer for Ledger {
         self.write_batch(batch).unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::chain::TensorChain;
+    use crate::config::{AutoMergeConfig, ChainConfig};
+    use crate::error::ChainError;
+    use crate::ids::Height;
+    use crate::index_probe::IndexProbe;
+    use crate::log::LogError;
+    use crate::store::{StoreError, TensorStore};
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+    use std::thread;
+
+    #[test]
+    fn when_a_batch_cannot_be_written_everyone_in_it_is_told_and_nothing_follows_it() {
+        let probe = Arc::new(IndexProbe::default());
+        let auto_merge = AutoMergeConfig::default().with_window(60_000).with_max_batch(3);
+        let store = TensorStore::in_memory(Box::new(Arc::clone(&probe)));
+        let chain = TensorChain::with_config(store, ChainConfig { auto_merge, ..ChainConfig::default() });
+        chain.initialize().unwrap();
+        let commit_three = || {
+            thread::scope(|scope| {
+                let chain = &chain;
+                let commits = ["a", "b", "c"]
+                    .map(|key| scope.spawn(move || chain.put(key, "").map(|receipt| receipt.height)));
+                commits.map(|commit| commit.join().unwrap())
+            })
+        };
+        assert!(commit_three().iter().all(|outcome| matches!(outcome, Ok(Height(1)))));
+
+        probe.fail_writes.store(true, Ordering::Relaxed);
+        let is_storage = |outcome: &Result<_, _>| matches!(outcome, Err(ChainError::StorageError(_)));
+        assert!(commit_three().iter().all(is_storage));
+        // The log holds a block that the index does not know: no other may take its place.
+        probe.fail_writes.store(false, Ordering::Relaxed);
+        for outcome in commit_three() {
+            let Err(ChainError::StorageError(error)) = outcome else { panic!("{outcome:?}") };
+            assert!(matches!(*error, StoreError::Log(LogError::HeightOutOfOrder { .. })), "{error}");
+        }
+        assert_eq!(chain.height(), Height(1));
+        assert_eq!(chain.get("a").unwrap(), Some(Vec::new()));
+    }
+}

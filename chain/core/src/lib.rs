@@ -39,6 +39,8 @@ mod error;
 mod genesis;
 mod head;
 mod history;
+#[cfg(test)]
+mod index_probe;
 mod keyed_delta;
 mod ledger;
 mod merge;

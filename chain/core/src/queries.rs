@@ -132,3 +132,40 @@ impl Iterator for ChainIterator<'_> {
         Some(block.map_err(Into::into))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index_probe::IndexProbe;
+    use crate::store::TensorStore;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    /// Index reads of each question about `watched`, which was written twice, in a chain of `length` blocks.
+    fn costs(length: u32) -> [u64; 4] {
+        let probe = Arc::new(IndexProbe::default());
+        let chain = TensorChain::new(TensorStore::in_memory(Box::new(Arc::clone(&probe))), "test");
+        chain.initialize().unwrap();
+        chain.put("watched", "first").unwrap();
+        for n in 0..length {
+            chain.put(format!("other{}", n % 10), n.to_le_bytes()).unwrap();
+        }
+        chain.put("watched", "second").unwrap();
+        let cost = |question: &dyn Fn()| {
+            let before = probe.reads.load(Ordering::Relaxed);
+            question();
+            probe.reads.load(Ordering::Relaxed) - before
+        };
+        [
+            cost(&|| assert_eq!(chain.history("watched").unwrap().len(), 2)),
+            cost(&|| assert_eq!(chain.get_at("watched", Height(1)).unwrap(), Some(b"first".to_vec()))),
+            cost(&|| assert_eq!(chain.get("watched").unwrap(), Some(b"second".to_vec()))),
+            cost(&|| drop(chain.put("watched", "third").unwrap())),
+        ]
+    }
+
+    #[test]
+    fn what_a_question_costs_follows_the_key_and_not_the_chain() {
+        assert_eq!(costs(20), costs(2_000));
+    }
+}

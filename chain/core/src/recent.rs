@@ -38,3 +38,42 @@ impl RecentDeltas {
         self.blocks.range(start..).flat_map(|(height, deltas)| deltas.iter().map(|delta| (*height, delta)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Stamp;
+    use crate::genesis::ChainParams;
+    use crate::identity::Identity;
+    use crate::ids::ChainId;
+    use crate::transaction::Transaction;
+    use tensor_kernels::Thresholds;
+
+    fn block(height: u64, delta: Option<DeltaVector>) -> Block {
+        let params = ChainParams {
+            chain_id: ChainId::default(),
+            embedding_dim: 4.try_into().unwrap(),
+            thresholds: Thresholds::default(),
+        };
+        let mut block = params.genesis(Stamp::sign(&Identity::from_bytes(&[1; 32]), params.chain_id, 0, &[]));
+        block.header.height = Height(height);
+        let delete = Transaction::Delete { key: "k".to_owned() };
+        block.changesets = vec![Changeset::new(None, [].into(), vec![delete], delta).unwrap()];
+        block
+    }
+
+    #[test]
+    fn what_no_workspace_can_have_begun_before_is_forgotten() {
+        let mut recent = RecentDeltas::default();
+        for height in 1..=2_000 {
+            // Every second block has a supplied delta.
+            recent.push(&block(height, (height % 2 == 0).then(|| DeltaVector::zero(4))));
+        }
+        let heights = |begin| recent.since(Height(begin)).map(|(height, _)| height.0).collect::<Vec<_>>();
+        assert_eq!(heights(1_994), [1_996, 1_998, 2_000]);
+        assert_eq!(heights(2_000), [0; 0]);
+        // The oldest workspace that may commit began at 976 and can clash with whatever came after.
+        assert_eq!(heights(2_000 - BEGIN_WINDOW).first(), Some(&978));
+        assert_eq!(heights(0).first(), Some(&978));
+    }
+}

@@ -193,3 +193,65 @@ impl Decode for Transaction {
         Ok(transaction)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tensor_kernels::SparseVec;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(any::<u8>(), 0..40)
+    }
+
+    /// Any operation that passes [`Transaction::check`].
+    pub(crate) fn any_transaction() -> impl Strategy<Value = Transaction> {
+        let vector = proptest::collection::vec(-9f32..9.0, 0..6)
+            .prop_map(|dense| DeltaVector::from_sparse(&SparseVec::from_dense(&dense).unwrap()).unwrap());
+        (".{1,12}", bytes(), bytes(), vector, 0..6).prop_map(|(key, data, other, vector, kind)| match kind {
+            0 => Transaction::Put { key, data },
+            1 => Transaction::Delete { key },
+            2 => Transaction::Update { key, data },
+            3 => Transaction::Embed { key, vector },
+            4 => Transaction::CompareAndSwap { key, expected: None, new: data },
+            _ => Transaction::CompareAndSwap { key, expected: Some(other), new: data },
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_operation_comes_back_from_its_bytes(transaction in any_transaction()) {
+            prop_assert!(transaction.check().is_ok());
+            prop_assert_eq!(Transaction::from_bytes(&transaction.to_bytes()).unwrap(), transaction);
+        }
+
+        #[test]
+        fn no_bytes_panic_and_what_decodes_has_no_other_encoding(bytes in bytes()) {
+            if let Ok(transaction) = Transaction::from_bytes(&bytes) {
+                prop_assert_eq!(transaction.to_bytes(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_are_checked_at_both_ends() {
+        let put = |key: usize, value: usize| {
+            Transaction::Put { key: "k".repeat(key), data: vec![0; value] }.check()
+        };
+        assert_eq!(put(0, 0), Err(TransactionError::KeyLength { got: 0 }));
+        assert_eq!(put(1, MAX_VALUE_BYTES), Ok(()));
+        assert_eq!(
+            put(MAX_KEY_BYTES, MAX_VALUE_BYTES + 1),
+            Err(TransactionError::ValueLength { got: MAX_VALUE_BYTES + 1 })
+        );
+        assert_eq!(put(MAX_KEY_BYTES + 1, 0), Err(TransactionError::KeyLength { got: MAX_KEY_BYTES + 1 }));
+        let expected = Some(vec![0; MAX_VALUE_BYTES + 1]);
+        let swap = Transaction::CompareAndSwap { key: "k".to_owned(), expected, new: Vec::new() };
+        assert!(swap.check().is_err());
+        let embed = |dim| Transaction::Embed { key: "k".to_owned(), vector: DeltaVector::zero(dim) }.check();
+        assert_eq!(
+            (embed(MAX_EMBED_DIM), embed(u32::MAX)),
+            (Ok(()), Err(TransactionError::VectorDim { got: u32::MAX }))
+        );
+    }
+}

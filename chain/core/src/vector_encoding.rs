@@ -66,3 +66,55 @@ fn decode_indices(reader: &mut Reader<'_>) -> Result<Vec<u32>, DecodeError> {
     }
     Ok(indices)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tensor_kernels::SparseVec;
+
+    proptest! {
+        #[test]
+        fn deltas_and_their_sums_come_back_from_their_bytes(
+            rows in proptest::collection::vec(proptest::collection::vec(-1e5f32..1e5, 9), 0..5), gap in 1usize..400,
+        ) {
+            let spread = |row: &Vec<f32>| {
+                let mut dense = vec![0.0; row.len() * gap];
+                row.iter().enumerate().for_each(|(n, &value)| dense[n * gap] = value);
+                DeltaVector::from_sparse(&SparseVec::from_dense(&dense).unwrap()).unwrap()
+            };
+            let deltas: Vec<_> = rows.iter().map(spread).collect();
+            for delta in &deltas {
+                prop_assert_eq!(&DeltaVector::from_bytes(&delta.to_bytes()).unwrap(), delta);
+            }
+            let sum = DeltaSum::of((9 * gap) as u32, &deltas).unwrap();
+            prop_assert_eq!(DeltaSum::from_bytes(&sum.to_bytes()).unwrap(), sum);
+        }
+
+        #[test]
+        fn no_bytes_panic_and_what_decodes_has_no_other_encoding(
+            bytes in proptest::collection::vec(any::<u8>(), 0..30),
+        ) {
+            if let Ok(delta) = DeltaVector::from_bytes(&bytes) {
+                prop_assert_eq!(delta.to_bytes(), &bytes[..]);
+            }
+            if let Ok(sum) = DeltaSum::from_bytes(&bytes) {
+                prop_assert_eq!(sum.to_bytes(), &bytes[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn indices_that_run_over_are_refused() {
+        let mut writer = Writer::new();
+        writer.u32(u32::MAX);
+        writer.i8(0);
+        writer.varint(2);
+        writer.varint(u64::from(u32::MAX - 1));
+        writer.varint(u64::MAX);
+        assert_eq!(
+            DeltaVector::from_bytes(writer.as_bytes()),
+            Err(DecodeError::Invalid { what: "vector index" })
+        );
+    }
+}

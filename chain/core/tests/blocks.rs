@@ -1,5 +1,7 @@
 //! Blocks from elsewhere and blocks that were tampered with: what is wrong is found and named.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::path::Path;
@@ -96,8 +98,11 @@ fn a_proposed_block_is_not_written_until_it_is_appended() {
     assert!(matches!(again, ChainError::ValidationFailed { fault: BlockFault::Height { .. }, .. }));
 }
 
-/// Each way to tamper with a block, and the name of what is found.
-fn tamperings() -> Vec<(&'static str, fn(&mut Block), VerifyDepth)> {
+/// The fault that is found, what is done to the block, and how deep one must look.
+type Tampering = (&'static str, fn(&mut Block), VerifyDepth);
+
+/// Every field of a block, tampered with in one way or another.
+fn tamperings() -> Vec<Tampering> {
     use VerifyDepth::{Full, Links};
     vec![
         ("InvalidHash", |b| b.header.prev_hash.0[0] ^= 1, Links),

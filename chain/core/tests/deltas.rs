@@ -1,5 +1,7 @@
 //! Deltas that come with transactions: what they reject, what they never reject, and what headers say of them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The worked examples of the published chain documentation, as tests.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Many committers at once: batches form, everyone is served, and failures reach everyone they concern.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::collections::BTreeSet;

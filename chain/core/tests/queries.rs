@@ -1,5 +1,7 @@
 //! What a chain answers about its blocks, values and history, and what it proves.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::{HandClock, begin_put, chain, chain_with, config, delta, put};

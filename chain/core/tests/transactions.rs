@@ -1,5 +1,7 @@
 //! Transactions from begin to answer: isolation, first committer wins, conditions.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use std::sync::Arc;
