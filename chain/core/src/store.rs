@@ -10,7 +10,7 @@ use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
-use crate::index::{DiskIndex, Index, IndexError, IndexOp, MemoryIndex, Space};
+use crate::index::{BufferedIndex, DiskIndex, Index, IndexError, IndexOp, MemoryIndex, Space};
 use crate::log::{BlockLog, FileLog, Frame, LogError, MemoryLog, Scan, TornTail};
 
 /// The data of one chain, in memory or in a directory.
@@ -133,7 +133,7 @@ impl TensorStore {
             }
             Err(error) => return Err(error.into()),
         };
-        let index = Box::new(open_index(&dir)?);
+        let index = Box::new(BufferedIndex::new(open_index(&dir)?));
         Ok(Self { identity: OnceLock::from(identity), log, torn_tail, index, dir: Some(dir) })
     }
 

@@ -4,6 +4,7 @@
 //! batch is there entirely or not at all, and a batch is there only if all earlier ones are. A chain writes
 //! each block's effects together with its height as one batch, and reads off where the index stands.
 
+mod buffered;
 mod disk;
 mod memory;
 mod seal;
@@ -11,6 +12,7 @@ mod seal;
 use std::fmt::Debug;
 use std::ops::{Bound, ControlFlow};
 
+pub use buffered::BufferedIndex;
 pub use disk::DiskIndex;
 pub use memory::MemoryIndex;
 
@@ -27,6 +29,11 @@ pub enum Space {
     Blocks,
     /// Nodes of the state tree.
     Tree,
+}
+
+impl Space {
+    /// Every space, in the order of their numbers.
+    const ALL: [Self; 5] = [Self::Meta, Self::State, Self::History, Self::Blocks, Self::Tree];
 }
 
 /// One change of a batch.
@@ -278,6 +285,32 @@ mod tests {
             batches in batches(), space in space(), prefix in key(), key in key()
         ) {
             agrees_with_a_map(shared_disk_index(), batches, space, &prefix, &key)?;
+        }
+
+        #[test]
+        fn a_buffered_index_agrees_with_a_map_and_so_does_what_it_hands_on(
+            early in batches(), late in batches(), space in space(), prefix in key(), key in key()
+        ) {
+            let index = BufferedIndex::new(MemoryIndex::new());
+            agrees_with_a_map(&index, early.clone(), space, &prefix, &key)?;
+            // Some of it below, the rest pending: the same answers as all of it in one place.
+            let whole = MemoryIndex::new();
+            let split = BufferedIndex::new(MemoryIndex::new());
+            for batch in early {
+                whole.write(batch.clone()).unwrap();
+                split.write(batch).unwrap();
+            }
+            split.flush().unwrap();
+            for batch in late {
+                whole.write(batch.clone()).unwrap();
+                split.write(batch).unwrap();
+            }
+            prop_assert_eq!(split.get(space, &key).unwrap(), whole.get(space, &key).unwrap());
+            for at_most in [None, Some(key.as_slice())] {
+                let last = whole.last(space, &prefix, at_most).unwrap();
+                prop_assert_eq!(split.last(space, &prefix, at_most).unwrap(), last);
+            }
+            prop_assert_eq!(split.len(space).unwrap(), whole.len(space).unwrap());
         }
     }
 }
