@@ -5,7 +5,7 @@
 //! chain's own is needed, and under load the batches grow by themselves.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::changeset::Changeset;
@@ -38,7 +38,6 @@ pub(crate) trait Writer {
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
     arrived: Condvar,
-    written: Condvar,
     window: Duration,
     full: usize,
 }
@@ -53,17 +52,24 @@ struct Queue {
 
 #[derive(Debug)]
 struct Waiting {
-    ticket: u64,
+    caller: Caller,
     /// Until when it may wait for company.
     due: Instant,
     changeset: Changeset,
 }
 
+/// Who is to be answered, and how to wake just that one: waking everyone for every batch would cost more than
+/// the batch does.
+#[derive(Debug, Clone)]
+struct Caller {
+    ticket: u64,
+    bell: Arc<Condvar>,
+}
+
 impl Committer {
     /// `window`: how long a commit may have to wait for company, unless `full` commits are waiting.
     pub(crate) fn new(window: Duration, full: usize) -> Self {
-        let (arrived, written) = (Condvar::new(), Condvar::new());
-        Self { queue: Mutex::default(), arrived, written, window, full }
+        Self { queue: Mutex::default(), arrived: Condvar::new(), window, full }
     }
 
     /// Returns when the changeset has been written or turned down.
@@ -71,14 +77,16 @@ impl Committer {
         let mut queue = self.lock();
         let ticket = queue.next_ticket;
         queue.next_ticket += 1;
-        queue.waiting.push_back(Waiting { ticket, due: Instant::now() + self.window, changeset });
+        let bell = Arc::new(Condvar::new());
+        let caller = Caller { ticket, bell: Arc::clone(&bell) };
+        queue.waiting.push_back(Waiting { caller, due: Instant::now() + self.window, changeset });
         self.arrived.notify_one();
         loop {
             if let Some(outcome) = queue.outcomes.remove(&ticket) {
                 return outcome;
             }
             if queue.writing {
-                queue = self.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
             } else {
                 queue.writing = true;
                 queue = self.wait_for_company(queue);
@@ -104,8 +112,8 @@ impl Committer {
     /// Writes those that may share a block; the others go on waiting.
     fn write_batch(&self, waiting: Vec<Waiting>, writer: &dyn Writer) {
         let mut answers =
-            Answers { committer: self, tickets: Vec::new(), outcomes: Vec::new(), left: Vec::new() };
-        answers.tickets.extend(waiting.iter().map(|waiting| waiting.ticket));
+            Answers { committer: self, callers: Vec::new(), outcomes: Vec::new(), left: Vec::new() };
+        answers.callers.extend(waiting.iter().map(|waiting| waiting.caller.clone()));
         let changesets: Vec<&Changeset> = waiting.iter().map(|waiting| &waiting.changeset).collect();
         let chosen = match writer.choose(&changesets) {
             Ok(chosen) => chosen,
@@ -113,9 +121,9 @@ impl Committer {
         };
         let (batch, left): (Vec<_>, Vec<_>) =
             (0..).zip(waiting).partition(|(position, _)| chosen.binary_search(position).is_ok());
-        let (tickets, batch) =
-            batch.into_iter().map(|(_, waiting)| (waiting.ticket, waiting.changeset)).unzip();
-        answers.tickets = tickets;
+        let (callers, batch) =
+            batch.into_iter().map(|(_, waiting)| (waiting.caller, waiting.changeset)).unzip();
+        answers.callers = callers;
         answers.left = left.into_iter().map(|(_, waiting)| waiting).collect();
         answers.outcomes = writer.write(batch);
     }
@@ -130,7 +138,7 @@ impl Committer {
 /// outcomes, and everyone who waited for one learns that.
 struct Answers<'c> {
     committer: &'c Committer,
-    tickets: Vec<u64>,
+    callers: Vec<Caller>,
     outcomes: Vec<Outcome>,
     left: Vec<Waiting>,
 }
@@ -140,12 +148,18 @@ impl Drop for Answers<'_> {
         let mut queue = self.committer.lock();
         let lost = || Err(ChainError::TransactionFailed(TransactionFailure::WriterLost));
         let outcomes = self.outcomes.drain(..).chain(std::iter::repeat_with(lost));
-        queue.outcomes.extend(self.tickets.drain(..).zip(outcomes));
+        for (caller, outcome) in self.callers.drain(..).zip(outcomes) {
+            queue.outcomes.insert(caller.ticket, outcome);
+            caller.bell.notify_one();
+        }
         // They came before everyone who arrived in the meantime, and have waited for company already.
         let due = Instant::now();
         self.left.drain(..).rev().for_each(|left| queue.waiting.push_front(Waiting { due, ..left }));
         queue.writing = false;
-        self.committer.written.notify_all();
+        // The first of those who still wait writes the next batch.
+        if let Some(next) = queue.waiting.front() {
+            next.caller.bell.notify_one();
+        }
     }
 }
 
