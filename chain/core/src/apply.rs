@@ -198,3 +198,64 @@ impl From<IndexError> for ApplyError {
         Self::Store(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::ChainParams;
+    use crate::identity::Identity;
+    use crate::ids::ChainId;
+    use crate::index::MemoryIndex;
+    use tensor_kernels::{Kernels, SparseVec, Thresholds};
+
+    /// The rules and the head of a new chain whose deltas have two components.
+    fn new_chain() -> (Rules, Head) {
+        let (chain_id, thresholds) = (ChainId::default(), Thresholds::default());
+        let params = ChainParams { chain_id, embedding_dim: 2.try_into().unwrap(), thresholds };
+        let genesis = params.genesis(Stamp::sign(&Identity::from_bytes(&[1; 32]), chain_id, 0, &[]));
+        (Rules::new(params, Kernels::scalar().unwrap()), Head::genesis(&genesis))
+    }
+
+    fn changeset(transaction: Transaction, dense: [f32; 2]) -> Changeset {
+        let delta = DeltaVector::from_sparse(&SparseVec::from_dense(&dense).unwrap()).unwrap();
+        Changeset::new(Some(Height(0)), [].into(), vec![transaction], Some(delta)).unwrap()
+    }
+
+    fn delete(key: &str) -> Transaction {
+        Transaction::Delete { key: key.to_owned() }
+    }
+
+    #[test]
+    fn only_what_stands_counts_against_what_comes_after() {
+        let ((rules, head), index) = (new_chain(), MemoryIndex::new());
+        let fails = Transaction::Update { key: "absent".to_owned(), data: Vec::new() };
+        let batch = vec![
+            changeset(fails, [1.0, 0.0]),
+            changeset(delete("a"), [2.0, 0.0]), // like the first, which does not stand
+            changeset(delete("b"), [3.0, 0.0]), // like the second, which does
+            changeset(delete("c"), [0.0, 1.0]),
+        ];
+        let judged = judge(&rules, &head, &index, batch.clone()).unwrap();
+        assert!(matches!(judged.verdicts[0], Err(Rejection::KeyAbsent { .. })));
+        assert_eq!(judged.verdicts[1], Ok(()));
+        assert!(matches!(
+            judged.verdicts[2],
+            Err(Rejection::Conflict { cause: ConflictCause::Delta { .. }, with: Height(1) })
+        ));
+        assert_eq!(judged.verdicts[3], Ok(()));
+        assert_eq!(judged.accepted, [batch[1].clone(), batch[3].clone()]);
+    }
+
+    #[test]
+    fn the_same_batch_makes_the_same_block_and_nothing_is_written() {
+        let ((rules, head), index) = (new_chain(), MemoryIndex::new());
+        let stamp = || Stamp::sign(&Identity::from_bytes(&[1; 32]), ChainId::default(), 7, &[]);
+        let block = || {
+            let batch = vec![changeset(delete("a"), [1.0, 0.0]), changeset(delete("b"), [0.0, 1.0])];
+            let judged = judge(&rules, &head, &index, batch).unwrap();
+            link(&rules, &head, &index, judged, stamp()).unwrap().block
+        };
+        assert_eq!(block(), block());
+        assert_eq!(index.len(crate::index::Space::State).unwrap(), 0);
+    }
+}

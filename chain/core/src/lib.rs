@@ -2,6 +2,15 @@
 //!
 //! Synchronous and usable inside any program: no network, no async runtime. The append-only block log is
 //! the truth; everything else is an index over it that can be rebuilt.
+//!
+//! Begin with [`TensorChain`]. To follow one transaction through the source, read
+//!
+//! 1. `workspace.rs`: what a client collects between `begin` and `commit`,
+//! 2. `committer.rs` and `batch.rs`: how commits that arrive together come to share a block,
+//! 3. `ledger.rs`: the one place where blocks are written,
+//! 4. `apply.rs`: which changesets stand, and what block they make,
+//! 5. `block.rs`: what a block says and how it is named,
+//! 6. `store.rs`: how it becomes durable and readable.
 #![forbid(unsafe_code)]
 
 pub mod atomic_io;

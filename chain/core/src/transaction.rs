@@ -8,7 +8,7 @@ use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 
 /// Longest key in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 4_096;
-/// Longest value: with its key and a changeset's other fields it always fits a block of 1 MiB.
+/// Longest value. It leaves 16 KiB of a block of 1 MiB for its key and a delta.
 pub const MAX_VALUE_BYTES: usize = (1 << 20) - (16 << 10);
 /// Most components of an embedded vector.
 pub const MAX_EMBED_DIM: u32 = 1 << 20;

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{begin_put, config, put};
@@ -152,6 +152,30 @@ fn an_index_that_fell_behind_catches_up_and_one_of_another_chain_is_replaced() {
 }
 
 #[test]
+fn a_damaged_index_changes_nothing_that_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    let before = contents(&chain);
+    chain.close().unwrap();
+    let files = files_below(&dir.path().join("index"));
+    assert!(!files.is_empty());
+    for (n, file) in files.iter().cycle().take(3 * files.len()).enumerate() {
+        let Ok(mut bytes) = fs::read(file) else { continue }; // a rebuild may have other files
+        if bytes.is_empty() {
+            continue;
+        }
+        let position = n * 7_919 % bytes.len();
+        bytes[position] ^= 1 << (n % 8);
+        fs::write(file, bytes).unwrap();
+        let chain = open(dir.path());
+        assert_eq!(contents(&chain), before, "after a flip at {position} of {}", file.display());
+        chain.close().unwrap();
+    }
+    open(dir.path()).verify_full().unwrap();
+}
+
+#[test]
 fn a_torn_tail_is_taken_away_and_kept_beside() {
     let dir = tempfile::tempdir().unwrap();
     let chain = open(dir.path());
@@ -228,6 +252,11 @@ fn a_backup_taken_under_load_is_a_whole_chain() {
     restored.verify_full().unwrap();
     assert!(chain.backup(&copy).is_err(), "never over something else");
     assert!(matches!(chain.backup(dir.path()), Err(ChainError::StorageError(_))));
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 fn copy_dir(from: &Path, to: &Path) {

@@ -276,6 +276,32 @@ fn a_transaction_from_above_the_tip_is_refused() {
 }
 
 #[test]
+fn changesets_of_one_block_are_judged_one_after_the_other() {
+    let chain = chain();
+    let changeset = |begin: Option<u64>, reads: &[&str], operation: Transaction| {
+        let reads = reads.iter().map(|&key| key.to_owned()).collect();
+        Changeset::new(begin.map(Height), reads, vec![operation], None).unwrap()
+    };
+    let build = |first: &Changeset, second: &Changeset| {
+        chain.new_block().changeset(first.clone()).changeset(second.clone()).build()
+    };
+    let (auto, explicit) = (changeset(None, &[], put("k", "1")), changeset(Some(0), &[], put("k", "2")));
+    assert_key_conflict(build(&auto, &explicit).unwrap_err(), "k", 1);
+    let reader = changeset(Some(0), &["k"], put("other", ""));
+    assert_key_conflict(build(&auto, &reader).unwrap_err(), "k", 1);
+    // What the later one writes, the earlier may have read; and an auto-commit follows anything.
+    build(&reader, &explicit).unwrap();
+    let swap =
+        Transaction::CompareAndSwap { key: "k".into(), expected: Some(b"2".to_vec()), new: b"3".to_vec() };
+    let block = build(&explicit, &changeset(None, &[], swap)).unwrap();
+    chain.append_block(&block).unwrap();
+    assert_eq!(chain.get("k").unwrap(), Some(b"3".to_vec()));
+    assert_eq!(chain.history("k").unwrap().len(), 2);
+    assert_eq!(chain.get_at("k", Height(1)).unwrap(), Some(b"3".to_vec()));
+    chain.verify_full().unwrap();
+}
+
+#[test]
 fn auto_commits_on_one_key_all_succeed_in_some_order() {
     let chain = chain();
     thread::scope(|scope| {
