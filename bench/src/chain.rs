@@ -67,7 +67,7 @@ fn on_disk(report: &mut Report, budget: Duration, rounds: usize) -> Result<(), B
     let sync = fsyncs(folder.path(), rounds, budget)?;
     push(report, "durable commit", "a bare fsync of 1 KiB, for scale".to_owned(), 1, sync);
 
-    let chain = Arc::new(TensorChain::new(TensorStore::open(&folder.path().join("chain"))?, "bench"));
+    let chain = Arc::new(TensorChain::new(TensorStore::open(folder.path().join("chain"))?, "bench"));
     chain.initialize()?;
     let mut n = 0u32;
     let lone = samples(rounds, budget, || {
@@ -83,10 +83,14 @@ fn on_disk(report: &mut Report, budget: Duration, rounds: usize) -> Result<(), B
         let handles: Vec<_> = (0..committers)
             .map(|who| {
                 let chain = Arc::clone(&chain);
-                scope.spawn(move || (0..each).try_for_each(|n| chain.put(format!("{who}-{n}"), "value").map(drop)))
+                scope.spawn(move || {
+                    (0..each).try_for_each(|n| chain.put(format!("{who}-{n}"), "value").map(drop))
+                })
             })
             .collect();
-        handles.into_iter().try_for_each(|handle| handle.join().map_err(|_| BenchError::Panicked)?.map_err(BenchError::from))
+        handles
+            .into_iter()
+            .try_for_each(|handle| handle.join().map_err(|_| BenchError::Panicked)?.map_err(BenchError::from))
     })?;
     let commits = f64::from(committers * each);
     let seconds = start.elapsed().as_secs_f64() / commits;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tensor_datasets::generate::{bernoulli_sparse, clustered_dense};
 use tensor_kernels::{
-    Int8Mode, Isa, KMeansOptions, KernelError, Kernels, Measure, Metric, SparseVec, Threads, Thresholds, Wanted,
+    Int8Mode, Isa, KMeansOptions, KernelError, Kernels, Measure, Metric, SparseVec, Threads, Thresholds,
+    Wanted,
 };
 
 use crate::error::BenchError;
