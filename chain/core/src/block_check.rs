@@ -116,11 +116,7 @@ pub enum BlockFault {
 /// Checks a block against the one before it; `None` before genesis.
 pub(crate) fn check(block: &Block, parent: Option<&Tip>, params: &ChainParams) -> Result<(), BlockFault> {
     check_place(block, parent, params)?;
-    check_contents(block)?;
-    match block.is_signed(params.chain_id) {
-        true => Ok(()),
-        false => Err(BlockFault::Signature { proposer: block.header.proposer }),
-    }
+    check_contents(block, params)
 }
 
 /// Version, height, link and time.
@@ -150,11 +146,12 @@ pub(crate) fn check_place(
     Ok(())
 }
 
-/// Sizes, count and transaction root. Genesis has no changesets, every other block has some.
-fn check_contents(block: &Block) -> Result<(), BlockFault> {
+/// Sizes, count, transaction root and signatures: what needs no other block. Genesis has no changesets, every other
+/// block has some.
+pub(crate) fn check_contents(block: &Block, params: &ChainParams) -> Result<(), BlockFault> {
     let changesets = block.changesets.len();
     let transactions = block.transactions().count();
-    let bytes = block.changesets.iter().map(Changeset::encoded_len).sum();
+    let bytes = changeset_bytes(block);
     let genesis = block.header.height == Height::GENESIS;
     if genesis != (changesets == 0) || transactions > MAX_BLOCK_TRANSACTIONS || bytes > MAX_BLOCK_BYTES {
         return Err(BlockFault::Size { changesets, transactions, bytes });
@@ -171,6 +168,12 @@ fn check_contents(block: &Block) -> Result<(), BlockFault> {
     validators.sort_unstable();
     match validators.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(BlockFault::DuplicateSignature { validator: pair[0] }),
-        None => Ok(()),
+        None if block.is_signed(params.chain_id) => Ok(()),
+        None => Err(BlockFault::Signature { proposer: block.header.proposer }),
     }
+}
+
+/// Bytes that the changesets of a block encode to.
+pub(crate) fn changeset_bytes(block: &Block) -> usize {
+    block.changesets.iter().map(Changeset::encoded_len).sum()
 }

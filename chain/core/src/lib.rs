@@ -68,6 +68,7 @@ mod transaction_manager;
 mod validation;
 mod vector_encoding;
 mod verdicts;
+mod verifier;
 mod verify;
 mod workspace;
 

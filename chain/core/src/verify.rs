@@ -7,18 +7,16 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::block::Block;
-use crate::block_check;
 use crate::chain::TensorChain;
 use crate::encoding::Decode;
 use crate::error::ChainError;
 use crate::genesis::ChainParams;
-use crate::head::{Head, Rules, Tip};
+use crate::head::Rules;
 use crate::ids::{BlockHash, Height};
-use crate::index::{Index, MemoryIndex};
 use crate::log::{Damage, LogError, LogReader, Tail};
-use crate::replay::{self, ReplayError};
 use crate::shared_kernels::shared_kernels;
 use crate::store::{self, StoreError};
+use crate::verifier::Verifier;
 
 /// What is held against what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,9 +65,8 @@ impl TensorChain {
         let ledger = self.ledger()?;
         let tip = ledger.tip();
         let mut verifier = Verifier::new(ledger.rules().clone(), depth);
-        for block in self.store().blocks().take_while(|block| !is_above(block, tip.height)) {
-            verifier.push(&block?.1)?;
-        }
+        let blocks = self.store().blocks().take_while(|block| !is_above(block, tip.height));
+        verifier.take(blocks.map(|block| block.map(|(_, block)| block)))?;
         let report = verifier.finish(None)?;
         match report.tip_hash == tip.hash {
             true => Ok(report),
@@ -93,11 +90,11 @@ pub fn verify_dir(dir: impl AsRef<Path>, depth: VerifyDepth) -> Result<VerifyRep
     let mut verifier = Verifier::new(Rules::new(params, shared_kernels()?), depth);
     let mut frames = log.frames();
     let mut last_offset = log.start();
-    for frame in &mut frames {
-        let frame = frame.map_err(StoreError::from)?;
+    verifier.take((&mut frames).map(|frame| {
+        let frame = frame?;
         last_offset = frame.offset;
-        verifier.push(&store::decode(&frame)?)?;
-    }
+        store::decode(&frame)
+    }))?;
     let report = verifier.finish(frames.tail())?;
     match log.marker() {
         Some(marker) if marker.tip_hash != report.tip_hash => {
@@ -125,71 +122,4 @@ pub fn dump_dir(
         }
     }
     Ok(())
-}
-
-/// Takes the blocks of a chain in order, from genesis on.
-struct Verifier {
-    rules: Rules,
-    tip: Option<Tip>,
-    replica: Option<Replica>,
-    transactions: u64,
-}
-
-/// A second chain that is built while the first is verified.
-#[derive(Default)]
-struct Replica {
-    index: MemoryIndex,
-    head: Option<Head>,
-}
-
-impl Verifier {
-    fn new(rules: Rules, depth: VerifyDepth) -> Self {
-        let replica = (depth == VerifyDepth::Full).then(Replica::default);
-        Self { rules, tip: None, replica, transactions: 0 }
-    }
-
-    fn push(&mut self, block: &Block) -> Result<(), ChainError> {
-        let height =
-            self.tip.map_or(Some(Height::GENESIS), |tip| tip.height.next()).unwrap_or(block.header.height);
-        let fault = |fault| ChainError::ValidationFailed { height, fault };
-        block_check::check(block, self.tip.as_ref(), &self.rules.params).map_err(fault)?;
-        let tip = Tip::of(block);
-        if let Some(replica) = &mut self.replica {
-            replica.push(&self.rules, block, tip).map_err(|error| match error {
-                ReplayError::Fault(found) => fault(found),
-                ReplayError::Failed(error) => error.into(),
-            })?;
-        }
-        self.tip = Some(tip);
-        self.transactions += block.transactions().count() as u64;
-        Ok(())
-    }
-
-    fn finish(self, torn_tail: Option<Tail>) -> Result<VerifyReport, ChainError> {
-        let tip = self.tip.ok_or(ChainError::EmptyChain)?;
-        Ok(VerifyReport {
-            blocks: tip.height.0.saturating_add(1),
-            transactions: self.transactions,
-            height: tip.height,
-            tip_hash: tip.hash,
-            torn_tail,
-        })
-    }
-}
-
-impl Replica {
-    fn push(&mut self, rules: &Rules, block: &Block, tip: Tip) -> Result<(), ReplayError> {
-        match &mut self.head {
-            None => {
-                replay::check_genesis(rules, block)?;
-                self.head = Some(Head::genesis(block));
-            }
-            Some(head) => {
-                let applied = replay::replay(rules, head, &self.index, block)?;
-                self.index.write(applied.ops)?;
-                head.advance(block, tip);
-            }
-        }
-        Ok(())
-    }
 }

@@ -33,8 +33,13 @@ fn contents(chain: &TensorChain) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 fn fill(chain: &TensorChain) {
+    fill_with(chain, 'v');
+}
+
+/// Blocks of the same sizes for every letter.
+fn fill_with(chain: &TensorChain, letter: char) {
     for n in 0..20 {
-        chain.put(format!("key{}", n % 7), format!("{n}")).unwrap();
+        chain.put(format!("key{}", n % 7), format!("{letter}{n}")).unwrap();
     }
     chain.delete("key3").unwrap();
     let workspace = begin_put(chain, "a", "1");
@@ -140,10 +145,10 @@ fn an_index_that_fell_behind_catches_up_and_one_of_another_chain_is_replaced() {
     replace_index(old.path(), dir.path());
     assert_eq!(contents(&open(old.path())), early);
 
-    // The index of another chain.
+    // The index of another chain, whose blocks lie at the same places.
     let other = tempfile::tempdir().unwrap();
     let stranger = open(other.path());
-    fill(&stranger);
+    fill_with(&stranger, 'w');
     stranger.close().unwrap();
     replace_index(dir.path(), other.path());
     let chain = open(dir.path());
