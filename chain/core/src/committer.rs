@@ -148,18 +148,19 @@ impl Drop for Answers<'_> {
         let mut queue = self.committer.lock();
         let lost = || Err(ChainError::TransactionFailed(TransactionFailure::WriterLost));
         let outcomes = self.outcomes.drain(..).chain(std::iter::repeat_with(lost));
+        let mut bells = Vec::with_capacity(self.callers.len());
         for (caller, outcome) in self.callers.drain(..).zip(outcomes) {
             queue.outcomes.insert(caller.ticket, outcome);
-            caller.bell.notify_one();
+            bells.push(caller.bell);
         }
         // They came before everyone who arrived in the meantime, and have waited for company already.
         let due = Instant::now();
         self.left.drain(..).rev().for_each(|left| queue.waiting.push_front(Waiting { due, ..left }));
         queue.writing = false;
-        // The first of those who still wait writes the next batch.
-        if let Some(next) = queue.waiting.front() {
-            next.caller.bell.notify_one();
-        }
+        // The first of those who still wait writes the next batch, and is woken first.
+        let next = queue.waiting.front().map(|next| Arc::clone(&next.caller.bell));
+        drop(queue); // whoever wakes takes the lock at once
+        next.into_iter().chain(bells).for_each(|bell| bell.notify_one());
     }
 }
 
