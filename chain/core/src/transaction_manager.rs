@@ -86,3 +86,21 @@ impl OpenWorkspaces {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::chain::TensorChain;
+    use crate::store::TensorStore;
+
+    #[test]
+    fn a_workspace_that_is_forgotten_takes_no_room() {
+        let chain = TensorChain::new(TensorStore::new(), "test");
+        chain.initialize().unwrap();
+        let kept = chain.begin().unwrap();
+        for _ in 0..100 {
+            chain.begin().unwrap();
+        }
+        let manager = chain.transaction_manager().unwrap();
+        assert_eq!(manager.open.lock().keys().copied().collect::<Vec<_>>(), [kept.id()]);
+    }
+}

@@ -7,13 +7,12 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{HandClock, begin_put, chain, config, delta, put};
+use common::{HandClock, begin_put, chain, config, delta, put, write_log};
 use tensor_chain::encoding::{Decode, Encode};
-use tensor_chain::log::{FileLog, Frame};
 use tensor_chain::{
-    Block, BlockFault, ChainConfig, ChainError, Changeset, GlobalCodebook, Height, Identity, Rejection,
-    Stamp, StateRoot, TensorChain, TensorStore, Transaction, TxRoot, ValidatorSignature, VerifyDepth,
-    verify_dir,
+    Block, BlockFault, ChainConfig, ChainError, ChainParams, Changeset, GlobalCodebook, Height, Identity,
+    Rejection, Stamp, StateRoot, TensorChain, TensorStore, Transaction, TxRoot, ValidatorSignature,
+    VerifyDepth, verify_dir,
 };
 
 /// A chain of six blocks with supplied deltas, a codebook and codes.
@@ -43,18 +42,10 @@ fn blocks(chain: &TensorChain) -> Vec<Block> {
 
 /// A copy of a chain that ends at a height.
 fn copy_to(chain: &TensorChain, height: u64, dir: &Path) -> TensorChain {
-    write_log(&blocks(chain)[..=height as usize], &chain.params().unwrap().to_bytes(), dir);
+    write_log(&blocks(chain)[..=height as usize], chain.params().unwrap(), dir);
     let copy = TensorChain::new(TensorStore::open(dir).unwrap(), "copy");
     copy.initialize().unwrap();
     copy
-}
-
-fn write_log(blocks: &[Block], params: &[u8], dir: &Path) {
-    drop(tensor_chain::dir::DataDir::open(dir).unwrap());
-    let frame = |block: &Block| {
-        Ok(Frame { offset: 0, end: 0, height: block.header.height, payload: block.to_bytes() })
-    };
-    FileLog::create_with(dir, params, blocks.iter().map(frame)).unwrap();
 }
 
 /// Recomputes every link, as someone would who wants a changed block to fit.
@@ -64,7 +55,7 @@ fn relink(blocks: &mut [Block]) {
     }
 }
 
-fn verify(blocks: &[Block], params: &[u8], depth: VerifyDepth) -> Result<(), ChainError> {
+fn verify(blocks: &[Block], params: &ChainParams, depth: VerifyDepth) -> Result<(), ChainError> {
     let dir = tempfile::tempdir().unwrap();
     write_log(blocks, params, dir.path());
     verify_dir(dir.path(), depth).map(drop)
@@ -168,7 +159,7 @@ fn append_refuses_every_tampered_field_and_names_it() {
 #[test]
 fn verification_finds_every_tampered_field_and_names_the_block() {
     let original = original();
-    let params = original.params().unwrap().to_bytes();
+    let params = original.params().unwrap().clone();
     for (expected, tamper, needed) in tamperings() {
         let mut blocks = blocks(&original);
         tamper(&mut blocks[4]);
@@ -192,7 +183,7 @@ fn verification_finds_every_tampered_field_and_names_the_block() {
 #[test]
 fn verification_finds_blocks_that_are_missing_or_out_of_place() {
     let original = original();
-    let params = original.params().unwrap().to_bytes();
+    let params = original.params().unwrap().clone();
     let blocks = blocks(&original);
     verify(&blocks, &params, VerifyDepth::Full).unwrap();
     // A part of a chain is a chain: only a hash from elsewhere tells that something is missing at the end.
@@ -208,7 +199,7 @@ fn verification_finds_blocks_that_are_missing_or_out_of_place() {
 
     // Blocks of one chain do not fit another chain's genesis, nor its signatures another chain.
     let stranger = common::chain_with(ChainConfig { clock: Arc::new(HandClock::default()), ..config() });
-    let other = stranger.params().unwrap().to_bytes();
+    let other = stranger.params().unwrap().clone();
     assert_eq!(fault_name(&verify(&blocks, &other, VerifyDepth::Links).unwrap_err()), "InvalidHash");
     let mut adopted = [&[stranger.get_genesis().unwrap().unwrap()], &blocks[1..]].concat();
     relink(&mut adopted);
@@ -220,7 +211,7 @@ fn verification_finds_blocks_that_are_missing_or_out_of_place() {
 #[test]
 fn a_genesis_that_claims_a_state_is_found() {
     let original = original();
-    let params = original.params().unwrap().to_bytes();
+    let params = original.params().unwrap().clone();
     let mut blocks = blocks(&original);
     blocks[0].header.state_root = StateRoot([1; 32]);
     relink(&mut blocks);

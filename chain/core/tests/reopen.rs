@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use common::{begin_put, config, put};
 use tensor_chain::dir::DirError;
+use tensor_chain::encoding::Encode;
+use tensor_chain::log::{Damage, LogError};
 use tensor_chain::{
-    ChainConfig, ChainError, Height, StoreError, TensorChain, TensorStore, VerifyDepth, dump_dir, verify_dir,
+    BlockFault, CODEBOOK_KEY, ChainConfig, ChainError, Changeset, GlobalCodebook, Height, StoreError,
+    TensorChain, TensorStore, VerifyDepth, dump_dir, verify_dir,
 };
 
 fn open(dir: &Path) -> TensorChain {
@@ -75,6 +78,80 @@ fn a_chain_keeps_the_parameters_it_was_made_with() {
     let chain = TensorChain::with_config(store, other);
     chain.initialize().unwrap();
     assert_eq!(chain.params().unwrap(), &params);
+}
+
+#[test]
+fn recent_deltas_and_the_codebook_in_force_are_known_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    let book = GlobalCodebook::from_centroids(vec![vec![1.0, 0.0, 0.0, 0.0]]).unwrap().with_epoch(1);
+    chain.put(CODEBOOK_KEY, book.to_bytes()).unwrap();
+    fill(&chain);
+    chain.close().unwrap();
+    for index_is_gone in [false, true] {
+        if index_is_gone {
+            fs::remove_dir_all(dir.path().join("index")).unwrap();
+        }
+        let chain = open(dir.path());
+        // `fill` ends with a delta like this one.
+        let delta = common::delta(&[0.0, 2.0, 0.0, 1.0]);
+        let changeset = |begin| {
+            Changeset::new(Some(Height(begin)), [].into(), vec![put("new", "")], Some(delta.clone())).unwrap()
+        };
+        let build = |begin| chain.new_block().changeset(changeset(begin)).build();
+        let error = build(chain.height().0 - 1).unwrap_err();
+        assert!(matches!(error, ChainError::ConflictDetected { .. }), "{error}");
+        let header = build(chain.height().0).unwrap().header;
+        assert_eq!((header.codebook_epoch, header.quantized_codes), (1, vec![0]));
+        chain.close().unwrap();
+    }
+}
+
+#[test]
+fn a_log_whose_blocks_do_not_follow_each_other_is_not_opened() {
+    let (dir, forged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let chain = open(dir.path());
+    fill(&chain);
+    let mut blocks: Vec<_> = chain.iter().map(Result::unwrap).collect();
+    blocks[9].header.prev_hash.0[0] ^= 1;
+    common::write_log(&blocks, chain.params().unwrap(), forged.path());
+    let chain = TensorChain::with_config(TensorStore::open(forged.path()).unwrap(), config());
+    match chain.initialize().unwrap_err() {
+        ChainError::ValidationFailed { height, fault } => {
+            assert!(matches!(fault, BlockFault::InvalidHash { .. }), "{fault}");
+            assert_eq!(height, Height(9));
+        }
+        other => unreachable!("{other}"),
+    }
+}
+
+#[test]
+fn another_last_block_of_the_same_length_is_noticed() {
+    let (dir, forged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let chain = open(dir.path());
+    fill(&chain);
+    let mut blocks: Vec<_> = chain.iter().map(Result::unwrap).collect();
+    blocks.last_mut().unwrap().header.state_root.0[0] ^= 1;
+    common::write_log(&blocks, chain.params().unwrap(), forged.path());
+    let replacement = fs::read(forged.path().join("blocks.log")).unwrap();
+
+    let log = dir.path().join("blocks.log");
+    let genuine = fs::read(&log).unwrap();
+    assert_eq!(replacement.len(), genuine.len());
+    let storage_error = |result: Result<_, _>| match result {
+        Err(ChainError::StorageError(error)) => error,
+        other => unreachable!("{other:?}"),
+    };
+    // While the chain is open it knows its tip.
+    fs::write(&log, &replacement).unwrap();
+    assert!(matches!(*storage_error(chain.verify()), StoreError::OtherTip { .. }));
+    fs::write(&log, &genuine).unwrap();
+    chain.verify().unwrap();
+    // Closed, the marker beside the log knows it.
+    chain.close().unwrap();
+    fs::write(&log, &replacement).unwrap();
+    let error = storage_error(verify_dir(dir.path(), VerifyDepth::Links));
+    assert!(matches!(&*error, StoreError::Log(LogError::Corrupt { reason: Damage::Tip, .. })), "{error}");
 }
 
 #[test]
@@ -247,6 +324,7 @@ fn a_backup_taken_under_load_is_a_whole_chain() {
     });
     assert!(height >= Height(10));
     let report = verify_dir(&copy, VerifyDepth::Full).unwrap();
+    assert!(copy.join("CLEAN").exists(), "a copy is a closed chain");
     assert_eq!(report.height, height);
     assert_eq!(report.tip_hash, chain.get_block(height).unwrap().unwrap().hash());
 

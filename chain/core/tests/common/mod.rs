@@ -1,10 +1,16 @@
 //! What the chain's tests share.
 #![allow(dead_code, reason = "every test file uses some of it")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tensor_chain::{ChainConfig, Clock, TensorChain, TensorStore, Transaction, TransactionWorkspace};
+use tensor_chain::dir::DataDir;
+use tensor_chain::encoding::Encode;
+use tensor_chain::log::{FileLog, Frame};
+use tensor_chain::{
+    Block, ChainConfig, ChainParams, Clock, TensorChain, TensorStore, Transaction, TransactionWorkspace,
+};
 use tensor_kernels::{DeltaVector, SparseVec};
 
 /// A new chain in memory whose deltas have four components.
@@ -55,4 +61,14 @@ impl Clock for HandClock {
     fn now_ms(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+/// Makes a data directory whose log holds these blocks, whatever they say.
+pub fn write_log(blocks: &[Block], params: &ChainParams, dir: &Path) {
+    drop(DataDir::open(dir).unwrap());
+    let frame = |block: &Block| {
+        let (height, payload) = (block.header.height, block.to_bytes());
+        Ok(Frame { offset: 0, end: 0, height, payload })
+    };
+    FileLog::create_with(dir, &params.to_bytes(), blocks.iter().map(frame)).unwrap();
 }
