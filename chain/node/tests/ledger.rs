@@ -1,0 +1,125 @@
+//! A ledger in a directory, from the first put to the backup: what each command answers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+use std::process::Command;
+
+/// The exit code, stdout and stderr of one command on a directory.
+fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENSORCHAIN_")) {
+        command.env_remove(name);
+    }
+    let output =
+        command.arg("--data-dir").arg(dir.join("data")).args(args).current_dir(dir).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Stdout of a command that has to succeed.
+fn says(dir: &Path, args: &[&str]) -> String {
+    let (code, stdout, stderr) = run(dir, args);
+    assert_eq!(code, 0, "{args:?}: {stderr}");
+    stdout
+}
+
+#[test]
+fn a_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (code, _, stderr) = run(dir, &["get", "greeting"]);
+    assert!(code == 1 && stderr.contains("no chain in"), "reading makes no chain: {stderr}");
+
+    assert!(says(dir, &["put", "greeting", "hello"]).starts_with("block 1 "));
+    assert!(says(dir, &["cas", "greeting", "hi", "--expected", "hello"]).starts_with("block 2 "));
+    let (code, _, stderr) = run(dir, &["cas", "greeting", "x", "--expected", "hello"]);
+    assert!(code == 1 && stderr.contains("transaction failed"), "{stderr}");
+    assert_eq!(says(dir, &["get", "greeting"]), "hi\n");
+    assert_eq!(says(dir, &["get", "greeting", "--at", "1"]), "hello\n");
+    assert_eq!(says(dir, &["list"]), "greeting\n");
+    assert_eq!(says(dir, &["list", "x"]), "\n");
+    says(dir, &["delete", "greeting"]);
+    let (code, _, stderr) = run(dir, &["get", "greeting"]);
+    assert!(code == 1 && stderr.contains("no value at height 3"), "{stderr}");
+    assert_eq!(
+        says(dir, &["history", "greeting"]),
+        "       1  put     hello\n       2  cas     hi\n       3  delete\n"
+    );
+    assert!(says(dir, &["verify", "--full"]).starts_with("ok: 4 blocks, 3 operations"));
+    assert_eq!(says(dir, &["dump"]).lines().count(), 4);
+    let alike = says(dir, &["similar", "--block", "1", "-k", "1"]);
+    assert!(alike.lines().count() == 1 && !alike.starts_with("       1 "), "another block than itself: {alike}");
+    assert!(says(dir, &["drift"]).contains("--train K"));
+    assert!(says(dir, &["drift", "--train", "2"]).contains("3 blocks with a change and a code"));
+
+    assert!(says(dir, &["backup", "copy"]).contains("4 blocks"));
+    assert!(says(dir, &["verify", "copy", "--full"]).starts_with("ok: 4 blocks"));
+}
+
+#[test]
+fn proofs_hold_and_forged_ones_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    says(dir, &["put", "k", "value"]);
+    for (key, expected) in [("k", "k = value, written in block 1"), ("absent", "absent has no value")] {
+        let proof = says(dir, &["prove", key]);
+        let file = dir.join("proof.json");
+        std::fs::write(&file, &proof).unwrap();
+        assert!(says(dir, &["verify-proof", "proof.json"]).contains(expected));
+        let other_block = "00".repeat(32);
+        assert_eq!(run(dir, &["verify-proof", "proof.json", "--block-hash", &other_block]).0, 5);
+        // The same path for another key proves nothing.
+        std::fs::write(&file, proof.replace(&format!("\"key\": \"{key}\""), "\"key\": \"other\"")).unwrap();
+        let (code, stdout, _) = run(dir, &["verify-proof", "proof.json"]);
+        assert!(code == 5 || (key == "absent" && stdout.contains("other has no value")), "{code} {stdout}");
+        // Any flipped digit of the proof.
+        let at = proof.find("\"proof\": \"").unwrap() + 40;
+        let mut forged = proof.into_bytes();
+        forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
+        std::fs::write(&file, forged).unwrap();
+        assert_eq!(run(dir, &["verify-proof", "proof.json"]).0, 5);
+    }
+}
+
+#[test]
+fn vectors_fix_the_dimension_and_are_held_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("three.json"), "[0.1, 0.5, 0]").unwrap();
+    std::fs::write(dir.join("two.json"), "[0.1, 0.5]").unwrap();
+    std::fs::write(dir.join("bad.json"), "[0.1, null]").unwrap();
+    says(dir, &["put", "a", "b", "--embedding", "three.json"]);
+    assert!(says(dir, &["similar", "--vector", "[0.1, 0.5, 0]"]).contains("  1.0000"));
+    let (code, _, stderr) = run(dir, &["put", "a", "c", "--embedding", "two.json"]);
+    assert!(code == 1 && stderr.contains('2') && stderr.contains('3'), "{stderr}");
+    assert_eq!(run(dir, &["put", "a", "c", "--embedding", "bad.json"]).0, 1);
+    assert_eq!(run(dir, &["put", "a", "c", "--embedding", "missing.json"]).0, 1);
+    assert_eq!(run(dir, &["similar", "--vector", "[1e999]"]).0, 2);
+}
+
+#[test]
+fn every_answer_is_json_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    says(dir, &["put", "k", "v"]);
+    for args in [
+        &["put", "k", "w"][..],
+        &["get", "k"],
+        &["list"],
+        &["history", "k"],
+        &["prove", "k"],
+        &["verify"],
+        &["similar", "--block", "1"],
+        &["drift"],
+        &["conflicts"],
+        &["caps"],
+        &["config", "show"],
+    ] {
+        let answer = says(dir, &[args, &["--output", "json"]].concat());
+        assert!(serde_json::from_str::<serde_json::Value>(&answer).is_ok(), "{args:?}: {answer}");
+    }
+    for line in says(dir, &["dump", "--output", "json"]).lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
