@@ -39,10 +39,12 @@ fn fill(chain: &TensorChain) {
     fill_with(chain, 'v');
 }
 
-/// Blocks of the same sizes for every letter.
+/// Blocks of the same sizes for every letter: an encoder's deltas would differ in length.
 fn fill_with(chain: &TensorChain, letter: char) {
     for n in 0..20 {
-        chain.put(format!("key{}", n % 7), format!("{letter}{n}")).unwrap();
+        let workspace = begin_put(chain, &format!("key{}", n % 7), &format!("{letter}{n}"));
+        workspace.set_delta(common::delta(&[1.0, 0.0, 0.0, 0.0])).unwrap();
+        chain.commit(workspace).unwrap();
     }
     chain.delete("key3").unwrap();
     let workspace = begin_put(chain, "a", "1");
