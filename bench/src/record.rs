@@ -69,7 +69,7 @@ impl Report {
     pub fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
-            "{:<17} {:<34} {:<7} {:>7} {:>11} {:>11} {:>14} {:>8}",
+            "{:<17} {:<41} {:<7} {:>7} {:>11} {:>11} {:>14} {:>8}",
             "workload", "input", "isa", "threads", "median ms", "p99 ms", "throughput", "ratio"
         )?;
         for case in &self.cases {
@@ -78,7 +78,7 @@ impl Report {
             let middle = median(&case.wall_s);
             writeln!(
                 out,
-                "{:<17} {:<34} {:<7} {:>7} {:>11.3} {:>11.3} {:>10.3e} {:<9} {:>5.1}x",
+                "{:<17} {:<41} {:<7} {:>7} {:>11.3} {:>11.3} {:>10.3e} {:<9} {:>5.1}x",
                 case.workload,
                 case.variant,
                 case.isa,

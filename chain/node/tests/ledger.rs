@@ -49,7 +49,10 @@ fn a_session() {
     assert!(says(dir, &["verify", "--full"]).starts_with("ok: 4 blocks, 3 operations"));
     assert_eq!(says(dir, &["dump"]).lines().count(), 4);
     let alike = says(dir, &["similar", "--block", "1", "-k", "1"]);
-    assert!(alike.lines().count() == 1 && !alike.starts_with("       1 "), "another block than itself: {alike}");
+    assert!(
+        alike.lines().count() == 1 && !alike.starts_with("       1 "),
+        "another block than itself: {alike}"
+    );
     assert!(says(dir, &["drift"]).contains("--train K"));
     assert!(says(dir, &["drift", "--train", "2"]).contains("3 blocks with a change and a code"));
 
