@@ -39,7 +39,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
-    /// What computes: auto, scalar, simd or gpu[:N] [default: auto].
+    /// What computes: auto, scalar, simd, gpu or gpu:N [default: auto].
     #[arg(long, global = true, value_name = "DEVICE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
