@@ -10,12 +10,13 @@ use super::{Seeded, succeeds, tensorchain};
 fn killing_puts_at_random_moments_loses_no_acknowledged_write() {
     let mut random = Seeded::new();
     let dir = tempfile::tempdir().unwrap();
-    // How long an undisturbed put takes here decides when to strike.
-    let start = Instant::now();
     succeeds(tensorchain(dir.path()).args(["put", "warm-up", "0"]));
-    let whole = start.elapsed();
+    // How long an undisturbed put takes decides when to strike; every put that is not struck tells anew.
+    let start = Instant::now();
+    succeeds(tensorchain(dir.path()).args(["put", "warm-up", "1"]));
+    let mut whole = start.elapsed();
 
-    let (mut acknowledged, mut struck) = (Vec::new(), 0);
+    let (mut acknowledged, mut acknowledgements, mut struck) = (Vec::new(), 0, 0);
     for run in 0..100 {
         let (key, value) = (format!("key-{}", run % 10), format!("value-{run}"));
         let mut child = tensorchain(dir.path())
@@ -24,10 +25,13 @@ fn killing_puts_at_random_moments_loses_no_acknowledged_write() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let strike = whole.mul_f64(random.below(1_300) as f64 / 1_000.0);
+        let strike = whole.mul_f64(random.below(1_200) as f64 / 1_000.0);
         let born = Instant::now();
         while born.elapsed() < strike && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
+        }
+        if child.try_wait().unwrap().is_some() {
+            whole = born.elapsed();
         }
         let _ = child.kill();
         let mut answer = String::new();
@@ -37,16 +41,15 @@ fn killing_puts_at_random_moments_loses_no_acknowledged_write() {
         if answer.ends_with('\n') {
             acknowledged.retain(|(k, _)| *k != key);
             acknowledged.push((key, value));
+            acknowledgements += 1;
         }
         struck += u32::from(!status.success());
         succeeds(tensorchain(dir.path()).arg("verify").arg(dir.path()));
     }
     let seed = random.seed;
-    assert!(
-        (10..=95).contains(&struck),
-        "TEST_SEED={seed}: {struck} of 100 were struck, which proves little"
-    );
-    assert!(!acknowledged.is_empty());
+    // Too few of either would prove little.
+    assert!(struck >= 20, "TEST_SEED={seed}: only {struck} of 100 were struck");
+    assert!(acknowledgements >= 5, "TEST_SEED={seed}: only {acknowledgements} of 100 were acknowledged");
     for (key, value) in acknowledged {
         let got = succeeds(tensorchain(dir.path()).args(["get", &key])).stdout;
         let (got, run) = (String::from_utf8(got).unwrap(), |text: &str| -> u32 {
