@@ -148,6 +148,22 @@ fn modules_name_only_what_the_table_allows() {
 }
 
 #[test]
+fn what_every_node_must_agree_on_knows_no_float_clock_or_map_order() {
+    for file in ["apply", "batch", "block", "clashes", "effects", "history", "replay", "state"] {
+        let path = format!("chain/core/src/{file}.rs");
+        let text = read(&path);
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in ["f32", "f64", "SystemTime", "Instant", "HashMap", "HashSet", "getrandom"] {
+            let named = code.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+            assert!(
+                !named,
+                "{path} names {word}: the state after a block is a function of state and block alone"
+            );
+        }
+    }
+}
+
+#[test]
 fn tests_never_sleep_for_a_fixed_time() {
     let word = ["thread::", "sleep("].concat();
     for path in sources() {
