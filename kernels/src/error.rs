@@ -152,7 +152,7 @@ pub enum KernelError {
         available: Vec<Isa>,
     },
     /// An instruction set name that does not exist.
-    #[error("unknown instruction set {got:?}: expected one of scalar, neon, avx2, avx512")]
+    #[error("unknown instruction set {got:?}: expected one of scalar, neon, avx2, avx512, avx512vnni, amx")]
     UnknownIsa {
         /// The text as given.
         got: String,

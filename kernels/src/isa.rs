@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::KernelError;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use crate::simd::{amx::Amx, vnni::Vnni};
 
 /// Name of the environment variable that forces a level.
 pub const ISA_ENV: &str = "TENSORCHAIN_ISA";
@@ -22,11 +24,16 @@ pub enum Isa {
     Avx2,
     /// x86-64-v4: AVX-512 F, BW, CD, DQ and VL, 512-bit lanes.
     Avx512,
+    /// `Avx512` and VNNI, VPOPCNTDQ, VBMI, VBMI2 and BITALG: Ice Lake, Zen 4 and later.
+    Avx512Vnni,
+    /// `Avx512Vnni` and AMX-INT8, tiles of 16 rows × 64 bytes: Sapphire Rapids and later, under Linux.
+    Amx,
 }
 
 impl Isa {
     /// Every level, slowest first.
-    pub const ALL: [Self; 4] = [Self::Scalar, Self::Neon, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 6] =
+        [Self::Scalar, Self::Neon, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Amx];
 
     /// The levels this machine has, slowest first; never empty.
     #[must_use]
@@ -62,6 +69,8 @@ impl Isa {
             Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
         }
     }
 }
@@ -90,6 +99,10 @@ pub(crate) enum Level {
     Avx2(pulp::x86::V3),
     #[cfg(target_arch = "x86_64")]
     Avx512(pulp::x86::V4),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(pulp::x86::V4, Vnni),
+    #[cfg(target_arch = "x86_64")]
+    Amx(pulp::x86::V4, Amx),
     #[cfg(target_arch = "aarch64")]
     Neon(pulp::aarch64::Neon),
 }
@@ -102,6 +115,10 @@ impl Level {
             Isa::Avx2 => pulp::x86::V3::try_new().map(Self::Avx2),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => pulp::x86::V4::try_new().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => Some(Self::Avx512Vnni(pulp::x86::V4::try_new()?, Vnni::try_new()?)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Some(Self::Amx(pulp::x86::V4::try_new()?, Amx::try_new()?)),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => pulp::aarch64::Neon::try_new().map(Self::Neon),
             _ => None,
@@ -115,6 +132,10 @@ impl Level {
             Self::Avx2(_) => Isa::Avx2,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => Isa::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(..) => Isa::Avx512Vnni,
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(..) => Isa::Amx,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => Isa::Neon,
         }
@@ -127,7 +148,9 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(token) => pulp::Simd::vectorize(token, op),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(token) => pulp::Simd::vectorize(token, op),
+            Self::Avx512(token) | Self::Avx512Vnni(token, _) | Self::Amx(token, _) => {
+                pulp::Simd::vectorize(token, op)
+            }
             #[cfg(target_arch = "aarch64")]
             Self::Neon(token) => pulp::Simd::vectorize(token, op),
         }

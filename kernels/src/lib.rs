@@ -20,6 +20,7 @@
 
 #![deny(unsafe_code)]
 
+mod aligned;
 mod backend;
 mod catalog;
 mod conflict_input;
@@ -37,6 +38,7 @@ mod sparse_score;
 mod types;
 pub mod wire;
 
+pub use aligned::AlignedBuf;
 pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};
 pub use conflict_input::ConflictInput;

@@ -1,5 +1,7 @@
 //! The fast path on the CPU: one dispatch per batch or block, rayon over fixed blocks.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
 pub(crate) mod conflict_matrix;
 pub(crate) mod delta;
 pub(crate) mod int8;
@@ -10,3 +12,6 @@ mod postings;
 pub(crate) mod quantize;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;
+pub(crate) mod tile;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod vnni;
