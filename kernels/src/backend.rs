@@ -7,8 +7,8 @@ use crate::error::KernelError;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
-    Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseView, Int8Mode, Int8Rows, Measure, Metric,
-    Neighbor, SparseBatch, Thresholds, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, Int8Mode,
+    Int8Rows, Measure, Metric, Neighbor, SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -24,6 +24,12 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Classes of all pairs.
     fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList;
+
+    /// Classes of all pairs by direction alone, one byte a pair.
+    fn cosine_classes(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix;
+
+    /// The same, only the pairs that are not orthogonal.
+    fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList;
 
     /// Nearest deltas of f32 rows.
     ///
@@ -124,6 +130,14 @@ impl Backend for ScalarBackend {
         }
     }
 
+    fn cosine_classes(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+        scalar::cosine_classes::cosine_classes(rows, thresholds)
+    }
+
+    fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList {
+        scalar::cosine_classes::cosine_classes(rows, thresholds).to_list()
+    }
+
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
         scalar::delta::delta(rows)
     }
@@ -197,6 +211,14 @@ impl Backend for SimdBackend {
             Job::Sparse(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
             Job::Deltas(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
         }
+    }
+
+    fn cosine_classes(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+        simd::cosine_classes::cosine_classes(self.level, rows, thresholds)
+    }
+
+    fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList {
+        simd::cosine_classes::cosine_conflicts(self.level, rows, thresholds)
     }
 
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {

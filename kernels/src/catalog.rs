@@ -48,6 +48,14 @@ pub const OPERATIONS: &[Operation] = &[
         backends: BOTH,
     },
     Operation {
+        name: "cosine_classes",
+        formula: "class of every pair by the cosine alone",
+        shapes: "rows × dim dense f32, i8 or deltas → one byte a pair, or the pairs that are not orthogonal",
+        cost: "O(rows² · dim / 2)",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
         name: "independent_set",
         formula: "greedy maximal independent set by (degree, row)",
         shapes: "rows and incompatible pairs → rows",

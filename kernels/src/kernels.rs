@@ -12,8 +12,8 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
 use crate::types::{
-    Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseView, Int8Mode, Int8Rows, KeySets, Measure,
-    Metric, Neighbor, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, Int8Mode,
+    Int8Rows, KeySets, Measure, Metric, Neighbor, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -124,6 +124,41 @@ impl Kernels {
     ) -> Result<Run<ConflictList>, KernelError> {
         let input = ConflictInput::cross(left, right, keys)?;
         Ok(self.run(|backend| backend.conflict_matrix(&input, thresholds)))
+    }
+
+    /// Classes of all pairs i < j of dense rows by direction alone: rules 4, 6, 7 and 9 of
+    /// [`ConflictClass`](crate::ConflictClass), and orthogonal where a row is zero. Dense rows use every position and
+    /// name no keys, so the structural rules and those of keys do not apply.
+    ///
+    /// Agreement: exact. Shape: `rows × dim` in, one byte a pair out. Cost: O(rows² · dim / 2).
+    ///
+    /// ```
+    /// use tensor_kernels::{ConflictClass, DenseView, Kernels, Thresholds};
+    /// let rows = DenseView::new(&[1.0, 0.0, 0.6, 0.8, -2.0, 0.0], 3, 2)?;
+    /// let classes = Kernels::detect()?.cosine_classes(rows, &Thresholds::default()).value;
+    /// assert_eq!(classes.class_of(0, 1), Some(ConflictClass::LowConflict)); // cos = 0.6
+    /// assert_eq!(classes.class_of(0, 2), Some(ConflictClass::Conflicting)); // cos = -1
+    /// # Ok::<(), tensor_kernels::KernelError>(())
+    /// ```
+    #[must_use]
+    pub fn cosine_classes<'a>(
+        &self,
+        rows: impl Into<DenseRows<'a>>,
+        thresholds: &Thresholds,
+    ) -> Run<ClassMatrix> {
+        let rows = rows.into();
+        self.run(|backend| backend.cosine_classes(rows, thresholds))
+    }
+
+    /// The pairs of [`cosine_classes`](Self::cosine_classes) that are not orthogonal: less memory where they are few.
+    #[must_use]
+    pub fn cosine_conflicts<'a>(
+        &self,
+        rows: impl Into<DenseRows<'a>>,
+        thresholds: &Thresholds,
+    ) -> Run<ConflictList> {
+        let rows = rows.into();
+        self.run(|backend| backend.cosine_conflicts(rows, thresholds))
     }
 
     /// The nearest delta of each f32 row: codes rounded half to even under the smallest exponent that

@@ -50,8 +50,8 @@ pub use kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
-    Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal, DeltaBatch, DeltaSum,
-    DeltaVector, DenseView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ,
-    MIN_EXPONENT, Measure, Metric, Neighbor, Rule, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder,
-    Vectors, Wanted,
+    ByteView, ClassMatrix, Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal,
+    DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView, Int8Mode, Int8Rows, Int8Scale, KeySets,
+    MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure, Metric, Neighbor, Rule, SparseBatch, SparseVec,
+    Thresholds, ThresholdsBuilder, Vectors, Wanted,
 };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod conflict_matrix;
+mod cosine_classes;
 mod delta;
 mod independent_set;
 mod int8;

@@ -4,6 +4,7 @@
 //! the bound is decided here, so the answer never depends on the hardware or the order of a sum.
 
 mod classify;
+mod directions;
 mod dyadic;
 mod entry;
 mod pair;
@@ -13,6 +14,7 @@ mod rows;
 mod sum;
 
 pub(crate) use classify::{PairView, classify};
+pub(crate) use directions::Directions;
 pub(crate) use dyadic::Dyadic;
 pub(crate) use entry::DeltaRow;
 pub(crate) use pair::{CodePair, FloatPair, SquaredNorm, shared_values};

@@ -49,6 +49,14 @@ impl SquaredNorm<u64> {
         let root = (squared as f64).sqrt();
         Self { squared, root }
     }
+
+    /// Of signed bytes, fewer than 2³² of them: below 2^46.
+    pub(crate) fn of_bytes(codes: &[i8]) -> Self {
+        let squared = codes.iter().map(|&code| u64::from(code.unsigned_abs()).pow(2)).sum();
+        #[expect(clippy::cast_precision_loss, reason = "below 2^46")]
+        let root = (squared as f64).sqrt();
+        Self { squared, root }
+    }
 }
 
 impl SquaredNorm<f64> {

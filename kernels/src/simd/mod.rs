@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 pub(crate) mod conflict_matrix;
+pub(crate) mod cosine_classes;
 pub(crate) mod delta;
 pub(crate) mod int8;
 mod intersect;

@@ -3,12 +3,15 @@
 //! Fields are private and constructors check everything once, so no kernel repeats a check and no
 //! kernel can be reached with data it would misread.
 
+mod byte_view;
+mod class_matrix;
 mod codebook;
 mod conflict;
 mod consensus_codebook;
 mod delta_batch;
 mod delta_sum;
 mod delta_vector;
+mod dense_rows;
 mod dense_view;
 mod int8_rows;
 mod key_sets;
@@ -20,6 +23,9 @@ mod sparse_vec;
 mod thresholds;
 mod vectors;
 
+pub use byte_view::ByteView;
+pub use class_matrix::ClassMatrix;
+pub(crate) use class_matrix::{BLOCK as CLASS_BLOCK, Shape as ClassShape};
 pub use codebook::Codebook;
 pub use conflict::{ConflictClass, ConflictList, ConflictPair, Rule};
 pub use consensus_codebook::ConsensusCodebook;
@@ -28,6 +34,7 @@ pub use delta_batch::DeltaBatch;
 pub use delta_sum::DeltaSum;
 pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
 pub(crate) use delta_vector::{exact_power_of_two, greatest_magnitude, smallest_exponent};
+pub use dense_rows::DenseRows;
 pub use dense_view::DenseView;
 pub use int8_rows::{Int8Mode, Int8Rows, Int8Scale};
 pub(crate) use int8_rows::{Mapping, scale_of};

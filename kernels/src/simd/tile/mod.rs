@@ -53,13 +53,22 @@ pub(crate) fn products(
     sink: &mut impl Sink,
 ) {
     assert_eq!(rows.dim(), corpus.dim(), "both sides of a product have one dimension");
-    #[cfg(target_arch = "x86_64")]
-    let _tiles = match level {
-        Level::Amx(_, amx) => Some(amx.configure()),
-        _ => None,
-    };
+    let _tiles = prepare(level);
     level.dispatch(Products { level, rows, blocks, corpus, panels, sink });
 }
+
+/// Must be held by a thread while it multiplies blocks: the tile registers' configuration, where there are such.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn prepare(level: Level) -> Option<super::amx::Configured> {
+    match level {
+        Level::Amx(_, amx) => Some(amx.configure()),
+        _ => None,
+    }
+}
+
+/// Nothing to hold here.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn prepare(_: Level) {}
 
 struct Products<'a, T> {
     level: Level,
@@ -91,7 +100,7 @@ struct Aligned(Dots);
 
 /// A block of at most 32 rows, padded with rows of zeros to 32.
 #[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     /// 32 rows of `stride` bytes; what lies behind the dimension is zero.
     pub(super) codes: &'a [i8],
     /// A multiple of 64.
@@ -104,9 +113,10 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The products with one panel. Only the first `rows` rows of `dots` are sure to be written.
+    /// The products with one panel, on a thread that holds [`prepare`]'s guard. Only the first `rows` rows of `dots`
+    /// are sure to be written.
     #[inline(always)]
-    fn times(self, level: Level, panel: &[u8], dots: &mut Dots) {
+    pub(super) fn times(self, level: Level, panel: &[u8], dots: &mut Dots) {
         match level {
             #[cfg(target_arch = "x86_64")]
             Level::Amx(_, amx) if self.rows > FEW => amx.times(self, panel, dots),

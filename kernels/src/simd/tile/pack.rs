@@ -63,7 +63,7 @@ impl ByteRows {
         self.rows.div_ceil(SIDE)
     }
 
-    pub(super) fn block(&self, block: usize) -> Block<'_> {
+    pub(crate) fn block(&self, block: usize) -> Block<'_> {
         let first = block * SIDE;
         let (starts, _) = self.starts[first..].as_chunks::<SIDE>();
         Block {
@@ -134,7 +134,7 @@ impl BytePanels {
         SIDE * self.depth
     }
 
-    pub(super) fn panel(&self, panel: usize) -> &[u8] {
+    pub(crate) fn panel(&self, panel: usize) -> &[u8] {
         &self.codes[panel * self.panel_bytes()..][..self.panel_bytes()]
     }
 }
