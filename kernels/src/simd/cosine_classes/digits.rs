@@ -86,39 +86,38 @@ impl Default for Products {
 
 impl Digits {
     pub(super) fn new(level: Level, rows: DenseRows<'_>) -> Self {
-        let dim = rows.dim();
-        let mut raw = Raw::new(rows.rows(), dim);
+        let mut raw = Raw { dim: rows.dim(), scales: vec![Scales::default(); rows.rows()], ..Raw::default() };
         match rows {
             DenseRows::F32(rows) => raw.fill(|first, out| level.dispatch(EncodeF32 { rows, first, out })),
             DenseRows::Deltas(rows) => raw.fill(|first, out| encode_deltas(rows, first, out)),
-            DenseRows::Bytes(rows) => raw.fill(|first, mut out| {
-                for (lane, row) in (first..first + out.rows()).enumerate() {
-                    let norm = SquaredNorm::of_bytes(rows.row(row)).root;
-                    out.high(lane).copy_from_slice(rows.row(row));
-                    out.set(lane, Scales { coarse: inverse(1.0, norm), ..Scales::default() });
+            DenseRows::Bytes(rows) => {
+                for (row, scales) in raw.scales.iter_mut().enumerate() {
+                    scales.coarse = inverse(1.0, SquaredNorm::of_bytes(rows.row(row)).root);
                 }
-            }),
-        }
-        let low = match rows {
-            DenseRows::Bytes(_) => None,
-            _ => Some(Plane::pack(&raw.low, dim)),
-        };
-        let precision = |of: fn(&Scales) -> (f32, f32), rounding| {
-            let mut precision = Precision {
-                inverse: AlignedBuf::zeroed(rows.rows().next_multiple_of(SIDE)),
-                error: AlignedBuf::zeroed(rows.rows().next_multiple_of(SIDE)),
-                rounding,
-            };
-            for (row, scales) in raw.scales.iter().enumerate() {
-                (precision.inverse[row], precision.error[row]) = of(scales);
+                return Self::pack(rows.codes(), None, &raw);
             }
-            precision
+        }
+        Self::pack(&raw.high, Some(&raw.low), &raw)
+    }
+
+    fn pack(high: &[i8], low: Option<&[i8]>, raw: &Raw) -> Self {
+        let plane = |codes: &[i8]| Plane {
+            rows: ByteRows::pack(codes, raw.dim),
+            panels: BytePanels::pack(codes, raw.dim),
+        };
+        let padded = raw.scales.len().next_multiple_of(SIDE);
+        let precision = |of: fn(&Scales) -> (f32, f32), rounding| {
+            let (mut inverse, mut error) = (AlignedBuf::zeroed(padded), AlignedBuf::zeroed(padded));
+            for (row, scales) in raw.scales.iter().enumerate() {
+                (inverse[row], error[row]) = of(scales);
+            }
+            Precision { inverse, error, rounding }
         };
         Self {
             coarse: precision(|scales| (scales.coarse, scales.coarse_error), COARSE_ROUNDING),
             fine: precision(|scales| (scales.fine, scales.fine_error), FINE_ROUNDING),
-            high: Plane::pack(&raw.high, dim),
-            low,
+            high: plane(high),
+            low: low.map(plane),
         }
     }
 
@@ -154,12 +153,6 @@ impl Digits {
             }
         }
         Some(&self.fine)
-    }
-}
-
-impl Plane {
-    fn pack(codes: &[i8], dim: usize) -> Self {
-        Self { rows: ByteRows::pack(codes, dim), panels: BytePanels::pack(codes, dim) }
     }
 }
 
@@ -204,6 +197,7 @@ fn error(squared: f64, norm: f64) -> f32 {
 }
 
 /// Digits row by row, before packing.
+#[derive(Default)]
 struct Raw {
     dim: usize,
     high: Vec<i8>,
@@ -220,34 +214,17 @@ struct Part<'a> {
 }
 
 impl Raw {
-    fn new(rows: usize, dim: usize) -> Self {
-        let codes = || vec![0; rows * dim];
-        Self { dim, high: codes(), low: codes(), scales: vec![Scales::default(); rows] }
-    }
-
     /// Lets `encode` write the rows from a first one on, in parallel.
     fn fill(&mut self, encode: impl Fn(usize, Part<'_>) + Sync) {
         let dim = self.dim;
+        self.high = vec![0; self.scales.len() * dim];
+        self.low = vec![0; self.scales.len() * dim];
         let codes = ROWS_PER_TASK * dim.max(1);
         let digits = self.high.par_chunks_mut(codes).zip(self.low.par_chunks_mut(codes));
         let tasks = digits.zip(self.scales.par_chunks_mut(ROWS_PER_TASK)).enumerate();
         tasks.for_each(|(task, ((high, low), scales))| {
             encode(task * ROWS_PER_TASK, Part { dim, high, low, scales });
         });
-    }
-}
-
-impl Part<'_> {
-    fn rows(&self) -> usize {
-        self.scales.len()
-    }
-
-    fn high(&mut self, row: usize) -> &mut [i8] {
-        &mut self.high[row * self.dim..][..self.dim]
-    }
-
-    fn set(&mut self, row: usize, scales: Scales) {
-        self.scales[row] = scales;
     }
 }
 
