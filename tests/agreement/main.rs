@@ -4,6 +4,7 @@
 
 mod conflict_matrix;
 mod delta;
+mod half;
 mod independent_set;
 mod int8;
 mod kmeans;
