@@ -7,8 +7,8 @@ use crate::error::KernelError;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, Int8Mode,
-    Int8Rows, Measure, Metric, Neighbor, SparseBatch, Thresholds, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, HalfKind,
+    HalfRows, HalfView, Int8Mode, Int8Rows, Measure, Metric, Neighbor, SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -51,6 +51,15 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Signed bytes to dense rows.
     fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32>;
+
+    /// Values of 16-bit rows; `out` is as long as the rows.
+    fn half_widen(&self, rows: HalfView<'_>, out: &mut [f32]);
+
+    /// Dense rows to the nearest 16-bit values.
+    ///
+    /// # Errors
+    /// A component beyond the format's range.
+    fn half_narrow(&self, rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, KernelError>;
 
     /// Nearest rows of each query.
     fn search(
@@ -160,6 +169,14 @@ impl Backend for ScalarBackend {
         scalar::int8::dequantize(rows)
     }
 
+    fn half_widen(&self, rows: HalfView<'_>, out: &mut [f32]) {
+        scalar::half::widen(rows, out);
+    }
+
+    fn half_narrow(&self, rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, KernelError> {
+        scalar::half::narrow(rows, kind)
+    }
+
     fn search(
         &self,
         corpus: DenseView<'_>,
@@ -241,6 +258,14 @@ impl Backend for SimdBackend {
 
     fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32> {
         simd::int8::dequantize(self.level, rows)
+    }
+
+    fn half_widen(&self, rows: HalfView<'_>, out: &mut [f32]) {
+        simd::half::widen(self.level, rows, out);
+    }
+
+    fn half_narrow(&self, rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, KernelError> {
+        simd::half::narrow(self.level, rows, kind)
     }
 
     fn search(

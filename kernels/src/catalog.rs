@@ -97,6 +97,14 @@ pub const OPERATIONS: &[Operation] = &[
         backends: BOTH,
     },
     Operation {
+        name: "half",
+        formula: "f16 and bf16: the nearest value, half to even, and its exact f32",
+        shapes: "rows × dim dense f32 ↔ 16 bits",
+        cost: "O(rows · dim)",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
         name: "search",
         formula: "k nearest rows, or all within a threshold, by dot, cosine or Euclidean distance",
         shapes: "queries × dim and rows × dim dense f32 → neighbours",

@@ -90,8 +90,8 @@ pub enum KernelError {
         /// The limit.
         limit: usize,
     },
-    /// A magnitude outside the range of [`DeltaVector`](crate::DeltaVector) codes.
-    #[error("magnitude {got} exceeds the delta range {limit}")]
+    /// A magnitude outside the range of the type that was to hold it.
+    #[error("magnitude {got} exceeds the range {limit}")]
     MagnitudeOutOfRange {
         /// The magnitude.
         got: f32,

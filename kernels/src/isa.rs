@@ -141,6 +141,15 @@ impl Level {
         }
     }
 
+    /// The proof value of AVX-512, where the level has it.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const fn avx512(self) -> Option<pulp::x86::V4> {
+        match self {
+            Self::Avx2(_) => None,
+            Self::Avx512(token) | Self::Avx512Vnni(token, _) | Self::Amx(token, _) => Some(token),
+        }
+    }
+
     /// Runs `op` compiled for this level. Plain loops inside `op` that are `#[inline(always)]` vectorise for it too.
     #[inline]
     pub(crate) fn dispatch<Op: pulp::WithSimd>(self, op: Op) -> Op::Output {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::aligned::AlignedBuf;
 use crate::backend::{Backend, ScalarBackend, SimdBackend};
 use crate::conflict_input::ConflictInput;
 use crate::error::KernelError;
@@ -12,8 +13,9 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, Int8Mode,
-    Int8Rows, KeySets, Measure, Metric, Neighbor, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, HalfKind,
+    HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure, Metric, Neighbor, SparseBatch, SparseVec,
+    Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -229,6 +231,36 @@ impl Kernels {
         self.run(|backend| backend.int8_dequantize(rows))
     }
 
+    /// The values of f16 or bf16 rows, row-major; every one is exact.
+    ///
+    /// Agreement: exact. Shape: `rows × dim`. Cost: O(rows · dim).
+    #[must_use]
+    pub fn half_widen(&self, rows: HalfView<'_>) -> Run<AlignedBuf<f32>> {
+        let mut values = AlignedBuf::zeroed(rows.bits().len());
+        self.run(|backend| backend.half_widen(rows, &mut values)).map(|()| values)
+    }
+
+    /// [`half_widen`](Self::half_widen) into the caller's memory.
+    ///
+    /// # Errors
+    /// `out` of another length than the rows.
+    pub fn half_widen_into(&self, rows: HalfView<'_>, out: &mut [f32]) -> Result<Run<()>, KernelError> {
+        same_len("out", out.len(), rows.bits().len())?;
+        Ok(self.run(|backend| backend.half_widen(rows, out)))
+    }
+
+    /// The nearest f16 or bf16 of each component, half to even: within 2⁻¹² (f16) or 2⁻⁹ (bf16) of its
+    /// magnitude, or within 2⁻²⁵ (f16) or 2⁻¹³⁴ (bf16) where the result is denormal.
+    ///
+    /// Agreement: exact. Shape: `rows × dim`. Cost: O(rows · dim).
+    ///
+    /// # Errors
+    /// [`KernelError::MagnitudeOutOfRange`] for the first component that would become infinite, as from
+    /// 65,520 on in f16.
+    pub fn half_narrow(&self, rows: DenseView<'_>, kind: HalfKind) -> Result<Run<HalfRows>, KernelError> {
+        self.run(|backend| backend.half_narrow(rows, kind)).transpose()
+    }
+
     /// The nearest rows of `corpus` for each query, nearest first, ties by the lower row.
     ///
     /// Agreement: exact: the order is that of the real numbers; scores are f64 sums in ascending
@@ -343,6 +375,10 @@ impl Kernels {
 
 fn same_dim(got: usize, expected: usize) -> Result<(), KernelError> {
     if got == expected { Ok(()) } else { Err(KernelError::DimensionMismatch { got, expected }) }
+}
+
+fn same_len(what: &'static str, got: usize, expected: usize) -> Result<(), KernelError> {
+    if got == expected { Ok(()) } else { Err(KernelError::LengthMismatch { what, got, expected }) }
 }
 
 impl fmt::Debug for Kernels {

@@ -43,6 +43,7 @@ pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};
 pub use conflict_input::ConflictInput;
 pub use error::KernelError;
+pub use half::{bf16, f16};
 pub use independent_set::independent_set;
 pub use isa::{ISA_ENV, Isa};
 pub use kernels::Kernels;
@@ -51,7 +52,7 @@ pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
     ByteView, ClassMatrix, Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal,
-    DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView, Int8Mode, Int8Rows, Int8Scale, KeySets,
-    MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure, Metric, Neighbor, Rule, SparseBatch, SparseVec,
-    Thresholds, ThresholdsBuilder, Vectors, Wanted,
+    DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView, HalfKind, HalfRows, HalfView, Int8Mode,
+    Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure, Metric, Neighbor,
+    Rule, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
 };

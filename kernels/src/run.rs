@@ -78,6 +78,13 @@ pub struct Run<T> {
     pub info: RunInfo,
 }
 
+impl<T> Run<T> {
+    /// Another result of the same run.
+    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Run<U> {
+        Run { value: convert(self.value), info: self.info }
+    }
+}
+
 impl<T, E> Run<Result<T, E>> {
     /// The error, or the result with what computed it.
     pub(crate) fn transpose(self) -> Result<Run<T>, E> {

@@ -5,6 +5,7 @@
 mod conflict_matrix;
 mod cosine_classes;
 mod delta;
+mod half;
 mod independent_set;
 mod int8;
 mod kmeans;

@@ -3,6 +3,7 @@
 pub(crate) mod conflict_matrix;
 pub(crate) mod cosine_classes;
 pub(crate) mod delta;
+pub(crate) mod half;
 pub(crate) mod int8;
 pub(crate) mod kmeans;
 pub(crate) mod kmeans_codes;

@@ -5,6 +5,7 @@ pub(crate) mod amx;
 pub(crate) mod conflict_matrix;
 pub(crate) mod cosine_classes;
 pub(crate) mod delta;
+pub(crate) mod half;
 pub(crate) mod int8;
 mod intersect;
 pub(crate) mod kmeans;

@@ -66,6 +66,11 @@ impl<'a> DenseView<'a> {
         self.dim
     }
 
+    /// All components, row-major, where no gap lies between rows.
+    pub(crate) fn contiguous(&self) -> Option<&'a [f32]> {
+        (self.stride == self.dim).then(|| &self.data[..self.rows * self.dim])
+    }
+
     /// The components of row `row`.
     ///
     /// # Panics
@@ -84,7 +89,7 @@ impl<'a> DenseView<'a> {
 }
 
 /// Elements that `rows` rows of `dim` at `stride` reach over, with every limit checked.
-fn checked_len(rows: usize, dim: usize, stride: usize) -> Result<usize, KernelError> {
+pub(super) fn checked_len(rows: usize, dim: usize, stride: usize) -> Result<usize, KernelError> {
     let limit = u32::MAX as usize;
     for (what, got) in [("rows", rows), ("dimension", dim)] {
         if got > limit {

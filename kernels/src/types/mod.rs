@@ -13,6 +13,7 @@ mod delta_sum;
 mod delta_vector;
 mod dense_rows;
 mod dense_view;
+mod half_view;
 mod int8_rows;
 mod key_sets;
 mod measure;
@@ -36,6 +37,7 @@ pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONEN
 pub(crate) use delta_vector::{exact_power_of_two, greatest_magnitude, smallest_exponent};
 pub use dense_rows::DenseRows;
 pub use dense_view::DenseView;
+pub use half_view::{HalfKind, HalfRows, HalfView};
 pub use int8_rows::{Int8Mode, Int8Rows, Int8Scale};
 pub(crate) use int8_rows::{Mapping, scale_of};
 pub use key_sets::KeySets;
