@@ -7,8 +7,8 @@ use crate::error::KernelError;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
-    Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseView, Int8Mode, Int8Rows, Measure, Metric,
-    Neighbor, SparseBatch, Thresholds, Wanted,
+    Codebook, ConflictList, ConsensusCodebook, Decimal, DeltaBatch, DenseView, Int8Mode, Int8Rows, Measure,
+    Metric, Neighbor, Pairs, ScoredPair, Similarity, SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -24,6 +24,12 @@ pub trait Backend: Send + Sync + Debug {
 
     /// Classes of all pairs.
     fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList;
+
+    /// Pairs of sparse rows whose score is `at_least`, ascending.
+    fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair>;
+
+    /// Scores of all pairs of sparse rows, each at its place.
+    fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]);
 
     /// Nearest deltas of f32 rows.
     ///
@@ -124,6 +130,14 @@ impl Backend for ScalarBackend {
         }
     }
 
+    fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
+        scalar::all_pairs::all_pairs(pairs, similarity, at_least)
+    }
+
+    fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]) {
+        scalar::all_pairs_scores::all_pairs_scores(pairs, similarity, scores);
+    }
+
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
         scalar::delta::delta(rows)
     }
@@ -197,6 +211,14 @@ impl Backend for SimdBackend {
             Job::Sparse(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
             Job::Deltas(job) => simd::conflict_matrix::conflict_matrix(self.level, job, thresholds),
         }
+    }
+
+    fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
+        simd::all_pairs::all_pairs(self.level, pairs, similarity, at_least)
+    }
+
+    fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]) {
+        simd::all_pairs_scores::all_pairs_scores(self.level, pairs, similarity, scores);
     }
 
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {

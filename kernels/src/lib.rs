@@ -52,6 +52,6 @@ pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
     Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal, DeltaBatch, DeltaSum,
     DeltaVector, DenseView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ,
-    MIN_EXPONENT, Measure, Metric, Neighbor, Rule, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder,
-    Vectors, Wanted,
+    MIN_EXPONENT, Measure, Metric, Neighbor, Pairs, Rule, ScoredPair, Similarity, SparseBatch, SparseVec,
+    Thresholds, ThresholdsBuilder, Vectors, Wanted,
 };

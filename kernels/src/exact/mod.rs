@@ -16,6 +16,7 @@ pub(crate) use classify::{PairView, classify};
 pub(crate) use dyadic::Dyadic;
 pub(crate) use entry::DeltaRow;
 pub(crate) use pair::{CodePair, FloatPair, SquaredNorm, shared_values};
+pub(crate) use predicates::jaccard_at_least;
 pub(crate) use rank::{Candidate, Judge};
 pub(crate) use rows::{Comparison, JudgedRows};
 pub(crate) use sum::Sum;
