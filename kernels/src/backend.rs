@@ -7,8 +7,7 @@ use crate::error::KernelError;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, HalfKind,
-    HalfRows, HalfView, Int8Mode, Int8Rows, Measure, Metric, Neighbor, SparseBatch, Thresholds, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, Decimal, DeltaBatch, DenseRows, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Measure, Metric, Neighbor, Pairs, ScoredPair, Similarity, SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -30,6 +29,11 @@ pub trait Backend: Send + Sync + Debug {
 
     /// The same, only the pairs that are not orthogonal.
     fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList;
+    /// Pairs of sparse rows whose score is `at_least`, ascending.
+    fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair>;
+
+    /// Scores of all pairs of sparse rows, each at its place.
+    fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]);
 
     /// Nearest deltas of f32 rows.
     ///
@@ -145,6 +149,12 @@ impl Backend for ScalarBackend {
 
     fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList {
         scalar::cosine_classes::cosine_classes(rows, thresholds).to_list()
+    fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
+        scalar::all_pairs::all_pairs(pairs, similarity, at_least)
+    }
+
+    fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]) {
+        scalar::all_pairs_scores::all_pairs_scores(pairs, similarity, scores);
     }
 
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
@@ -236,6 +246,12 @@ impl Backend for SimdBackend {
 
     fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList {
         simd::cosine_classes::cosine_conflicts(self.level, rows, thresholds)
+    fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
+        simd::all_pairs::all_pairs(self.level, pairs, similarity, at_least)
+    }
+
+    fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]) {
+        simd::all_pairs_scores::all_pairs_scores(self.level, pairs, similarity, scores);
     }
 
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {

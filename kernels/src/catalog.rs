@@ -8,6 +8,8 @@ use crate::BackendKind;
 pub enum Agreement {
     /// Identical output, byte for byte.
     Exact,
+    /// Scores within the stated bound of the real ones.
+    Bounded(&'static str),
 }
 
 /// One operation.
@@ -37,6 +39,24 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim sparse f32, p pairs → p scores",
         cost: "O(nnz) a pair",
         agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "all_pairs",
+        formula: "the pairs of sparse rows whose cosine or Jaccard index is at a threshold or above",
+        shapes: "rows × dim sparse f32, a threshold → pairs and scores",
+        cost: "one multiply-add per pair and shared position, or less",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
+        name: "all_pairs_scores",
+        formula: "cosine or Jaccard index of every pair of sparse rows",
+        shapes: "rows × dim sparse f32 → one f32 a pair",
+        cost: "one multiply-add per pair and shared position, or less",
+        agreement: Agreement::Bounded(
+            "cosine of rows that share s positions: (s + 4)u / (1 − (s + 4)u), u = 2⁻²⁴; Jaccard: exact",
+        ),
         backends: BOTH,
     },
     Operation {

@@ -13,9 +13,7 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, DeltaBatch, DenseRows, DenseView, HalfKind,
-    HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure, Metric, Neighbor, SparseBatch, SparseVec,
-    Thresholds, Vectors, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, Decimal, DeltaBatch, DenseRows, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure, Metric, Neighbor, Pairs, ScoredPair, Similarity, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -161,6 +159,55 @@ impl Kernels {
     ) -> Run<ConflictList> {
         let rows = rows.into();
         self.run(|backend| backend.cosine_conflicts(rows, thresholds))
+    /// The pairs of sparse rows whose score is `at_least`, ascending, with their scores.
+    ///
+    /// Agreement: exact: membership is that of the real numbers; scores are f64 sums in ascending position.
+    /// Shape: `rows × dim` sparse in, the pairs found out. Cost: one multiply-add per pair and shared
+    /// position, or less where many rows use a dimension.
+    ///
+    /// ```
+    /// use tensor_kernels::{Kernels, Pairs, Similarity, SparseBatch};
+    /// let batch = SparseBatch::view(4, &[0, 2, 4, 6], &[0, 1, 0, 1, 2, 3], &[3.0, 4.0, 4.0, 3.0, 1.0, 1.0])?;
+    /// let run = Kernels::detect()?.all_pairs(&Pairs::of(&batch), Similarity::Cosine, "0.5".parse()?)?;
+    /// let found: Vec<_> = run.value.iter().map(|pair| (pair.left, pair.right, pair.score)).collect();
+    /// assert_eq!(found, [(0, 1, 0.96)]);
+    /// # Ok::<(), tensor_kernels::KernelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A threshold outside 0.0001..=1: at 0 every pair would be listed.
+    pub fn all_pairs(
+        &self,
+        pairs: &Pairs<'_>,
+        similarity: Similarity,
+        at_least: Decimal,
+    ) -> Result<Run<Vec<ScoredPair>>, KernelError> {
+        let got = at_least.ten_thousandths();
+        if !(1..=10_000).contains(&got) {
+            return Err(KernelError::BadThreshold { name: "at_least", got, min: 1, max: 10_000 });
+        }
+        Ok(self.run(|backend| backend.all_pairs(pairs, similarity, at_least)))
+    }
+
+    /// The scores of all pairs of sparse rows, in f32, each at its [place](Pairs::place).
+    ///
+    /// Agreement: Jaccard indices are exact quotients rounded once; a cosine of rows that share s positions is
+    /// within γ₍ₛ₊₄₎ = (s + 4)u / (1 − (s + 4)u), u = 2⁻²⁴, of the real one. Shape: `rows × dim` sparse in,
+    /// [`Pairs::count`] scores out. Cost: as [`all_pairs`](Self::all_pairs).
+    ///
+    /// # Errors
+    /// Another number of places than pairs.
+    pub fn all_pairs_scores(
+        &self,
+        pairs: &Pairs<'_>,
+        similarity: Similarity,
+        scores: &mut [f32],
+    ) -> Result<Run<()>, KernelError> {
+        if scores.len() as u64 != pairs.count() {
+            let expected = usize::try_from(pairs.count()).unwrap_or(usize::MAX);
+            return Err(KernelError::LengthMismatch { what: "scores", got: scores.len(), expected });
+        }
+        Ok(self.run(|backend| backend.all_pairs_scores(pairs, similarity, scores)))
     }
 
     /// The nearest delta of each f32 row: codes rounded half to even under the smallest exponent that

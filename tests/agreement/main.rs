@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod all_pairs;
+mod all_pairs_scores;
 mod conflict_matrix;
 mod cosine_classes;
 mod delta;

@@ -18,6 +18,7 @@ pub(crate) use directions::Directions;
 pub(crate) use dyadic::Dyadic;
 pub(crate) use entry::DeltaRow;
 pub(crate) use pair::{CodePair, FloatPair, SquaredNorm, shared_values};
+pub(crate) use predicates::jaccard_at_least;
 pub(crate) use rank::{Candidate, Judge};
 pub(crate) use rows::{Comparison, JudgedRows};
 pub(crate) use sum::Sum;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{CodePair, FloatPair, PairView, SquaredNorm};
+use super::{CodePair, FloatPair, PairView, SquaredNorm, shared_values};
 use crate::types::{KeyRelation, relation};
 use crate::{DeltaBatch, KeySets, SparseBatch};
 
@@ -30,6 +30,9 @@ pub(crate) trait JudgedRows: Sync {
         right: (usize, Self::Norm),
         dot: f64,
     ) -> impl PairView + 'a;
+
+    /// The f64 sum, in ascending position, of the products of scaled values.
+    fn dot(&self, row: usize, other: &Self, other_row: usize) -> f64;
 
     fn row_len(&self, row: usize) -> usize {
         self.indptr()[row + 1] - self.indptr()[row]
@@ -69,6 +72,11 @@ impl JudgedRows for SparseBatch<'_> {
 
     fn root(norm: Self::Norm) -> f64 {
         norm.root
+    }
+
+    fn dot(&self, row: usize, other: &Self, other_row: usize) -> f64 {
+        let products = shared_values(self.row(row), other.row(other_row));
+        products.fold(0.0, |sum, (x, y)| sum + f64::from(x) * f64::from(y))
     }
 
     fn pair<'a>(
@@ -111,6 +119,11 @@ impl JudgedRows for DeltaBatch {
 
     fn root(norm: Self::Norm) -> f64 {
         norm.root
+    }
+
+    fn dot(&self, row: usize, other: &Self, other_row: usize) -> f64 {
+        let products = shared_values(self.row(row), other.row(other_row));
+        products.fold(0.0, |sum, (x, y)| sum + f64::from(x) * f64::from(y))
     }
 
     fn pair<'a>(

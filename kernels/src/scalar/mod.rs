@@ -1,5 +1,7 @@
 //! The oracle: the shortest honest loop for each operation. Every other backend is held against it.
 
+pub(crate) mod all_pairs;
+pub(crate) mod all_pairs_scores;
 pub(crate) mod conflict_matrix;
 pub(crate) mod cosine_classes;
 pub(crate) mod delta;

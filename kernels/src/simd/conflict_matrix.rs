@@ -1,21 +1,16 @@
-//! Conflict classes of all pairs by inverted lists: only pairs that share a position are ever touched.
+//! Conflict classes of all pairs: sums in f32 and counts discard the pairs that are orthogonal beyond
+//! doubt, sixteen at a time, and settle most of the others; what is within the error bound of a threshold is
+//! judged exactly.
 //!
-//! Each dimension keeps the list of the rows that use it. A row adds its products into one
-//! accumulator per partner by walking the lists of its own dimensions; pairs that meet in no list
-//! share no position, so their cosine and Jaccard index are 0 and they are orthogonal by rule 6. A
-//! vectorised sweep then discards the partners that are orthogonal beyond doubt, and the few that
-//! are left are judged exactly.
+//! Pairs that share no position have cosine and Jaccard index 0, so they are orthogonal by rule 6.
 
-use rayon::prelude::*;
-
-use super::postings::Postings;
-use crate::Thresholds;
-use crate::exact::{Comparison, JudgedRows, classify};
+use super::all_pairs::{LANES, share};
+use super::pairs::{Consumer, Index, Side, cosine_error, scan, units};
+use super::variant::{Explanation, Wants};
+use crate::exact::{Comparison, JudgedRows, PairView, classify};
 use crate::isa::Level;
 use crate::types::{ConflictClass, ConflictList, ConflictPair, KeyRelation, KeySets, Rule};
-
-/// Rows of one task. Fixed, so the work is cut the same for every number of threads.
-const ROWS_PER_TASK: usize = 32;
+use crate::{Decimal, Thresholds};
 
 /// The pairs that are not orthogonal. Cost: one multiply-add per pair and shared position, plus one
 /// comparison per pair for rows that meet most others.
@@ -24,13 +19,10 @@ pub(crate) fn conflict_matrix<B: JudgedRows>(
     job: &Comparison<'_, B>,
     thresholds: &Thresholds,
 ) -> ConflictList {
-    let scan = Scan::new(level, job, thresholds);
-    let tasks = job.left.rows().div_ceil(ROWS_PER_TASK);
-    let found: Vec<Vec<ConflictPair>> = (0..tasks)
-        .into_par_iter()
-        .map_init(|| Row::new(job.right.rows()), |row, task| scan.task(row, task))
-        .collect();
-    let mut pairs = found.concat();
+    let (judge, left, right) = prepare(job, thresholds);
+    let index = Index::new(level, WANTS, &left, right.as_ref());
+    let start = |_, ()| Found { judge: &judge, candidates: Vec::new(), pairs: Vec::new() };
+    let mut pairs = scan(level, &index, job.left.rows(), |_| (), start, Found::sorted).concat();
     let zero_rows = pairs_of_zero_rows(job);
     if !zero_rows.is_empty() {
         pairs.extend(zero_rows);
@@ -39,163 +31,176 @@ pub(crate) fn conflict_matrix<B: JudgedRows>(
     ConflictList::new(job.left.rows(), job.right.rows(), job.pairs(), pairs)
 }
 
-/// Everything that all rows share.
-struct Scan<'a, B: JudgedRows> {
-    level: Level,
+/// Which variant runs, and why.
+pub(crate) fn explain<B: JudgedRows>(level: Level, job: &Comparison<'_, B>) -> Explanation {
+    let thresholds = Thresholds::default();
+    let (_, left, right) = prepare(job, &thresholds);
+    Index::explain(level, WANTS, &left, right.as_ref())
+}
+
+const WANTS: Wants = Wants { dots: true, counts: true, every_pair: false };
+
+fn prepare<'a, B: JudgedRows>(
     job: &'a Comparison<'a, B>,
     thresholds: &'a Thresholds,
-    postings: Postings,
+) -> (Judge<'a, B>, Side<'a>, Option<Side<'a>>) {
+    let judge = Judge::new(job, thresholds);
+    let side = |batch: &'a B, norms: &[B::Norm]| {
+        let roots = norms.iter().map(|&norm| B::root(norm));
+        let units = units(batch.indptr(), &batch.scaled_values(), roots);
+        Side { indptr: batch.indptr(), indices: batch.indices(), units }
+    };
+    let left = side(job.left, &judge.left_norms);
+    let right = (!job.triangle).then(|| side(job.right, judge.right_norms()));
+    (judge, left, right)
+}
+
+/// What decides pairs.
+struct Judge<'a, B: JudgedRows> {
+    job: &'a Comparison<'a, B>,
+    thresholds: &'a Thresholds,
     left_norms: Vec<B::Norm>,
+    /// Empty in a triangle, whose right rows are the left ones.
     right_norms: Vec<B::Norm>,
-    partners: Partners,
+    longest: usize,
+    /// What each right row's length adds to the least count for a structural conflict, or a little less.
+    least: Vec<f32>,
 }
 
-/// What the sweep reads of each right row.
-struct Partners {
-    roots: Vec<f64>,
-    lens: Vec<u32>,
-}
-
-/// The accumulators of one left row, reused from row to row. All zero between rows.
-struct Row {
-    dots: Vec<f64>,
-    shared: Vec<u32>,
-    candidates: Vec<u32>,
-}
-
-impl Row {
-    fn new(partners: usize) -> Self {
-        Self { dots: vec![0.0; partners], shared: vec![0; partners], candidates: Vec::new() }
-    }
-}
-
-impl<'a, B: JudgedRows> Scan<'a, B> {
-    fn new(level: Level, job: &'a Comparison<'a, B>, thresholds: &'a Thresholds) -> Self {
-        let norms = |batch: &B| (0..batch.rows()).into_par_iter().map(|row| batch.norm(row)).collect();
-        let (left_norms, right_norms): (Vec<_>, Vec<_>) = (norms(job.left), norms(job.right));
-        #[expect(clippy::cast_possible_truncation, reason = "a row has at most dim ≤ u32::MAX entries")]
-        let lens = (0..job.right.rows()).map(|row| job.right.row_len(row) as u32).collect();
-        let roots = right_norms.iter().map(|&norm| B::root(norm)).collect();
-        let postings = Postings::new(job.left, job.right, job.triangle);
-        Self { level, job, thresholds, postings, left_norms, right_norms, partners: Partners { roots, lens } }
+impl<'a, B: JudgedRows> Judge<'a, B> {
+    fn new(job: &'a Comparison<'a, B>, thresholds: &'a Thresholds) -> Self {
+        let norms = |batch: &B| (0..batch.rows()).map(|row| batch.norm(row)).collect();
+        let left_norms = norms(job.left);
+        let right_norms = if job.triangle { Vec::new() } else { norms(job.right) };
+        let lens = job.right.indptr().windows(2).map(|row| row[1] - row[0]);
+        let longest = lens.clone().max().unwrap_or(0);
+        let least = lens.map(|len| least_shared(len, thresholds.structural)).collect();
+        Self { job, thresholds, left_norms, right_norms, longest, least }
     }
 
-    fn task(&self, row: &mut Row, task: usize) -> Vec<ConflictPair> {
-        let mut pairs = Vec::new();
-        let first = task * ROWS_PER_TASK;
-        for i in first..(first + ROWS_PER_TASK).min(self.job.left.rows()) {
-            self.row(row, i, &mut pairs);
-        }
-        pairs
+    fn right_norms(&self) -> &[B::Norm] {
+        if self.job.triangle { &self.left_norms } else { &self.right_norms }
     }
 
-    fn row(&self, row: &mut Row, i: usize, pairs: &mut Vec<ConflictPair>) {
-        let first = if self.job.triangle { i + 1 } else { 0 };
-        let partners = self.job.right.rows() - first;
-        // Sweeping a partner costs far less than noting that it was touched.
-        let sweep = self.postings.meetings(i) * 8 >= partners;
-        if sweep {
-            self.postings.accumulate(i, |j, product| {
-                row.dots[j as usize] += product;
-                row.shared[j as usize] += 1;
-            });
-            self.level.dispatch(Sweep { scan: self, row, i, first });
-        } else {
-            self.postings.accumulate(i, |j, product| {
-                if row.shared[j as usize] == 0 {
-                    row.candidates.push(j);
-                }
-                row.dots[j as usize] += product;
-                row.shared[j as usize] += 1;
-            });
-            row.candidates.sort_unstable();
-        }
-        for &j in &row.candidates {
-            pairs.extend(self.judge(i, j, row.dots[j as usize], row.shared[j as usize]));
-        }
-        if sweep {
-            row.dots[first..].fill(0.0);
-            row.shared[first..].fill(0);
-        } else {
-            for &j in &row.candidates {
-                row.dots[j as usize] = 0.0;
-                row.shared[j as usize] = 0;
-            }
-        }
-        row.candidates.clear();
+    /// From this |cosine| and from this count (with what the partner adds) on, row `i` needs a verdict.
+    #[inline(always)]
+    fn limits(&self, i: usize) -> (f32, f32) {
+        let len = self.job.left.row_len(i);
+        let cosine = self.thresholds.orthogonal.to_f64() - cosine_error(len.min(self.longest));
+        #[expect(clippy::cast_possible_truncation, reason = "rounded down")]
+        let cosine = (cosine as f32).next_down();
+        (cosine, least_shared(len, self.thresholds.structural))
     }
 
-    fn judge(&self, i: usize, right: u32, dot: f64, shared: u32) -> Option<ConflictPair> {
-        let j = right as usize;
+    /// Whether a pair may be other than orthogonal. A pair is orthogonal by rule 6, and by no earlier rule, when
+    /// |cos| < orthogonal and its Jaccard index is below `structural`.
+    #[inline(always)]
+    fn may_matter(&self, (cosine, least): (f32, f32), j: usize, dot: f32, count: u32) -> bool {
+        #[expect(clippy::cast_possible_wrap, clippy::cast_precision_loss, reason = "below 2^31; rounded")]
+        let shared = count as i32 as f32;
+        (count > 0) & ((dot.abs() >= cosine) | (shared >= least + self.least[j]))
+    }
+
+    /// The class of a pair of rows that share `count` ≥ 1 positions.
+    fn verdict(&self, i: usize, j: usize, dot: f32, count: u32) -> Option<ConflictPair> {
         let job = self.job;
-        let pair = job.left.pair((i, self.left_norms[i]), job.right, (j, self.right_norms[j]), dot);
-        let counts = (job.left.row_len(i), job.right.row_len(j), u64::from(shared));
+        let pair = Guarded { judge: self, i, j, cosine: f64::from(dot), error: cosine_error(count as usize) };
+        let counts = (job.left.row_len(i), job.right.row_len(j), u64::from(count));
         let (class, rule) = classify(counts, &pair, || job.key_relation(i, j), self.thresholds);
         #[expect(clippy::cast_possible_truncation, reason = "batches have at most u32::MAX rows")]
-        let left = i as u32;
+        let (left, right) = (i as u32, j as u32);
         (class != ConflictClass::Orthogonal).then_some(ConflictPair { left, right, class, rule })
     }
 }
 
-/// Lists the partners of row `i` that are not orthogonal beyond doubt.
-struct Sweep<'a, B: JudgedRows> {
-    scan: &'a Scan<'a, B>,
-    row: &'a mut Row,
-    i: usize,
-    first: usize,
+/// What a row's length adds to the least count that makes the Jaccard index `t`, or a little less.
+fn least_shared(len: usize, t: Decimal) -> f32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "rounded")]
+    let least = (len as f64 * share(t)) as f32;
+    least
 }
 
-impl<B: JudgedRows> pulp::WithSimd for Sweep<'_, B> {
-    type Output = ();
+/// A pair whose cosine is known within a bound; asked nearer than that, it is computed exactly.
+struct Guarded<'a, B: JudgedRows> {
+    judge: &'a Judge<'a, B>,
+    i: usize,
+    j: usize,
+    cosine: f64,
+    error: f64,
+}
 
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        const LANES: usize = 16;
-        let Self { scan, row, i, first } = self;
-        let Row { dots, shared, candidates } = row;
-        let thresholds = scan.thresholds;
-        // A pair is orthogonal by rule 6, and by no earlier rule, when |cos| < orthogonal and its
-        // Jaccard index is below `structural`. The computed cosine is off by less than 2^-20 even for
-        // rows of 2^31 entries, and counts times 10⁴ are exact in f64.
-        let root = B::root(scan.left_norms[i]);
-        let limit = (thresholds.orthogonal.to_f64() - 2f64.powi(-20)) * root;
-        let structural = f64::from(thresholds.structural.ten_thousandths());
-        let len = scan.job.left.row_len(i);
-        #[expect(clippy::cast_precision_loss, reason = "a row has fewer than 2^32 entries")]
-        let len = len as f64;
-        let undecided = |dot: f64, shared: u32, root: f64, partner_len: u32| {
-            let shared = f64::from(shared);
-            let union = len + f64::from(partner_len) - shared;
-            // `!(a < b)` would let a NaN through; there is none: roots and dots are finite.
-            (dot.abs() >= limit * root) | (shared * 1e4 >= structural * union)
-        };
-        let (roots, lens) = (&scan.partners.roots[first..], &scan.partners.lens[first..]);
-        let (dots, shared) = (&dots[first..], &shared[first..]);
-        let mut start = 0;
-        while start < dots.len() {
-            let end = (start + LANES).min(dots.len());
-            let lanes = || {
-                let (dots, shared) = (&dots[start..end], &shared[start..end]);
-                dots.iter().zip(shared).zip(&roots[start..end]).zip(&lens[start..end])
-            };
-            let any = lanes().fold(false, |any, (((&d, &s), &r), &l)| any | undecided(d, s, r, l));
-            if any {
-                for (lane, (((&d, &s), &r), &l)) in lanes().enumerate() {
-                    // A partner that shares nothing has cos = 0 and needs no judge.
-                    if s > 0 && undecided(d, s, r, l) {
-                        #[expect(
-                            clippy::cast_possible_truncation,
-                            reason = "batches have at most u32::MAX rows"
-                        )]
-                        candidates.push((first + start + lane) as u32);
-                    }
-                }
-            }
-            start = end;
-        }
+impl<B: JudgedRows> Guarded<'_, B> {
+    fn exact(&self) -> impl PairView {
+        let Comparison { left, right, .. } = *self.judge.job;
+        let dot = left.dot(self.i, right, self.j);
+        let norms = (self.judge.left_norms[self.i], self.judge.right_norms()[self.j]);
+        left.pair((self.i, norms.0), right, (self.j, norms.1), dot)
     }
 }
 
+impl<B: JudgedRows> PairView for Guarded<'_, B> {
+    #[inline(always)]
+    fn cosine_at_least(&self, t: Decimal) -> bool {
+        let distance = self.cosine - t.to_f64();
+        if distance.abs() > self.error { distance > 0.0 } else { self.exact().cosine_at_least(t) }
+    }
+
+    #[inline(always)]
+    fn cosine_magnitude_below(&self, t: Decimal) -> bool {
+        let distance = self.cosine.abs() - t.to_f64();
+        if distance.abs() > self.error { distance < 0.0 } else { self.exact().cosine_magnitude_below(t) }
+    }
+
+    fn norm_ratio_at_least(&self, t: Decimal) -> bool {
+        self.exact().norm_ratio_at_least(t)
+    }
+}
+
+/// The pairs of one task that are not orthogonal.
+struct Found<'a, B: JudgedRows> {
+    judge: &'a Judge<'a, B>,
+    candidates: Vec<usize>,
+    pairs: Vec<ConflictPair>,
+}
+
+impl<B: JudgedRows> Found<'_, B> {
+    /// Blocks come one after the other, each with all rows of the task.
+    fn sorted(mut self) -> Vec<ConflictPair> {
+        self.pairs.sort_by_key(|pair| (pair.left, pair.right));
+        self.pairs
+    }
+}
+
+impl<B: JudgedRows> Consumer for Found<'_, B> {
+    const WANTS: Wants = WANTS;
+
+    #[inline(always)]
+    fn segment<S: pulp::Simd>(&mut self, _: S, i: usize, first: usize, dots: &mut [f32], counts: &mut [u32]) {
+        let judge = self.judge;
+        let limits = judge.limits(i);
+        let mut candidates = std::mem::take(&mut self.candidates);
+        let may_matter = |at: usize| judge.may_matter(limits, first + at, dots[at], counts[at]);
+        let mut start = 0;
+        while start < dots.len() {
+            let end = (start + LANES).min(dots.len());
+            if (start..end).fold(false, |any, at| any | may_matter(at)) {
+                candidates.extend((start..end).filter(|&at| may_matter(at)));
+            }
+            start = end;
+        }
+        for at in candidates.drain(..) {
+            self.pairs.extend(judge.verdict(i, first + at, dots[at], counts[at]));
+        }
+        self.candidates = candidates;
+    }
+
+    #[inline(always)]
+    fn touched(&mut self, i: usize, j: usize, dot: f32, count: u32) {
+        if self.judge.may_matter(self.judge.limits(i), j, dot, count) {
+            self.pairs.extend(self.judge.verdict(i, j, dot, count));
+        }
+    }
+}
 /// Pairs with a zero row are decided by their keys alone; only those that share a key can matter.
 fn pairs_of_zero_rows<B: JudgedRows>(job: &Comparison<'_, B>) -> Vec<ConflictPair> {
     let Some((left_keys, right_keys)) = job.keys else { return Vec::new() };

@@ -1,5 +1,7 @@
 //! The fast path on the CPU: one dispatch per batch or block, rayon over fixed blocks.
 
+pub(crate) mod all_pairs;
+pub(crate) mod all_pairs_scores;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 pub(crate) mod conflict_matrix;
@@ -10,10 +12,11 @@ pub(crate) mod int8;
 mod intersect;
 pub(crate) mod kmeans;
 pub(crate) mod kmeans_codes;
-mod postings;
+pub(crate) mod pairs;
 pub(crate) mod quantize;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;
 pub(crate) mod tile;
+pub(crate) mod variant;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod vnni;

@@ -74,6 +74,7 @@ pub(super) fn run(config: &Config) -> Result<(), Failure> {
             let runs = if operation.backends.contains(&kind) { kind } else { BackendKind::Scalar };
             let agreement = match operation.agreement {
                 Agreement::Exact => "exact",
+                Agreement::Bounded(_) => "bounded",
             };
             let (name, formula) = (operation.name, operation.formula);
             Operation { name, runs_on: runs.to_string(), agreement, formula }
