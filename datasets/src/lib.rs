@@ -6,6 +6,7 @@
 
 mod date;
 mod ecb_fx;
+pub mod files;
 pub mod generate;
 
 pub use date::{BadDate, Date};

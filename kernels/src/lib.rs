@@ -30,6 +30,7 @@ mod independent_set;
 mod isa;
 mod kernels;
 mod kmeans;
+mod mapped;
 mod quantize;
 mod run;
 mod scalar;
@@ -47,11 +48,12 @@ pub use independent_set::independent_set;
 pub use isa::{ISA_ENV, Isa};
 pub use kernels::Kernels;
 pub use kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
+pub use mapped::{MapError, MappedRows};
 pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{
     Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook, Decimal, DeltaBatch, DeltaSum,
-    DeltaVector, DenseView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ,
-    MIN_EXPONENT, Measure, Metric, Neighbor, Rule, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder,
-    Vectors, Wanted,
+    DeltaVector, DenseRows, DenseView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT,
+    MAX_NNZ, MIN_EXPONENT, Measure, Metric, Neighbor, Rule, SparseBatch, SparseVec, Thresholds,
+    ThresholdsBuilder, Vectors, Wanted,
 };
