@@ -183,3 +183,44 @@ fn write(file: &mut File, rows: &Rows) -> Result<(), FileError> {
     }
     Ok(writer.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use tensor_kernels::SparseBatch;
+
+    use super::*;
+    use crate::Name;
+
+    fn source(name: Name) -> Source {
+        Source::all().unwrap().into_iter().find(|source| source.name == name).unwrap()
+    }
+
+    #[test]
+    fn what_is_stored_is_sound_until_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        // Folders are made as needed.
+        let cache = Cache::at(folder.path().join("a/b"));
+        let source = source(Name::DebianDependencies);
+        assert_eq!(cache.verify(&source).unwrap(), State::Absent);
+        let rows = SparseBatch::new(2, vec![0, 1], vec![1], vec![1.0]).unwrap();
+        let sha256 = cache.store(&source, &Rows::Sparse(rows.clone())).unwrap();
+        assert_eq!(cache.verify(&source).unwrap(), State::Sound { sha256 });
+        let Rows::Sparse(read) = crate::files::read(&cache.path(&source)).unwrap() else { panic!("sparse") };
+        assert_eq!(read, rows);
+
+        fs::write(cache.path(&source), "other").unwrap();
+        let changed = State::Changed { got: Sha256::of(b"other"), expected: sha256 };
+        assert_eq!(cache.verify(&source).unwrap(), changed);
+        fs::remove_file(cache.record(&source)).unwrap();
+        assert!(matches!(cache.verify(&source), Err(CacheError::Io { .. })));
+    }
+
+    #[test]
+    fn rows_other_than_those_of_the_list_are_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, source) = (Cache::at(folder.path()), source(Name::Movielens100k));
+        let rows = Rows::Sparse(SparseBatch::new(2, vec![0], vec![], vec![]).unwrap());
+        assert!(matches!(cache.store(&source, &rows), Err(CacheError::Unexpected { .. })));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

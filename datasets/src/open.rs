@@ -91,7 +91,7 @@ fn open_with(
     read: impl Fn(&Path) -> Result<Rows, FileError>,
 ) -> Result<Dataset, OpenError> {
     let (path, name) = match name_or_path.parse() {
-        Ok(name) => (cached(name)?, name_or_path.to_owned()),
+        Ok(name) => (cached(name, &Cache::from_env()?)?, name_or_path.to_owned()),
         Err(_) => {
             let path = PathBuf::from(name_or_path);
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -104,10 +104,36 @@ fn open_with(
     Ok(Dataset { rows, provenance })
 }
 
-fn cached(name: Name) -> Result<PathBuf, OpenError> {
-    let cache = Cache::from_env()?;
+fn cached(name: Name, cache: &Cache) -> Result<PathBuf, OpenError> {
     match Source::all()?.iter().find(|source| source.name == name) {
         Some(source) if cache.len(source)?.is_some() => Ok(cache.path(source)),
         _ => Err(OpenError::NotFetched { name, cache: cache.folder().to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_says_what_it_is() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/f4.npy");
+        let sha256 = Sha256::of_file(Path::new(path)).unwrap();
+        let expected = Provenance { name: "f4.npy".to_owned(), sha256, rows: 2, dim: 3 };
+        for open in [open, open_mapped] {
+            assert_eq!(open(path).unwrap().provenance, expected);
+        }
+        let error = open("no-such-file.npy").unwrap_err().to_string();
+        assert!(error.starts_with("no-such-file.npy: "), "{error}");
+    }
+
+    #[test]
+    fn a_name_is_a_file_in_the_cache_or_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let error = cached(Name::Mnist, &cache).unwrap_err().to_string();
+        assert!(error.ends_with("`tensorchain data fetch mnist` puts it there"), "{error}");
+        std::fs::write(folder.path().join("mnist.npy"), "").unwrap();
+        assert_eq!(cached(Name::Mnist, &cache).unwrap(), folder.path().join("mnist.npy"));
     }
 }

@@ -113,6 +113,10 @@ pub enum FileError {
         /// The format as the file names it.
         got: String,
     },
+    /// Not a parquet file, or one that is damaged.
+    #[cfg(feature = "parquet")]
+    #[error(transparent)]
+    Parquet(#[from] ::parquet::errors::ParquetError),
     /// A kernel type refused the rows.
     #[error(transparent)]
     Rows(#[from] KernelError),
@@ -122,5 +126,9 @@ pub enum FileError {
 }
 
 const fn expected_extensions() -> &'static str {
-    ".npy, .npz, .fbin, .ibin or .u8bin"
+    if cfg!(feature = "parquet") {
+        ".npy, .npz, .fbin, .ibin, .u8bin or .parquet"
+    } else {
+        ".npy, .npz, .fbin, .ibin or .u8bin (.parquet takes a build with the feature `parquet`)"
+    }
 }

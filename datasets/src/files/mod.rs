@@ -11,6 +11,8 @@ mod error;
 mod npy;
 mod npy_header;
 mod npz;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 
 use std::fs::File;
 use std::path::Path;
@@ -68,7 +70,8 @@ impl Rows {
 /// Reads a file into memory. The extension says what it is.
 ///
 /// Dense files become [`Rows::Dense`]: f32 as they are, f64 rounded to the nearest f32, integers where f32
-/// holds them exactly. `.npz` becomes [`Rows::Sparse`]: a CSR matrix as scipy's `save_npz` writes it.
+/// holds them exactly; of a `.parquet` the one column that holds lists of floats, or all columns if each
+/// holds floats. `.npz` becomes [`Rows::Sparse`]: a CSR matrix as scipy's `save_npz` writes it.
 ///
 /// # Errors
 /// See [`FileError`]: an extension, type or shape that is not read here, values that are not finite f32,
@@ -81,6 +84,8 @@ pub fn read(path: &Path) -> Result<Rows, FileError> {
         "fbin" => bin::read(file, elements::Element::F4).map(Rows::Dense),
         "ibin" => bin::read(file, elements::Element::I4).map(Rows::Dense),
         "u8bin" => bin::read(file, elements::Element::U1).map(Rows::Dense),
+        #[cfg(feature = "parquet")]
+        "parquet" => parquet_file::read(file).map(Rows::Dense),
         other => Err(FileError::UnknownFormat { got: other.to_owned() }),
     }
 }

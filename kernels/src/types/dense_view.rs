@@ -45,8 +45,8 @@ impl<'a> DenseView<'a> {
         Ok(Self { data, rows, dim, stride })
     }
 
-    /// A contiguous view whose invariants the caller has established with [`check_dense`]. Values are not
-    /// looked at again, not even to assert: they may be a file larger than memory.
+    /// A contiguous view whose invariants the caller has established. Values are not looked at again, not
+    /// even to assert: they may be a file larger than memory.
     pub(crate) fn from_checked(data: &'a [f32], rows: usize, dim: usize) -> Self {
         debug_assert_eq!(data.len(), rows * dim);
         Self { data, rows, dim, stride: dim }
