@@ -30,6 +30,7 @@ mod independent_set;
 mod isa;
 mod kernels;
 mod kmeans;
+mod mapped;
 mod quantize;
 mod run;
 mod scalar;
@@ -48,6 +49,7 @@ pub use independent_set::independent_set;
 pub use isa::{ISA_ENV, Isa};
 pub use kernels::Kernels;
 pub use kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
+pub use mapped::{MapError, MappedRows};
 pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
 pub use types::{

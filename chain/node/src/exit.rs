@@ -1,7 +1,7 @@
 //! Exit codes: what a script may rely on.
 
 use std::fmt::Display;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,7 +11,9 @@ use tensor_chain::identity::IdentityError;
 use tensor_chain::index::IndexError;
 use tensor_chain::log::LogError;
 use tensor_chain::{ChainError, StoreError};
-use tensor_datasets::EcbFxError;
+use tensor_datasets::fetch::FetchError;
+use tensor_datasets::files::FileError;
+use tensor_datasets::{CacheError, EcbFxError, Name};
 use tensor_kernels::KernelError;
 
 use crate::output::OutputError;
@@ -75,6 +77,18 @@ impl Failure {
         Self::new(of_file(error), format!("{}: {error}", file.display()))
     }
 
+    /// A data set that could not be fetched.
+    #[must_use]
+    pub fn of_fetch(name: Name, error: &FetchError) -> Self {
+        let exit = match error {
+            FetchError::Cache(error) => of_cache(error),
+            FetchError::Hash { .. } => Exit::Mismatch,
+            FetchError::Unpack { error, .. } => of_io(error),
+            _ => Exit::Failed,
+        };
+        Self::new(exit, format!("{name}: {error}"))
+    }
+
     /// The code.
     #[must_use]
     pub const fn exit(&self) -> Exit {
@@ -122,12 +136,29 @@ fn of_storage(error: &StoreError) -> Exit {
 fn of_file(error: &AtomicIoError) -> Exit {
     match error {
         AtomicIoError::Fsync(_) => Exit::SyncFailed,
-        AtomicIoError::Io(source)
-            if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
-        {
-            Exit::NoSpace
-        }
+        AtomicIoError::Io(source) => of_io(source),
+        AtomicIoError::NoParentDir(_) => Exit::Failed,
+    }
+}
+
+fn of_io(error: &io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Exit::NoSpace,
         _ => Exit::Failed,
+    }
+}
+
+fn of_cache(error: &CacheError) -> Exit {
+    match error {
+        CacheError::Io { error, .. } | CacheError::File { error: FileError::Io(error), .. } => of_io(error),
+        CacheError::Unexpected { .. } => Exit::Mismatch,
+        _ => Exit::Failed,
+    }
+}
+
+impl From<CacheError> for Failure {
+    fn from(error: CacheError) -> Self {
+        Self::new(of_cache(&error), error)
     }
 }
 

@@ -19,11 +19,8 @@ impl<'a> DenseView<'a> {
     /// `data.len() != rows * dim`, a dimension of 0 with rows, more than `u32::MAX` rows or
     /// components, a NaN or infinite value.
     pub fn new(data: &'a [f32], rows: usize, dim: usize) -> Result<Self, KernelError> {
-        let expected = checked_len(rows, dim, dim)?;
-        if data.len() != expected {
-            return Err(KernelError::LengthMismatch { what: "data", got: data.len(), expected });
-        }
-        Self::with_stride(data, rows, dim, dim)
+        check_dense(data, rows, dim)?;
+        Ok(Self::from_checked(data, rows, dim))
     }
 
     /// A view whose rows begin every `stride` elements; what lies between `dim` and `stride` is never read.
@@ -48,9 +45,10 @@ impl<'a> DenseView<'a> {
         Ok(Self { data, rows, dim, stride })
     }
 
-    /// A contiguous view whose invariants the caller has established.
-    pub(super) fn from_checked(data: &'a [f32], rows: usize, dim: usize) -> Self {
-        debug_assert!(Self::new(data, rows, dim).is_ok());
+    /// A contiguous view whose invariants the caller has established. Values are not looked at again, not
+    /// even to assert: they may be a file larger than memory.
+    pub(crate) fn from_checked(data: &'a [f32], rows: usize, dim: usize) -> Self {
+        debug_assert_eq!(data.len(), rows * dim);
         Self { data, rows, dim, stride: dim }
     }
 
@@ -86,6 +84,15 @@ impl<'a> DenseView<'a> {
         let view = *self;
         (0..view.rows).map(move |row| view.row(row))
     }
+}
+
+/// Checks that `data` are `rows × dim` contiguous finite values within every limit.
+pub(crate) fn check_dense(data: &[f32], rows: usize, dim: usize) -> Result<(), KernelError> {
+    let expected = checked_len(rows, dim, dim)?;
+    if data.len() != expected {
+        return Err(KernelError::LengthMismatch { what: "data", got: data.len(), expected });
+    }
+    check_finite(data)
 }
 
 /// Elements that `rows` rows of `dim` at `stride` reach over, with every limit checked.

@@ -39,6 +39,7 @@ pub(crate) use delta_vector::{exact_power_of_two, greatest_magnitude, smallest_e
 pub use dense_rows::DenseRows;
 pub use dense_view::DenseView;
 pub use half_view::{HalfKind, HalfRows, HalfView};
+pub(crate) use dense_view::check_dense;
 pub use int8_rows::{Int8Mode, Int8Rows, Int8Scale};
 pub(crate) use int8_rows::{Mapping, scale_of};
 pub use key_sets::KeySets;

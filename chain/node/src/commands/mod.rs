@@ -5,6 +5,7 @@ mod caps;
 mod completions;
 mod config_show;
 mod conflicts;
+mod data;
 mod demo;
 mod man;
 mod prove;
@@ -16,7 +17,7 @@ mod write;
 pub use conflicts::ConflictsArgs;
 pub use demo::DemoArgs;
 
-use crate::cli::{Command, ConfigCommand};
+use crate::cli::{Command, ConfigCommand, DataCommand};
 use crate::config::Config;
 use crate::exit::Failure;
 use tensor_kernels::{KernelError, SparseVec};
@@ -44,6 +45,9 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::Dump { dir } => verify::dump(config, dir.as_deref()),
         Command::Backup { to } => backup::run(config, &to),
         Command::Conflicts(args) => conflicts::run(config, &args),
+        Command::Data(DataCommand::Fetch { names, .. }) => data::fetch_sets(config, &names),
+        Command::Data(DataCommand::List) => data::list(config),
+        Command::Data(DataCommand::Verify { names }) => data::verify(config, &names),
         Command::Caps => caps::run(config),
         Command::Config(ConfigCommand::Show { origin }) => config_show::run(config, origin),
         Command::Completions { shell } => completions::run(shell),
