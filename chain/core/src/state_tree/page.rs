@@ -45,7 +45,9 @@ impl Page {
 
     /// Writes the page of the branch at `path`.
     pub fn put(&self, path: &Path) -> IndexOp {
-        IndexOp::put(Space::Tree, path.to_key(), self.to_bytes())
+        let mut writer = Writer::with_capacity(self.0.as_flattened().iter().map(Node::encoded_len).sum());
+        self.encode(&mut writer);
+        IndexOp::put(Space::Tree, path.to_key(), writer.into_bytes())
     }
 
     /// Removes the page of what was a branch at `path`.
