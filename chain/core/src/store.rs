@@ -304,7 +304,9 @@ mod tests {
             chain
         };
         let chain = open();
-        (0..100).for_each(|n| drop(chain.put(format!("key-{n}"), "value").unwrap()));
+        for n in 0..100 {
+            chain.put(format!("key-{n}"), "value").unwrap();
+        }
         let tip_hash = chain.tip_hash();
         chain.close().unwrap();
 
