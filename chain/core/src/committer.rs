@@ -4,7 +4,7 @@
 //! takes those that may share a block, and writes it. Everyone gets an outcome of their own. No thread of the
 //! chain's own is needed, and under load the batches grow by themselves.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(crate) trait Writer {
     fn write(&self, batch: Vec<Changeset>) -> Vec<Outcome>;
 }
 
-/// Commits that wait, and outcomes that have not been fetched.
+/// Commits that wait, and whether somebody is writing.
 #[derive(Debug)]
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
@@ -44,26 +44,51 @@ pub(crate) struct Committer {
 
 #[derive(Debug, Default)]
 struct Queue {
+    /// Whether somebody writes or has been told to.
     writing: bool,
-    next_ticket: u64,
+    /// Whether whoever is to write waits for company.
+    gathering: bool,
     waiting: VecDeque<Waiting>,
-    outcomes: BTreeMap<u64, Outcome>,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    caller: Caller,
+    caller: Arc<Caller>,
     /// Until when it may wait for company.
     due: Instant,
     changeset: Changeset,
 }
 
-/// Who is to be answered, and how to wake just that one: waking everyone for every batch would cost more than
-/// the batch does.
-#[derive(Debug, Clone)]
+/// Who is to be told something. Each has a lock and a bell of its own: if all shared one, those that a batch wakes
+/// would queue up for it.
+#[derive(Debug, Default)]
 struct Caller {
-    ticket: u64,
-    bell: Arc<Condvar>,
+    news: Mutex<Option<News>>,
+    bell: Condvar,
+}
+
+#[derive(Debug)]
+enum News {
+    /// The next batch is this one's to write.
+    Write,
+    Answer(Outcome),
+}
+
+impl Caller {
+    fn tell(&self, news: News) {
+        *self.news.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
+        self.bell.notify_one();
+    }
+
+    fn wait(&self) -> News {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match news.take() {
+                Some(news) => return news,
+                None => news = self.bell.wait(news).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
 }
 
 impl Committer {
@@ -74,46 +99,47 @@ impl Committer {
 
     /// Returns when the changeset has been written or turned down.
     pub(crate) fn commit(&self, changeset: Changeset, writer: &dyn Writer) -> Outcome {
+        let caller = Arc::new(Caller::default());
+        let waiting = Waiting { caller: Arc::clone(&caller), due: Instant::now() + self.window, changeset };
         let mut queue = self.lock();
-        let ticket = queue.next_ticket;
-        queue.next_ticket += 1;
-        let bell = Arc::new(Condvar::new());
-        let caller = Caller { ticket, bell: Arc::clone(&bell) };
-        queue.waiting.push_back(Waiting { caller, due: Instant::now() + self.window, changeset });
-        self.arrived.notify_one();
+        queue.waiting.push_back(waiting);
+        if queue.gathering {
+            self.arrived.notify_one();
+        }
+        let nobody_writes = !std::mem::replace(&mut queue.writing, true);
+        drop(queue);
+        if nobody_writes {
+            self.write_batch(writer);
+        }
         loop {
-            if let Some(outcome) = queue.outcomes.remove(&ticket) {
-                return outcome;
-            }
-            if queue.writing {
-                queue = bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            } else {
-                queue.writing = true;
-                queue = self.wait_for_company(queue);
-                let waiting = queue.waiting.drain(..).collect();
-                drop(queue);
-                self.write_batch(waiting, writer);
-                queue = self.lock(); // own changeset may have to wait for another batch
+            match caller.wait() {
+                News::Answer(outcome) => return outcome,
+                News::Write => self.write_batch(writer),
             }
         }
     }
 
-    fn wait_for_company<'q>(&self, mut queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
+    /// Those that go next, when they have company or have waited long enough for it.
+    fn gather(&self) -> Vec<Waiting> {
+        let mut queue = self.lock();
         while let Some(first) = queue.waiting.front().filter(|_| queue.waiting.len() < self.full) {
             let left = first.due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
+            queue.gathering = true;
             queue = self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        queue
+        queue.gathering = false;
+        queue.waiting.drain(..).collect()
     }
 
-    /// Writes those that may share a block; the others go on waiting.
-    fn write_batch(&self, waiting: Vec<Waiting>, writer: &dyn Writer) {
+    /// Writes those of the waiting that may share a block; the others go on waiting.
+    fn write_batch(&self, writer: &dyn Writer) {
+        let waiting = self.gather();
         let mut answers =
             Answers { committer: self, callers: Vec::new(), outcomes: Vec::new(), left: Vec::new() };
-        answers.callers.extend(waiting.iter().map(|waiting| waiting.caller.clone()));
+        answers.callers.extend(waiting.iter().map(|waiting| Arc::clone(&waiting.caller)));
         let changesets: Vec<&Changeset> = waiting.iter().map(|waiting| &waiting.changeset).collect();
         let chosen = match writer.choose(&changesets) {
             Ok(chosen) => chosen,
@@ -138,7 +164,7 @@ impl Committer {
 /// outcomes, and everyone who waited for one learns that.
 struct Answers<'c> {
     committer: &'c Committer,
-    callers: Vec<Caller>,
+    callers: Vec<Arc<Caller>>,
     outcomes: Vec<Outcome>,
     left: Vec<Waiting>,
 }
@@ -146,21 +172,17 @@ struct Answers<'c> {
 impl Drop for Answers<'_> {
     fn drop(&mut self) {
         let mut queue = self.committer.lock();
-        let lost = || Err(ChainError::TransactionFailed(TransactionFailure::WriterLost));
-        let outcomes = self.outcomes.drain(..).chain(std::iter::repeat_with(lost));
-        let mut bells = Vec::with_capacity(self.callers.len());
-        for (caller, outcome) in self.callers.drain(..).zip(outcomes) {
-            queue.outcomes.insert(caller.ticket, outcome);
-            bells.push(caller.bell);
-        }
         // They came before everyone who arrived in the meantime, and have waited for company already.
         let due = Instant::now();
         self.left.drain(..).rev().for_each(|left| queue.waiting.push_front(Waiting { due, ..left }));
-        queue.writing = false;
-        // The first of those who still wait writes the next batch, and is woken first.
-        let next = queue.waiting.front().map(|next| Arc::clone(&next.caller.bell));
-        drop(queue); // whoever wakes takes the lock at once
-        next.into_iter().chain(bells).for_each(|bell| bell.notify_one());
+        let next = queue.waiting.front().map(|next| Arc::clone(&next.caller));
+        queue.writing = next.is_some();
+        drop(queue);
+        // The first of those who still wait writes the next batch while the others learn of this one.
+        next.into_iter().for_each(|next| next.tell(News::Write));
+        let lost = || Err(ChainError::TransactionFailed(TransactionFailure::WriterLost));
+        let outcomes = self.outcomes.drain(..).chain(std::iter::repeat_with(lost));
+        self.callers.drain(..).zip(outcomes).for_each(|(caller, outcome)| caller.tell(News::Answer(outcome)));
     }
 }
 
@@ -247,7 +269,6 @@ mod tests {
             assert_eq!(panicked, 1);
             assert!(results.into_iter().flatten().all(lost));
         });
-        // The panicked thread's own outcome is never fetched; nothing else is left.
         assert!(!committer.lock().writing);
     }
 

@@ -106,6 +106,12 @@ impl Writer {
         Self { bytes: Vec::new() }
     }
 
+    /// An empty writer that takes so many bytes without growing.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     write_fixed!(u8 u16 u32 u64 i8 i16 i64 i128);
 
     /// Appends a flag: one byte, 0 or 1. An optional value is a flag and, if set, the value.

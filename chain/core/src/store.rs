@@ -87,6 +87,9 @@ pub enum StoreError {
 
 /// The key of the index record that says where the index stands.
 const TIP: &[u8] = b"tip";
+/// How the entries of the index are laid out; an index of another layout is built anew. 1, without a number of its
+/// own, had an entry for each branch of the state tree; 2 has pages of them.
+const INDEX_LAYOUT: u16 = 2;
 
 impl TensorStore {
     /// An empty store in memory, with an identity of its own.
@@ -229,8 +232,8 @@ impl TensorStore {
         })
     }
 
-    /// The last block that the index knows, and the offset of the one after it. `None` where the index is empty
-    /// or is not an index of this log.
+    /// The last block that the index knows, and the offset of the one after it. `None` where the index is empty,
+    /// has another layout or is not an index of this log.
     pub(crate) fn indexed(&self) -> Result<Option<(Block, u64)>, StoreError> {
         let Some(log) = self.log() else { return Ok(None) };
         let Some(tip) = self.index.get(Space::Meta, TIP)? else { return Ok(None) };
@@ -267,6 +270,7 @@ struct IndexTip {
 
 impl Encode for IndexTip {
     fn encode(&self, writer: &mut Writer) {
+        writer.u16(INDEX_LAYOUT);
         self.hash.encode(writer);
         writer.u64(self.offset);
     }
@@ -274,11 +278,56 @@ impl Encode for IndexTip {
 
 impl Decode for IndexTip {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { hash: BlockHash::decode(reader)?, offset: reader.u64()? })
+        match reader.u16()? {
+            INDEX_LAYOUT => Ok(Self { hash: BlockHash::decode(reader)?, offset: reader.u64()? }),
+            _ => Err(DecodeError::Invalid { what: "layout of the index" }),
+        }
     }
 }
 
 /// The block in a frame.
 pub(crate) fn decode(frame: &Frame) -> Result<Block, StoreError> {
     Block::from_bytes(&frame.payload).map_err(|source| StoreError::Block { height: frame.height, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::TensorChain;
+
+    #[test]
+    fn an_index_of_another_layout_is_built_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let chain = TensorChain::new(TensorStore::open(dir.path()).unwrap(), "node1");
+            chain.initialize().unwrap();
+            chain
+        };
+        let chain = open();
+        for n in 0..100 {
+            chain.put(format!("key-{n}"), "value").unwrap();
+        }
+        let tip_hash = chain.tip_hash();
+        chain.close().unwrap();
+
+        // As it was before layouts had numbers, with nothing in it that could be read today.
+        let index = DiskIndex::open(DataDir::open(dir.path()).unwrap().index_path()).unwrap();
+        let tip = index.get(Space::Meta, TIP).unwrap().unwrap();
+        let mut tree = Vec::new();
+        index
+            .scan(Space::Tree, &[], None, &mut |key, _| {
+                tree.push(IndexOp::put(Space::Tree, key.to_vec(), vec![0; 2]));
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert!(tree.len() > 16);
+        tree.push(IndexOp::put(Space::Meta, TIP.to_vec(), tip[2..].to_vec()));
+        index.write(tree).unwrap();
+        drop(index);
+
+        let chain = open();
+        assert_eq!(chain.tip_hash(), tip_hash);
+        chain.put("key-0", "other").unwrap();
+        chain.verify_full().unwrap();
+    }
 }

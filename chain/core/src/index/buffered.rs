@@ -103,9 +103,13 @@ impl<I: Index> Index for BufferedIndex<I> {
     fn write(&self, ops: Vec<IndexOp>) -> Result<(), IndexError> {
         let mut pending = self.modify();
         for IndexOp { space, key, value } in ops {
-            // What is replaced is counted again: the limit is for memory, and need not be exact.
-            pending.bytes += 1 + key.len() + value.as_ref().map_or(0, Vec::len);
-            pending.spaces[space as usize].insert(key, value);
+            let Pending { spaces, bytes } = &mut *pending;
+            let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+            let key_bytes = 1 + key.len();
+            *bytes += key_bytes + len(&value);
+            if let Some(replaced) = spaces[space as usize].insert(key, value) {
+                *bytes -= key_bytes + len(&replaced); // counted when it was written
+            }
         }
         if pending.bytes < MOST_BYTES {
             return Ok(());

@@ -10,10 +10,11 @@
 //! empty   32 zero bytes
 //! ```
 //!
-//! Only the tree of the tip is kept, in [`Space::Tree`]: one entry a branch, holding both children, so that the
-//! path to a key is as many entries as the key has branches above it: about log₂ of the number of keys.
+//! Only the tree of the tip is kept, in [`Space::Tree`]. A key has about log₂ of the number of keys branches above
+//! it, and an entry, a page, holds four levels of them.
 
 mod node;
+mod page;
 mod proof;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use node::{Node, Path};
+use page::{Page, Place};
 pub use proof::{ProofError, StateProof};
 
 use crate::encoding::{Decode, Encode};
@@ -58,7 +60,7 @@ pub fn apply<'k>(
     let changes: Vec<Change> = by_hash.into_iter().collect();
     let old = load_root(index)?;
     let mut update = Update { index, ops: Vec::new() };
-    let new = update.subtree(old, &Path::ROOT, &changes)?;
+    let new = update.page(old, &Path::ROOT, &changes)?;
     if new != old {
         update.ops.push(IndexOp::put(Space::Tree, ROOT_KEY.to_vec(), new.to_bytes()));
     }
@@ -78,12 +80,17 @@ pub fn prove(
     let key_hash = sha256(&[key]);
     let (mut node, mut path, mut siblings) = (load_root(index)?, Path::ROOT, Vec::new());
     while let Node::Branch { .. } = node {
-        let [left, right] = load_branch(index, &path)?;
-        let goes_right = path.next_bit(&key_hash);
-        let (child, sibling) = if goes_right { (right, left) } else { (left, right) };
-        siblings.push(sibling.hash());
-        path = path.child(goes_right);
-        node = child;
+        let page = Page::load(index, &path)?;
+        let mut place = Some(Place::TOP);
+        while let (Node::Branch { .. }, Some(branch)) = (node, place) {
+            let [left, right] = page.children(branch);
+            let goes_right = path.next_bit(&key_hash);
+            let (child, sibling) = if goes_right { (right, left) } else { (left, right) };
+            siblings.push(sibling.hash());
+            path = path.child(goes_right);
+            place = branch.child(goes_right);
+            node = child;
+        }
     }
     StateProof::new(node, key_hash, present, siblings).ok_or_else(|| corrupt(path.to_key()))
 }
@@ -101,15 +108,6 @@ fn load_root(index: &dyn Index) -> Result<Node, IndexError> {
     }
 }
 
-fn load_branch(index: &dyn Index, path: &Path) -> Result<[Node; 2], IndexError> {
-    let key = path.to_key();
-    if !path.can_branch() {
-        return Err(corrupt(key));
-    }
-    let children = index.get(Space::Tree, &key)?.and_then(|bytes| <[Node; 2]>::from_bytes(&bytes).ok());
-    children.ok_or_else(|| corrupt(key))
-}
-
 fn corrupt(key: Vec<u8>) -> IndexError {
     IndexError::Corrupt { space: Space::Tree, key }
 }
@@ -120,46 +118,86 @@ struct Update<'i> {
 }
 
 impl Update<'_> {
-    /// What becomes of the subtree `node` at `path` under changes that all lie below it, ascending.
-    fn subtree(&mut self, node: Node, path: &Path, changes: &[Change]) -> Result<Node, IndexError> {
+    /// What becomes of `node` at `path`, where a page begins, under changes that all lie below it, ascending.
+    fn page(&mut self, node: Node, path: &Path, changes: &[Change]) -> Result<Node, IndexError> {
+        if changes.is_empty() {
+            return Ok(node);
+        }
+        let was_branch = matches!(node, Node::Branch { .. });
+        let mut page = if was_branch { Page::load(self.index, path)? } else { Page::EMPTY };
+        let new = self.subtree(&mut page, Place::TOP, node, path, changes)?;
+        match new {
+            Node::Branch { .. } if new != node => self.ops.push(page.put(path)),
+            Node::Empty | Node::Leaf { .. } if was_branch => self.ops.push(Page::delete(path)),
+            _ => {}
+        }
+        Ok(new)
+    }
+
+    /// As [`page`](Self::page) of what is at a place of a page.
+    fn subtree(
+        &mut self,
+        page: &mut Page,
+        place: Place,
+        node: Node,
+        path: &Path,
+        changes: &[Change],
+    ) -> Result<Node, IndexError> {
         if changes.is_empty() {
             return Ok(node);
         }
         if !matches!(node, Node::Branch { .. }) {
-            return Ok(self.build(path, &leaves_after(node, changes)));
+            return Ok(self.build(page, place, path, &leaves_after(node, changes)));
         }
-        let old = load_branch(self.index, path)?;
+        let old = page.children(place);
         let (left, right) = changes.split_at(path.split_point(changes, |change| &change.0));
-        let new = [
-            self.subtree(old[0], &path.child(false), left)?,
-            self.subtree(old[1], &path.child(true), right)?,
-        ];
+        let mut new = old;
+        for (right, changes) in [(false, left), (true, right)] {
+            let child = &mut new[usize::from(right)];
+            *child = match place.child(right) {
+                Some(place) => self.subtree(page, place, *child, &path.child(right), changes)?,
+                None => self.page(*child, &path.child(right), changes)?,
+            };
+        }
         if new == old {
             return Ok(node);
         }
         if let Some(only) = Node::instead_of_branch(new) {
-            self.ops.push(IndexOp::delete(Space::Tree, path.to_key()));
+            page.set_children(place, [Node::Empty; 2]);
             return Ok(only);
         }
-        Ok(self.branch(path, new))
+        page.set_children(place, new);
+        Ok(Node::branch(new))
     }
 
-    /// A subtree of nothing but these leaves, ascending.
-    fn build(&mut self, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
+    /// A subtree of nothing but these leaves, ascending, at a place of a page.
+    fn build(&mut self, page: &mut Page, place: Place, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
         match *leaves {
             [] => Node::Empty,
             [(key_hash, value_hash)] => Node::Leaf { key_hash, value_hash },
             _ => {
                 let (left, right) = leaves.split_at(path.split_point(leaves, |leaf| &leaf.0));
-                let children = [self.build(&path.child(false), left), self.build(&path.child(true), right)];
-                self.branch(path, children)
+                let children = [(false, left), (true, right)].map(|(right, leaves)| {
+                    let path = path.child(right);
+                    match place.child(right) {
+                        Some(place) => self.build(page, place, &path, leaves),
+                        None => self.build_page(&path, leaves),
+                    }
+                });
+                page.set_children(place, children);
+                Node::branch(children)
             }
         }
     }
 
-    fn branch(&mut self, path: &Path, children: [Node; 2]) -> Node {
-        self.ops.push(IndexOp::put(Space::Tree, path.to_key(), children.to_bytes()));
-        Node::branch(children)
+    /// As [`build`](Self::build), where a page begins.
+    fn build_page(&mut self, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
+        let mut page = Page::EMPTY;
+        let node = self.build(&mut page, Place::TOP, path, leaves);
+        if matches!(node, Node::Branch { .. }) {
+            self.ops.push(page.put(path));
+        }
+        node
     }
 }
 

@@ -22,8 +22,17 @@ impl Node {
     pub fn hash(&self) -> Hash {
         match self {
             Self::Empty => EMPTY_HASH,
-            Self::Leaf { key_hash, value_hash } => sha256(&[&[LEAF_TAG], key_hash, value_hash]),
+            Self::Leaf { key_hash, value_hash } => tagged_hash(LEAF_TAG, key_hash, value_hash),
             Self::Branch { hash } => *hash,
+        }
+    }
+
+    /// Bytes that the node encodes to.
+    pub const fn encoded_len(&self) -> usize {
+        match self {
+            Self::Empty => 1,
+            Self::Leaf { .. } => 1 + 2 * size_of::<Hash>(),
+            Self::Branch { .. } => 1 + size_of::<Hash>(),
         }
     }
 
@@ -44,7 +53,15 @@ impl Node {
 
 /// Hash of a branch from those of its children.
 pub(super) fn branch_hash(left: &Hash, right: &Hash) -> Hash {
-    sha256(&[&[BRANCH_TAG], left, right])
+    tagged_hash(BRANCH_TAG, left, right)
+}
+
+/// SHA-256(tag ‖ left ‖ right), hashed in one piece.
+fn tagged_hash(tag: u8, left: &Hash, right: &Hash) -> Hash {
+    let mut bytes = [tag; 1 + 2 * size_of::<Hash>()];
+    bytes[1..=left.len()].copy_from_slice(left);
+    bytes[1 + left.len()..].copy_from_slice(right);
+    sha256(&[&bytes])
 }
 
 /// Kind; for a leaf the two hashes, for a branch its hash.
