@@ -7,7 +7,9 @@ use crate::error::KernelError;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, Decimal, DeltaBatch, DenseRows, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Measure, Metric, Neighbor, Pairs, ScoredPair, Similarity, SparseBatch, Thresholds, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
+    HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Measure, Metric, Neighbor, Pairs, ScoredPair,
+    Similarity, SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -25,10 +27,11 @@ pub trait Backend: Send + Sync + Debug {
     fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList;
 
     /// Classes of all pairs by direction alone, one byte a pair.
-    fn cosine_classes(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix;
+    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix;
 
     /// The same, only the pairs that are not orthogonal.
-    fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList;
+    fn cosine_conflicts(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList;
+
     /// Pairs of sparse rows whose score is `at_least`, ascending.
     fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair>;
 
@@ -143,12 +146,14 @@ impl Backend for ScalarBackend {
         }
     }
 
-    fn cosine_classes(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
         scalar::cosine_classes::cosine_classes(rows, thresholds)
     }
 
-    fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList {
+    fn cosine_conflicts(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList {
         scalar::cosine_classes::cosine_classes(rows, thresholds).to_list()
+    }
+
     fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
         scalar::all_pairs::all_pairs(pairs, similarity, at_least)
     }
@@ -240,12 +245,14 @@ impl Backend for SimdBackend {
         }
     }
 
-    fn cosine_classes(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
         simd::cosine_classes::cosine_classes(self.level, rows, thresholds)
     }
 
-    fn cosine_conflicts(&self, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList {
+    fn cosine_conflicts(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList {
         simd::cosine_classes::cosine_conflicts(self.level, rows, thresholds)
+    }
+
     fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
         simd::all_pairs::all_pairs(self.level, pairs, similarity, at_least)
     }

@@ -13,7 +13,9 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, Decimal, DeltaBatch, DenseRows, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure, Metric, Neighbor, Pairs, ScoredPair, Similarity, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
+    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
+    HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure, Metric, Neighbor, Pairs, ScoredPair,
+    Similarity, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -143,7 +145,7 @@ impl Kernels {
     #[must_use]
     pub fn cosine_classes<'a>(
         &self,
-        rows: impl Into<DenseRows<'a>>,
+        rows: impl Into<CosineRows<'a>>,
         thresholds: &Thresholds,
     ) -> Run<ClassMatrix> {
         let rows = rows.into();
@@ -154,11 +156,13 @@ impl Kernels {
     #[must_use]
     pub fn cosine_conflicts<'a>(
         &self,
-        rows: impl Into<DenseRows<'a>>,
+        rows: impl Into<CosineRows<'a>>,
         thresholds: &Thresholds,
     ) -> Run<ConflictList> {
         let rows = rows.into();
         self.run(|backend| backend.cosine_conflicts(rows, thresholds))
+    }
+
     /// The pairs of sparse rows whose score is `at_least`, ascending, with their scores.
     ///
     /// Agreement: exact: membership is that of the real numbers; scores are f64 sums in ascending position.

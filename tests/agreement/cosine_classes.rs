@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 use tensor_kernels::{
-    ByteView, ClassMatrix, DeltaBatch, DenseRows, DenseView, Kernels, SparseBatch, SparseVec, Thresholds,
+    ByteView, ClassMatrix, CosineRows, DeltaBatch, DenseView, Kernels, SparseBatch, SparseVec, Thresholds,
     ThresholdsBuilder,
 };
 use tensor_tests::every_backend;
 
 /// Classes on every backend, as matrix and as list; all are equal, the matrix is returned.
-fn agreed(rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+fn agreed(rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
     let backends = every_backend().unwrap();
     let expected = backends[0].cosine_classes(rows, thresholds).value;
     for kernels in backends {

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::{CodePair, FloatPair, PairView, SquaredNorm, classify, shared_values};
 use crate::Thresholds;
-use crate::types::{ByteView, ConflictClass, DeltaBatch, DenseRows, DenseView, KeyRelation};
+use crate::types::{ByteView, ConflictClass, CosineRows, DeltaBatch, DenseView, KeyRelation};
 
 /// Dense rows whose pairs can be judged exactly. Norms are computed when a row is first asked for: behind a
 /// good filter few are.
@@ -15,17 +15,17 @@ pub(crate) enum Directions<'a> {
 }
 
 impl<'a> Directions<'a> {
-    pub(crate) fn new(rows: DenseRows<'a>) -> Self {
+    pub(crate) fn new(rows: CosineRows<'a>) -> Self {
         fn unknown<T>(rows: usize) -> Vec<OnceLock<T>> {
             std::iter::repeat_with(OnceLock::new).take(rows).collect()
         }
         let norms = rows.rows();
         match rows {
-            DenseRows::F32(rows) => {
+            CosineRows::F32(rows) => {
                 Self::F32 { rows, norms: unknown(norms), positions: (0..).take(rows.dim()).collect() }
             }
-            DenseRows::Bytes(rows) => Self::Bytes { rows, norms: unknown(norms) },
-            DenseRows::Deltas(rows) => Self::Deltas { rows, norms: unknown(norms) },
+            CosineRows::Bytes(rows) => Self::Bytes { rows, norms: unknown(norms) },
+            CosineRows::Deltas(rows) => Self::Deltas { rows, norms: unknown(norms) },
         }
     }
 

@@ -2,10 +2,10 @@
 
 use crate::Thresholds;
 use crate::exact::Directions;
-use crate::types::{ClassMatrix, DenseRows};
+use crate::types::{ClassMatrix, CosineRows};
 
 /// The class of every pair.
-pub(crate) fn cosine_classes(rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+pub(crate) fn cosine_classes(rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
     let judge = Directions::new(rows);
     let mut matrix = ClassMatrix::orthogonal(rows.rows());
     let shape = matrix.shape();

@@ -18,7 +18,7 @@ use crate::Thresholds;
 use crate::exact::Directions;
 use crate::isa::{Isa, Level};
 use crate::scalar;
-use crate::types::{CLASS_BLOCK, ClassMatrix, ClassShape, ConflictList, DenseRows};
+use crate::types::{CLASS_BLOCK, ClassMatrix, ClassShape, ConflictList, CosineRows};
 
 /// Blocks of 32 rows that a panel meets while it is in the nearest cache.
 const BLOCKS_PER_TASK: usize = 4;
@@ -28,7 +28,7 @@ const OPEN: u8 = 0xFF;
 const _: () = assert!(SIDE == CLASS_BLOCK, "a tile fills whole rows of a block of classes");
 
 /// The class of every pair.
-pub(crate) fn cosine_classes(level: Level, rows: DenseRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+pub(crate) fn cosine_classes(level: Level, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
     if rows.dim() >= DIM_LIMIT {
         return scalar::cosine_classes::cosine_classes(rows, thresholds);
     }
@@ -46,7 +46,7 @@ pub(crate) fn cosine_classes(level: Level, rows: DenseRows<'_>, thresholds: &Thr
 }
 
 /// The pairs that are not orthogonal. Memory: the pairs, and `128 · rows` bytes a thread.
-pub(crate) fn cosine_conflicts(level: Level, rows: DenseRows<'_>, thresholds: &Thresholds) -> ConflictList {
+pub(crate) fn cosine_conflicts(level: Level, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList {
     if rows.dim() >= DIM_LIMIT {
         return scalar::cosine_classes::cosine_classes(rows, thresholds).to_list();
     }
@@ -87,7 +87,7 @@ struct Cuts {
 }
 
 impl<'a> Scan<'a> {
-    fn new(level: Level, rows: DenseRows<'a>, thresholds: &'a Thresholds) -> Self {
+    fn new(level: Level, rows: CosineRows<'a>, thresholds: &'a Thresholds) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a rounding that the bounds allow for")]
         let cuts = Cuts {
             orthogonal: thresholds.orthogonal.to_f64() as f32,

@@ -32,7 +32,7 @@ use super::super::tile::{BytePanels, ByteRows, Dots, SIDE};
 use crate::aligned::AlignedBuf;
 use crate::exact::SquaredNorm;
 use crate::isa::Level;
-use crate::types::{DeltaBatch, DenseRows, DenseView};
+use crate::types::{CosineRows, DeltaBatch, DenseView};
 
 /// Greatest code; its digits are 127 and 127.
 const MAX_CODE: f32 = 32_639.0;
@@ -85,12 +85,12 @@ impl Default for Products {
 }
 
 impl Digits {
-    pub(super) fn new(level: Level, rows: DenseRows<'_>) -> Self {
+    pub(super) fn new(level: Level, rows: CosineRows<'_>) -> Self {
         let mut raw = Raw { dim: rows.dim(), scales: vec![Scales::default(); rows.rows()], ..Raw::default() };
         match rows {
-            DenseRows::F32(rows) => raw.fill(|first, out| level.dispatch(EncodeF32 { rows, first, out })),
-            DenseRows::Deltas(rows) => raw.fill(|first, out| encode_deltas(rows, first, out)),
-            DenseRows::Bytes(rows) => {
+            CosineRows::F32(rows) => raw.fill(|first, out| level.dispatch(EncodeF32 { rows, first, out })),
+            CosineRows::Deltas(rows) => raw.fill(|first, out| encode_deltas(rows, first, out)),
+            CosineRows::Bytes(rows) => {
                 for (row, scales) in raw.scales.iter_mut().enumerate() {
                     scales.coarse = inverse(1.0, SquaredNorm::of_bytes(rows.row(row)).root);
                 }
