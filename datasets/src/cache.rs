@@ -85,15 +85,17 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The folder that the environment names: `$TENSORCHAIN_CACHE`, else `$XDG_CACHE_HOME/tensorchain`,
-    /// else `$HOME/.cache/tensorchain`. It need not exist.
+    /// The folder that the environment names: `$TENSORCHAIN_CACHE`, else `$XDG_CACHE_HOME/tensorchain` where
+    /// that is an absolute path, else `$HOME/.cache/tensorchain`. It need not exist.
     ///
     /// # Errors
     /// None of the three is set.
     pub fn from_env() -> Result<Self, CacheError> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let folder = variable(CACHE_ENV)
-            .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("tensorchain")))
+            .or_else(|| {
+                Some(variable("XDG_CACHE_HOME").filter(|path| path.is_absolute())?.join("tensorchain"))
+            })
             .or_else(|| Some(variable("HOME")?.join(".cache/tensorchain")));
         folder.map(Self::at).ok_or(CacheError::NoPlace)
     }

@@ -39,6 +39,17 @@ pub enum MapError {
 
 /// A file's `rows × dim` matrix of finite f32, row-major, in the byte order of this machine.
 ///
+/// ```
+/// use std::io::Write;
+/// use tensor_kernels::MappedRows;
+/// let mut file = tempfile::tempfile()?;
+/// for value in [1.0_f32, 2.0, 3.0, 4.0] {
+///     file.write_all(&value.to_ne_bytes())?;
+/// }
+/// assert_eq!(MappedRows::new(&file, 0, 2, 2)?.view().row(1), [3.0, 4.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # While a file is mapped
 /// Nothing may write to it. Other values than those that were checked may then be seen, and a process
 /// that touches a page which another process has cut off is ended by the system (SIGBUS). Replace such

@@ -1,7 +1,7 @@
 //! Files out of an archive, in memory: nothing is unpacked to the disk, so no path in one is ever followed.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 
 use flate2::read::GzDecoder;
 
@@ -51,7 +51,7 @@ fn from_tar(package: &Package, tar: impl Read) -> io::Result<Vec<Option<Vec<u8>>
     Ok(found)
 }
 
-fn from_zip(package: &Package, zip: BufReader<File>) -> io::Result<Vec<Option<Vec<u8>>>> {
+fn from_zip(package: &Package, zip: impl Read + Seek) -> io::Result<Vec<Option<Vec<u8>>>> {
     let mut archive = zip::ZipArchive::new(zip)?;
     let mut one = |file: &PackageFile| match archive.by_name(&file.path) {
         Ok(entry) => content(entry).map(Some),
@@ -67,5 +67,64 @@ fn content(entry: impl Read) -> io::Result<Vec<u8>> {
     match content.len() as u64 > MAX_FILE {
         true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "a file of more than 256 MiB")),
         false => Ok(content),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use super::*;
+
+    const FILES: [(&str, &[u8]); 3] = [("./a/b", b"content"), ("a/c", b"more"), ("a/d", b"unused")];
+
+    /// A package of which `a/c`, `a/b` and a file that is not there are used.
+    fn package() -> Package {
+        let file = |path: &str, content| PackageFile { path: path.to_owned(), sha256: Sha256::of(content) };
+        Package {
+            client: Client::Npm,
+            name: "p".to_owned(),
+            version: None,
+            files: vec![file("a/c", b"more"), file("a/b", b"content"), file("a/x", b"")],
+        }
+    }
+
+    fn expected() -> Vec<Option<Vec<u8>>> {
+        vec![Some(b"more".to_vec()), Some(b"content".to_vec()), None]
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_the_list() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (path, content) in FILES {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, path, content).unwrap();
+            // Zips name no current folder.
+            zip.start_file(path.trim_start_matches("./"), zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(content).unwrap();
+        }
+        let tar = tar.into_inner().unwrap();
+        assert_eq!(from_tar(&package(), &*tar).unwrap(), expected());
+        assert!(from_tar(&package(), &tar[..600]).is_err());
+        assert_eq!(from_zip(&package(), zip.finish().unwrap()).unwrap(), expected());
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_another_is_refused() {
+        let package = package();
+        let check =
+            |content: Option<&[u8]>| checked(&package, &package.files[0], content.map(<[u8]>::to_vec));
+        assert_eq!(check(Some(b"more")).unwrap(), b"more");
+        assert!(matches!(check(None), Err(FetchError::MissingFile { file, .. }) if file == "a/c"));
+        assert!(
+            matches!(check(Some(b"less")), Err(FetchError::Hash { got, .. }) if got == Sha256::of(b"less"))
+        );
+    }
+
+    #[test]
+    fn a_file_larger_than_any_that_is_used_is_stopped() {
+        assert!(content(io::repeat(0)).is_err());
     }
 }

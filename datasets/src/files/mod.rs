@@ -73,6 +73,16 @@ impl Rows {
 /// holds them exactly; of a `.parquet` the one column that holds lists of floats, or all columns if each
 /// holds floats. `.npz` becomes [`Rows::Sparse`]: a CSR matrix as scipy's `save_npz` writes it.
 ///
+/// ```
+/// use tensor_datasets::files::{read, write_npy};
+/// use tensor_kernels::DenseView;
+/// let path = std::env::temp_dir().join("two-rows.npy");
+/// write_npy(&mut std::fs::File::create(&path)?, DenseView::new(&[1.0, 2.0, 3.0, 4.0], 2, 2)?)?;
+/// let rows = read(&path)?;
+/// assert_eq!(rows.dense().unwrap().row(1), [3.0, 4.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// See [`FileError`]: an extension, type or shape that is not read here, values that are not finite f32,
 /// a CSR matrix with unsorted or repeated indices or with stored zeros.
