@@ -9,6 +9,7 @@ mod intersect;
 pub(crate) mod kmeans;
 pub(crate) mod kmeans_codes;
 mod postings;
+mod nearest;
 pub(crate) mod quantize;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;
