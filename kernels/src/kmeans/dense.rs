@@ -51,6 +51,9 @@ pub struct KMeans {
     pub converged: bool,
 }
 
+/// Where scaling takes the greatest component.
+const SCALED_EXPONENT: i32 = 40;
+
 /// The rows of one training run: as given for `L2`, normalised for `Cosine`.
 pub(crate) struct DensePoints<'a> {
     view: DenseView<'a>,
@@ -100,6 +103,11 @@ impl<'a> DensePoints<'a> {
     #[inline(always)]
     pub(crate) fn scaled(&self, component: f32) -> f32 {
         (f64::from(component) * self.scale) as f32
+    }
+
+    /// The exponent of the power of two that takes the greatest component of all rows into [1, 2).
+    pub(crate) fn unit_exponent(&self) -> i32 {
+        libm::ilogb(self.scale) - SCALED_EXPONENT
     }
 
     /// The mean of the rows `members` (at least one) as a centroid: sums in f64 in ascending row, divided
@@ -184,7 +192,7 @@ fn normalize(values: &[f64], out: &mut [f32]) {
 fn scale_for<'a>(components: impl Iterator<Item = &'a f32>) -> f64 {
     // Magnitudes order as their bits do; integers compare faster.
     let greatest = f32::from_bits(components.fold(0, |greatest, x| greatest.max(x.abs().to_bits())));
-    if greatest > 0.0 { libm::ldexp(1.0, 40 - libm::ilogb(f64::from(greatest))) } else { 1.0 }
+    if greatest > 0.0 { libm::ldexp(1.0, SCALED_EXPONENT - libm::ilogb(f64::from(greatest))) } else { 1.0 }
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ impl Points for Rows<'_> {
     }
 
     fn assign(&self, centroids: &[f32]) -> Vec<u32> {
-        (0..self.rows()).map(|row| nearest(self.row(row), centroids)).collect()
+        let ids = || (0..).take(centroids.len() / self.0.dim());
+        (0..self.rows()).map(|row| nearest(self.row(row), centroids, ids())).collect()
     }
 
     fn update(&self, clusters: &Clusters, centroids: &mut [f32]) {

@@ -12,6 +12,7 @@ pub(crate) mod int8;
 mod intersect;
 pub(crate) mod kmeans;
 pub(crate) mod kmeans_codes;
+mod nearest;
 pub(crate) mod pairs;
 pub(crate) mod quantize;
 pub(crate) mod search;

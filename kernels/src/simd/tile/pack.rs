@@ -116,12 +116,32 @@ impl BytePanels {
         Self { rows, dim, depth, codes }
     }
 
+    /// `rows` rows of zeros, to be filled by [`set_panel`](Self::set_panel).
+    pub(crate) fn zeroed(rows: usize, dim: usize) -> Self {
+        assert!(dim < DIM_LIMIT, "a dot product must fit 32 bits");
+        let depth = dim.next_multiple_of(DEPTH);
+        let codes = AlignedBuf::zeroed(rows.div_ceil(SIDE) * SIDE * depth);
+        Self { rows, dim, depth, codes }
+    }
+
+    /// Writes one panel from 32 rows of [`depth`](Self::depth) codes, zeros behind the dimension and the
+    /// last row.
+    pub(crate) fn set_panel(&mut self, panel: usize, codes: &[i8]) {
+        let bytes = self.panel_bytes();
+        interleave(&codes[..bytes], self.depth, &mut self.codes[panel * bytes..][..bytes]);
+    }
+
     pub(crate) const fn rows(&self) -> usize {
         self.rows
     }
 
     pub(crate) const fn dim(&self) -> usize {
         self.dim
+    }
+
+    /// The dimension padded to whole cache lines.
+    pub(crate) const fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Panels of 32 rows, the last one perhaps not full.
