@@ -8,8 +8,8 @@ use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
     ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
-    HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Measure, Metric, Neighbor, Pairs, ScoredPair,
-    Similarity, SparseBatch, Thresholds, Wanted,
+    HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor, Pairs, ScoredPair, Similarity,
+    SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -53,11 +53,11 @@ pub trait Backend: Send + Sync + Debug {
         measure: Measure,
     ) -> Vec<f64>;
 
-    /// Dense rows to signed bytes.
-    fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows;
+    /// Dense rows to signed bytes; `out` has the shape of the rows.
+    fn int8_quantize(&self, rows: DenseView<'_>, out: &mut Int8Rows);
 
-    /// Signed bytes to dense rows.
-    fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32>;
+    /// Signed bytes to dense rows; `out` is as long as the rows.
+    fn int8_dequantize(&self, rows: &Int8Rows, out: &mut [f32]);
 
     /// Values of 16-bit rows; `out` is as long as the rows.
     fn half_widen(&self, rows: HalfView<'_>, out: &mut [f32]);
@@ -176,12 +176,12 @@ impl Backend for ScalarBackend {
         scalar::sparse_pair::sparse_pair(left, right, pairs, measure)
     }
 
-    fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
-        scalar::int8::quantize(rows, mode)
+    fn int8_quantize(&self, rows: DenseView<'_>, out: &mut Int8Rows) {
+        scalar::int8::quantize(rows, out);
     }
 
-    fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32> {
-        scalar::int8::dequantize(rows)
+    fn int8_dequantize(&self, rows: &Int8Rows, out: &mut [f32]) {
+        scalar::int8::dequantize(rows, out);
     }
 
     fn half_widen(&self, rows: HalfView<'_>, out: &mut [f32]) {
@@ -275,12 +275,12 @@ impl Backend for SimdBackend {
         simd::sparse_pair::sparse_pair(self.level, left, right, pairs, measure)
     }
 
-    fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
-        simd::int8::quantize(self.level, rows, mode)
+    fn int8_quantize(&self, rows: DenseView<'_>, out: &mut Int8Rows) {
+        simd::int8::quantize(self.level, rows, out);
     }
 
-    fn int8_dequantize(&self, rows: &Int8Rows) -> Vec<f32> {
-        simd::int8::dequantize(self.level, rows)
+    fn int8_dequantize(&self, rows: &Int8Rows, out: &mut [f32]) {
+        simd::int8::dequantize(self.level, rows, out);
     }
 
     fn half_widen(&self, rows: HalfView<'_>, out: &mut [f32]) {

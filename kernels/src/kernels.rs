@@ -271,15 +271,41 @@ impl Kernels {
     /// Agreement: exact: quotients in f64, rounded half to even. Shape: `rows × dim`. Cost: O(rows · dim).
     #[must_use]
     pub fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Run<Int8Rows> {
-        self.run(|backend| backend.int8_quantize(rows, mode))
+        let mut out = Int8Rows::zeroed(mode, rows.rows(), rows.dim());
+        self.run(|backend| backend.int8_quantize(rows, &mut out)).map(|()| out)
+    }
+
+    /// [`int8_quantize`](Self::int8_quantize) into memory that the caller keeps, in the mode of `out`. Memory
+    /// that was written before costs no page faults: for large batches that is most of the time.
+    ///
+    /// # Errors
+    /// `out` of another shape than `rows`.
+    pub fn int8_quantize_into(
+        &self,
+        rows: DenseView<'_>,
+        out: &mut Int8Rows,
+    ) -> Result<Run<()>, KernelError> {
+        same_dim(out.dim(), rows.dim())?;
+        same_len("out", out.rows(), rows.rows())?;
+        Ok(self.run(|backend| backend.int8_quantize(rows, out)))
     }
 
     /// The values of signed bytes, row-major; each is one f64 product and sum, rounded once.
     ///
     /// Agreement: exact. Shape: `rows × dim`. Cost: O(rows · dim).
     #[must_use]
-    pub fn int8_dequantize(&self, rows: &Int8Rows) -> Run<Vec<f32>> {
-        self.run(|backend| backend.int8_dequantize(rows))
+    pub fn int8_dequantize(&self, rows: &Int8Rows) -> Run<AlignedBuf<f32>> {
+        let mut values = AlignedBuf::zeroed(rows.codes().len());
+        self.run(|backend| backend.int8_dequantize(rows, &mut values)).map(|()| values)
+    }
+
+    /// [`int8_dequantize`](Self::int8_dequantize) into memory that the caller keeps.
+    ///
+    /// # Errors
+    /// `out` of another length than the codes.
+    pub fn int8_dequantize_into(&self, rows: &Int8Rows, out: &mut [f32]) -> Result<Run<()>, KernelError> {
+        same_len("out", out.len(), rows.codes().len())?;
+        Ok(self.run(|backend| backend.int8_dequantize(rows, out)))
     }
 
     /// The values of f16 or bf16 rows, row-major; every one is exact.

@@ -11,7 +11,7 @@ fn agreed(view: DenseView<'_>, mode: Int8Mode) -> (Int8Rows, Vec<f32>) {
     let run = |kernels: &Kernels| {
         let codes = kernels.int8_quantize(view, mode).value;
         let values = kernels.int8_dequantize(&codes).value;
-        (codes, values)
+        (codes, values.to_vec())
     };
     let backends = every_backend().unwrap();
     let expected = run(&backends[0]);

@@ -28,5 +28,6 @@ pub(crate) fn narrow(rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, Ke
             HalfKind::Bf16 => bf16::from_f32(x).to_bits(),
         };
     }
-    HalfRows::from_rounded(kind, rows, bits)
+    let all_finite = kind.is_finite(&bits);
+    HalfRows::from_rounded(kind, rows, bits, all_finite)
 }

@@ -1,18 +1,19 @@
 //! Dense rows to signed bytes and back, one value at a time.
 
-use crate::types::{DenseView, Int8Mode, Int8Rows, Mapping, scale_of};
+use crate::types::{DenseView, Int8Rows, Mapping, scale_of};
 
-/// The codes of each row.
-pub(crate) fn quantize(rows: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
-    let (mut codes, mut scales) = (Vec::new(), Vec::new());
-    for row in rows.iter() {
+/// The codes of each row, into `out` of the same shape.
+pub(crate) fn quantize(rows: DenseView<'_>, out: &mut Int8Rows) {
+    let (mode, dim) = (out.mode(), rows.dim().max(1));
+    let (codes, scales) = out.parts_mut();
+    for ((row, codes), scale) in rows.iter().zip(codes.chunks_exact_mut(dim)).zip(scales) {
         let (min, max) = extremes(row);
-        let scale = scale_of(mode, min, max);
-        let mapping = Mapping::new(mode, scale);
-        codes.extend(row.iter().map(|&x| mapping.code(libm::rint(mapping.position(x)))));
-        scales.push(scale);
+        *scale = scale_of(mode, min, max);
+        let mapping = Mapping::new(mode, *scale);
+        for (code, &x) in codes.iter_mut().zip(row) {
+            *code = mapping.code(libm::rint(mapping.position(x)));
+        }
     }
-    Int8Rows::from_checked(mode, rows.dim(), codes, scales)
 }
 
 /// The least and the greatest value of a row; zeros for an empty one. Zeros are +0.
@@ -23,12 +24,14 @@ fn extremes(row: &[f32]) -> (f32, f32) {
     (least + 0.0, greatest + 0.0)
 }
 
-/// The values of all codes, row-major.
-pub(crate) fn dequantize(rows: &Int8Rows) -> Vec<f32> {
-    let mut values = Vec::with_capacity(rows.codes().len());
-    for (row, &scale) in rows.codes().chunks_exact(rows.dim().max(1)).zip(rows.scales()) {
+/// The values of all codes, row-major, into as many.
+pub(crate) fn dequantize(rows: &Int8Rows, out: &mut [f32]) {
+    let dim = rows.dim().max(1);
+    let rows_of = rows.codes().chunks_exact(dim).zip(rows.scales());
+    for (out, (codes, &scale)) in out.chunks_exact_mut(dim).zip(rows_of) {
         let mapping = Mapping::new(rows.mode(), scale);
-        values.extend(row.iter().map(|&code| mapping.value(code)));
+        for (value, &code) in out.iter_mut().zip(codes) {
+            *value = mapping.value(code);
+        }
     }
-    values
 }

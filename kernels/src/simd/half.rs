@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::stream::Stage;
 use crate::aligned::AlignedBuf;
 use crate::error::KernelError;
 use crate::isa::Level;
@@ -13,11 +14,19 @@ use crate::types::{DenseView, HalfKind, HalfRows, HalfView};
 
 /// Values of one task. Fixed, so the work is cut the same for every number of threads.
 const VALUES_PER_TASK: usize = 1 << 16;
+/// Values that are converted by one dispatch.
+const PIECE: usize = 1 << 10;
 
 /// The values of all rows, row-major; every one is exact. `out` is as long as the rows.
 pub(crate) fn widen(level: Level, rows: HalfView<'_>, out: &mut [f32]) {
+    let stage = || Stage::new(level, rows.bits().len(), PIECE);
     let tasks = out.par_chunks_mut(VALUES_PER_TASK).zip(rows.bits().par_chunks(VALUES_PER_TASK));
-    tasks.for_each(|(out, bits)| widen_block(level, rows.kind(), bits, out));
+    tasks.for_each_init(stage, |stage, (out, bits)| {
+        for (out, bits) in out.chunks_mut(PIECE).zip(bits.chunks(PIECE)) {
+            widen_block(level, rows.kind(), bits, stage.room(out));
+            stage.send(out);
+        }
+    });
 }
 
 /// The nearest value of each component, half to even.
@@ -26,14 +35,29 @@ pub(crate) fn widen(level: Level, rows: HalfView<'_>, out: &mut [f32]) {
 /// [`KernelError::MagnitudeOutOfRange`] for the first component that would become infinite.
 pub(crate) fn narrow(level: Level, rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, KernelError> {
     let mut bits = AlignedBuf::zeroed(rows.rows() * rows.dim());
-    if let Some(values) = rows.contiguous() {
-        let tasks = bits.par_chunks_mut(VALUES_PER_TASK).zip(values.par_chunks(VALUES_PER_TASK));
-        tasks.for_each(|(out, values)| narrow_block(level, kind, values, out));
-    } else {
-        let tasks = bits.par_chunks_exact_mut(rows.dim().max(1)).enumerate();
-        tasks.for_each(|(row, out)| narrow_block(level, kind, rows.row(row), out));
-    }
-    HalfRows::from_rounded(kind, rows, bits)
+    let stage = || Stage::new(level, rows.rows() * rows.dim(), PIECE);
+    let fill = |stage: &mut Stage<u16>, (out, values): (&mut [u16], &[f32])| {
+        let mut fits = true;
+        for (out, values) in out.chunks_mut(PIECE).zip(values.chunks(PIECE)) {
+            let room = stage.room(out);
+            narrow_block(level, kind, values, room);
+            fits &= kind.is_finite(room);
+            stage.send(out);
+        }
+        fits
+    };
+    let both = |a, b| a && b;
+    let fits = match rows.contiguous() {
+        Some(values) => {
+            let tasks = bits.par_chunks_mut(VALUES_PER_TASK).zip(values.par_chunks(VALUES_PER_TASK));
+            tasks.map_init(stage, fill).reduce(|| true, both)
+        }
+        None => {
+            let tasks = bits.par_chunks_exact_mut(rows.dim().max(1)).enumerate();
+            tasks.map_init(stage, |stage, (row, out)| fill(stage, (out, rows.row(row)))).reduce(|| true, both)
+        }
+    };
+    HalfRows::from_rounded(kind, rows, bits, fits)
 }
 
 /// The values of `bits`, of which there are as many as `out` has room for: one dispatch, on this thread.

@@ -17,6 +17,7 @@ pub(crate) mod pairs;
 pub(crate) mod quantize;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;
+mod stream;
 pub(crate) mod tile;
 pub(crate) mod variant;
 #[cfg(target_arch = "x86_64")]

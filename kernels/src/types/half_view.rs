@@ -8,8 +8,8 @@ use std::fmt;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::DenseView;
 use super::dense_view::checked_len;
+use super::{DenseView, first_position};
 use crate::aligned::AlignedBuf;
 use crate::error::KernelError;
 
@@ -33,6 +33,11 @@ impl HalfKind {
             Self::F16 => f16::MAX.to_f32(),
             Self::Bf16 => bf16::MAX.to_f32(),
         }
+    }
+
+    /// Whether no value is infinite or NaN.
+    pub(crate) fn is_finite(self, bits: &[u16]) -> bool {
+        first_non_finite(self, bits).is_none()
     }
 
     /// The bits of the exponent: all of them set means infinite or NaN.
@@ -140,7 +145,7 @@ pub struct HalfRows {
 }
 
 impl HalfRows {
-    /// What the components of `rows` were rounded to, in their order.
+    /// What the components of `rows` were rounded to, in their order, and whether all stayed finite.
     ///
     /// # Errors
     /// [`KernelError::MagnitudeOutOfRange`] for the first component that became infinite.
@@ -148,14 +153,14 @@ impl HalfRows {
         kind: HalfKind,
         rows: DenseView<'_>,
         bits: AlignedBuf<u16>,
+        all_finite: bool,
     ) -> Result<Self, KernelError> {
-        let (dim, limit) = (rows.dim(), kind.greatest());
-        match first_non_finite(kind, &bits) {
-            Some(at) => {
-                Err(KernelError::MagnitudeOutOfRange { got: rows.row(at / dim)[at % dim].abs(), limit })
-            }
-            None => Ok(Self { kind, rows: rows.rows(), dim, bits }),
+        let dim = rows.dim();
+        if !all_finite && let Some(at) = first_non_finite(kind, &bits) {
+            let got = rows.row(at / dim)[at % dim].abs();
+            return Err(KernelError::MagnitudeOutOfRange { got, limit: kind.greatest() });
         }
+        Ok(Self { kind, rows: rows.rows(), dim, bits })
     }
 
     /// The rows as an input of kernels.
@@ -167,14 +172,8 @@ impl HalfRows {
 
 /// The position of the first infinite or NaN value.
 fn first_non_finite(kind: HalfKind, bits: &[u16]) -> Option<usize> {
-    /// Values looked at without a branch between them, so that lanes do it.
-    const BLOCK: usize = 1_024;
     let mask = kind.exponent_mask();
-    let is_bad = |bits: &u16| bits & mask == mask;
-    let block =
-        bits.chunks(BLOCK).position(|block| block.iter().fold(false, |bad, bits| bad | is_bad(bits)))?;
-    let start = block * BLOCK;
-    bits[start..].iter().position(is_bad).map(|position| start + position)
+    first_position(bits, |bits| bits & mask == mask)
 }
 
 #[cfg(test)]

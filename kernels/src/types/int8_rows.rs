@@ -1,5 +1,6 @@
 //! Dense rows as signed bytes under one scale a row.
 
+use crate::aligned::AlignedBuf;
 use crate::error::KernelError;
 
 /// How a row is mapped to bytes.
@@ -30,11 +31,19 @@ pub struct Int8Scale {
 pub struct Int8Rows {
     mode: Int8Mode,
     dim: usize,
-    codes: Vec<i8>,
+    codes: AlignedBuf<i8>,
     scales: Vec<Int8Scale>,
 }
 
 impl Int8Rows {
+    /// Rows of zeros under scales of 0: memory for
+    /// [`Kernels::int8_quantize_into`](crate::Kernels::int8_quantize_into).
+    #[must_use]
+    pub fn zeroed(mode: Int8Mode, rows: usize, dim: usize) -> Self {
+        let codes = AlignedBuf::zeroed(rows.saturating_mul(dim));
+        Self { mode, dim, codes, scales: vec![Int8Scale { scale: 0.0, offset: 0.0 }; rows] }
+    }
+
     /// Rows from their parts.
     ///
     /// # Errors
@@ -43,7 +52,7 @@ impl Int8Rows {
     pub fn new(
         mode: Int8Mode,
         dim: usize,
-        codes: Vec<i8>,
+        codes: &[i8],
         scales: Vec<Int8Scale>,
     ) -> Result<Self, KernelError> {
         if Some(codes.len()) != scales.len().checked_mul(dim) {
@@ -64,13 +73,14 @@ impl Int8Rows {
                 return Err(KernelError::NotCanonical { what: "a symmetric code is -128" });
             }
         }
-        Ok(Self { mode, dim, codes, scales })
+        let mut rows = Self { mode, dim, codes: AlignedBuf::zeroed(codes.len()), scales };
+        rows.codes.copy_from_slice(codes);
+        Ok(rows)
     }
 
-    /// Builds from parts that a kernel has computed.
-    pub(crate) fn from_checked(mode: Int8Mode, dim: usize, codes: Vec<i8>, scales: Vec<Int8Scale>) -> Self {
-        debug_assert_eq!(codes.len(), scales.len() * dim);
-        Self { mode, dim, codes, scales }
+    /// Codes and scales, for a kernel to fill.
+    pub(crate) fn parts_mut(&mut self) -> (&mut [i8], &mut [Int8Scale]) {
+        (&mut self.codes, &mut self.scales)
     }
 
     /// How rows are mapped to bytes.
@@ -103,6 +113,9 @@ impl Int8Rows {
         &self.scales
     }
 }
+
+const TWO_TO_20: f64 = 1_048_576.0;
+const TWO_TO_MINUS_20: f64 = 1.0 / TWO_TO_20;
 
 /// One row's mapping, in f64, so that products of f32 lose nothing that matters.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +160,20 @@ impl Mapping {
     pub(crate) fn code_by_bits(self, position: f64) -> i8 {
         const LAST_PLACE_IS_1: f64 = 6_755_399_441_055_744.0;
         (position + (LAST_PLACE_IS_1 + self.least)).to_bits() as i8
+    }
+
+    /// Scale, offset and least code as f32, where one fused multiply-add of these gives [`value`](Self::value).
+    ///
+    /// `value` rounds twice: offset + (code − least) · scale to f64, then to f32. The product has at most
+    /// 32 significant bits, from the last place of the scale, 2⁻²³ of its leading bit, up to 2⁸ times the leading bit.
+    /// With an offset of 0, or between 2⁻²⁰ and 2²⁰ times the scale, no bit of either lies 2⁵² below the
+    /// leading bit of the sum, so the sum is exact in f64 and is rounded only once. Where the greatest
+    /// magnitude stays below f32::MAX, nothing is clamped; a scale of 0 is left to `value` for its signs of zero.
+    pub(crate) fn in_f32(self) -> Option<(f32, f32, f32)> {
+        let offset = self.offset.abs();
+        let near = offset == 0.0 || (self.scale * TWO_TO_MINUS_20..=self.scale * TWO_TO_20).contains(&offset);
+        let fits = self.scale > 0.0 && offset + 256.0 * self.scale < f64::from(f32::MAX);
+        (near && fits).then_some((self.scale as f32, self.offset as f32, self.least as f32))
     }
 
     /// The value of a code.
