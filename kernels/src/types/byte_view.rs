@@ -95,10 +95,10 @@ mod tests {
         let limit = u32::MAX as usize;
         assert!(matches!(ByteView::new(&[], limit, limit), Err(KernelError::LengthMismatch { .. })));
         let scales = vec![Int8Scale { scale: 1.0, offset: 2.0 }];
-        let rows = Int8Rows::new(Int8Mode::MinMax, 2, vec![3, 4], scales).unwrap();
+        let rows = Int8Rows::new(Int8Mode::MinMax, 2, &[3, 4], scales).unwrap();
         assert!(matches!(ByteView::try_from(&rows), Err(KernelError::NotCanonical { .. })));
         let scales = vec![Int8Scale { scale: 1.0, offset: 0.0 }];
-        let rows = Int8Rows::new(Int8Mode::Symmetric, 2, vec![3, 4], scales).unwrap();
+        let rows = Int8Rows::new(Int8Mode::Symmetric, 2, &[3, 4], scales).unwrap();
         assert_eq!(ByteView::try_from(&rows).unwrap().row(0), [3, 4]);
     }
 }
