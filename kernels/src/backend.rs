@@ -8,8 +8,8 @@ use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
     ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
-    HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor, Pairs, ScoredPair, Similarity,
-    SparseBatch, Thresholds, Wanted,
+    HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor, PairScores, Pairs, PreparedSparse,
+    ScoredPair, Similarity, SparseBatch, Thresholds, Wanted,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -52,6 +52,12 @@ pub trait Backend: Send + Sync + Debug {
         pairs: &[(u32, u32)],
         measure: Measure,
     ) -> Vec<f64>;
+
+    /// Scores of two prepared vectors of one dimension.
+    fn prepared_pair(&self, left: &PreparedSparse, right: &PreparedSparse) -> PairScores;
+
+    /// Scores of one prepared vector with each of many.
+    fn prepared_one_to_many(&self, query: &PreparedSparse, rows: &[PreparedSparse]) -> Vec<PairScores>;
 
     /// Dense rows to signed bytes; `out` has the shape of the rows.
     fn int8_quantize(&self, rows: DenseView<'_>, out: &mut Int8Rows);
@@ -176,6 +182,14 @@ impl Backend for ScalarBackend {
         scalar::sparse_pair::sparse_pair(left, right, pairs, measure)
     }
 
+    fn prepared_pair(&self, left: &PreparedSparse, right: &PreparedSparse) -> PairScores {
+        scalar::prepared_pair::prepared_pair(left, right)
+    }
+
+    fn prepared_one_to_many(&self, query: &PreparedSparse, rows: &[PreparedSparse]) -> Vec<PairScores> {
+        rows.iter().map(|row| scalar::prepared_pair::prepared_pair(query, row)).collect()
+    }
+
     fn int8_quantize(&self, rows: DenseView<'_>, out: &mut Int8Rows) {
         scalar::int8::quantize(rows, out);
     }
@@ -273,6 +287,14 @@ impl Backend for SimdBackend {
         measure: Measure,
     ) -> Vec<f64> {
         simd::sparse_pair::sparse_pair(self.level, left, right, pairs, measure)
+    }
+
+    fn prepared_pair(&self, left: &PreparedSparse, right: &PreparedSparse) -> PairScores {
+        simd::prepared_pair::prepared_pair(self.level, left, right)
+    }
+
+    fn prepared_one_to_many(&self, query: &PreparedSparse, rows: &[PreparedSparse]) -> Vec<PairScores> {
+        simd::prepared_pair::prepared_one_to_many(self.level, query, rows)
     }
 
     fn int8_quantize(&self, rows: DenseView<'_>, out: &mut Int8Rows) {

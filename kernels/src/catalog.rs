@@ -60,6 +60,14 @@ pub const OPERATIONS: &[Operation] = &[
         backends: BOTH,
     },
     Operation {
+        name: "prepared_pair",
+        formula: "dot, cosine and Jaccard of two sparse vectors prepared with presence bits and ranks",
+        shapes: "one pair → scores; 1 and rows → rows scores",
+        cost: "O(dim / 64 + shared positions) a pair, O(nnz) where dim is large",
+        agreement: Agreement::Exact,
+        backends: BOTH,
+    },
+    Operation {
         name: "conflict_matrix",
         formula: "class of every pair by nine rules over cosine, Jaccard, norms and keys",
         shapes: "rows × dim sparse f32 or deltas → pairs that are not orthogonal",

@@ -56,6 +56,6 @@ pub use types::{
     ByteView, ClassMatrix, Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook,
     CosineRows, Decimal, DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView, HalfKind, HalfRows,
     HalfView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure,
-    Metric, Neighbor, Pairs, Rule, ScoredPair, Similarity, SparseBatch, SparseVec, Thresholds,
-    ThresholdsBuilder, Vectors, Wanted,
+    Metric, Neighbor, PairScores, Pairs, PreparedSparse, Rule, ScoredPair, Similarity, SparseBatch,
+    SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
 };

@@ -4,7 +4,7 @@
 //! for all of them, so the scores are the same everywhere: f64 sums in ascending position, first over
 //! the positions of both rows, then over those of one row alone.
 
-use crate::types::Measure;
+use crate::types::{Measure, PairScores, PreparedSparse};
 
 /// Indices and values of one sparse row.
 pub(crate) type Row<'a> = (&'a [u32], &'a [f32]);
@@ -22,11 +22,7 @@ pub(crate) fn score(measure: Measure, a: Row<'_>, b: Row<'_>, matches: impl Matc
         Measure::Dot => dot(a, b, matches),
         Measure::Cosine => cosine(a, b, matches),
         Measure::Angular => libm::acos(cosine(a, b, matches)),
-        Measure::Jaccard if a_len + b_len == 0 => 1.0,
-        Measure::Jaccard => {
-            let shared = matches.count();
-            shared as f64 / (a_len + b_len - shared) as f64
-        }
+        Measure::Jaccard => jaccard(matches.count(), a_len, b_len),
         Measure::Overlap if a_len + b_len == 0 => 1.0,
         Measure::Overlap => matches.count() as f64 / a_len.min(b_len).max(1) as f64,
         Measure::WeightedJaccard if a_len + b_len == 0 => 1.0,
@@ -47,8 +43,46 @@ fn dot(a: Row<'_>, b: Row<'_>, matches: impl Matches) -> f64 {
 
 #[inline(always)]
 fn cosine(a: Row<'_>, b: Row<'_>, matches: impl Matches) -> f64 {
-    let norms = magnitude(a.1) * magnitude(b.1);
-    if norms == 0.0 { 0.0 } else { (dot(a, b, matches) / norms).clamp(-1.0, 1.0) }
+    cosine_of(dot(a, b, matches), magnitude(a.1) * magnitude(b.1))
+}
+
+#[inline(always)]
+fn cosine_of(dot: f64, magnitudes: f64) -> f64 {
+    if magnitudes == 0.0 { 0.0 } else { (dot / magnitudes).clamp(-1.0, 1.0) }
+}
+
+#[inline(always)]
+fn jaccard(shared: usize, a_len: usize, b_len: usize) -> f64 {
+    let either = a_len + b_len - shared;
+    if either == 0 { 1.0 } else { shared as f64 / either as f64 }
+}
+
+/// What two rows share so far: positions, and the sum of their products in ascending position.
+#[derive(Debug, Default)]
+pub(crate) struct Meeting {
+    shared: usize,
+    dot: f64,
+}
+
+impl Meeting {
+    /// Adds the next position that both rows have.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, x: f32, y: f32) {
+        self.shared += 1;
+        self.dot += f64::from(x) * f64::from(y);
+    }
+}
+
+/// The scores of two vectors that share `meeting`: those of [`score`].
+#[inline(always)]
+pub(crate) fn scores(a: &PreparedSparse, b: &PreparedSparse, meeting: Meeting) -> PairScores {
+    let Meeting { shared, dot } = meeting;
+    PairScores {
+        shared,
+        dot,
+        cosine: cosine_of(dot, a.magnitude() * b.magnitude()),
+        jaccard: jaccard(shared, a.vector().nnz(), b.vector().nnz()),
+    }
 }
 
 /// √Σ xᵢ².

@@ -14,7 +14,8 @@ fn agree(vectors: &[SparseVec]) {
             for ((b, row), many) in vectors.iter().zip(&prepared).zip(many) {
                 let scores = kernels.prepared_pair(query, row).unwrap();
                 assert_eq!(scores, many, "{kernels:?}");
-                let expected = [Measure::Dot, Measure::Cosine, Measure::Jaccard].map(|m| a.measure(b, m).unwrap());
+                let expected =
+                    [Measure::Dot, Measure::Cosine, Measure::Jaccard].map(|m| a.measure(b, m).unwrap());
                 let got = [scores.dot, scores.cosine, scores.jaccard];
                 assert_eq!(got.map(f64::to_bits), expected.map(f64::to_bits), "{kernels:?}: {a:?} {b:?}");
                 let overlap = scores.shared as f64 / a.nnz().min(b.nnz()).max(1) as f64;

@@ -9,6 +9,7 @@ pub(crate) mod half;
 pub(crate) mod int8;
 pub(crate) mod kmeans;
 pub(crate) mod kmeans_codes;
+pub(crate) mod prepared_pair;
 pub(crate) mod quantize;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;

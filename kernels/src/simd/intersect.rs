@@ -95,7 +95,7 @@ pub(super) fn by_windows<'m>(a: &[u32], b: &[u32], matches: &'m mut Matches) -> 
 
 /// Calls `meet(entry of short, entry of long)` wherever two ascending lists meet, ascending.
 #[inline(always)]
-fn windows_of_longer(short: &[u32], long: &[u32], mut meet: impl FnMut(u32, u32)) {
+pub(super) fn windows_of_longer(short: &[u32], long: &[u32], mut meet: impl FnMut(u32, u32)) {
     let (windows, tail) = long.as_chunks::<WINDOW>();
     let gallops = long.len() > short.len() * GALLOP_RATIO;
     let (mut window, mut at) = (0, 0);

@@ -14,6 +14,7 @@ pub(crate) mod kmeans;
 pub(crate) mod kmeans_codes;
 mod nearest;
 pub(crate) mod pairs;
+pub(crate) mod prepared_pair;
 pub(crate) mod quantize;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;

@@ -29,15 +29,16 @@ impl PreparedSparse {
     pub fn new(vector: SparseVec) -> Self {
         let magnitude = magnitude(vector.values());
         let dim = vector.dim() as usize;
-        let groups = if dim <= ALWAYS_BITS || dim / 64 <= vector.nnz() { dim.div_ceil(64 * GROUP) } else { 0 };
+        let groups =
+            if dim <= ALWAYS_BITS || dim / 64 <= vector.nnz() { dim.div_ceil(64 * GROUP) } else { 0 };
         let (mut bits, mut before) = (vec![[0; GROUP]; groups], vec![[0; GROUP]; groups]);
         if groups > 0 {
-            let words = bits.as_flattened_mut();
+            let words: &mut [u64] = bits.as_flattened_mut();
             for &index in vector.indices() {
                 words[index as usize / 64] |= 1 << (index % 64);
             }
             let mut entries = 0;
-            for (before, word) in before.as_flattened_mut().iter_mut().zip(words) {
+            for (before, word) in before.as_flattened_mut().iter_mut().zip(&*words) {
                 *before = entries;
                 entries += word.count_ones();
             }
