@@ -101,6 +101,15 @@ pub const OPERATIONS: &[Operation] = &[
         backends: BOTH,
     },
     Operation {
+        name: "kmeans_stream",
+        formula: "c′ = (γw·c + α·Σx) / (γw + αn) over the n rows of a batch nearest to c: mini-batch means or decay",
+        shapes: "rows × dim dense and k × dim → rows assignments, k × dim centroids",
+        cost: "O(rows · k · dim)",
+        agreement: Agreement::Exact,
+        // Nearest entries are those of `quantize`; what is left is one sum, the same function for every backend.
+        backends: &[BackendKind::Scalar],
+    },
+    Operation {
         name: "quantize",
         formula: "nearest codebook entry by the codebook's metric; residual v − c",
         shapes: "rows × dim and k × dim → rows entries",

@@ -10,6 +10,7 @@ use crate::conflict_input::ConflictInput;
 use crate::error::KernelError;
 use crate::isa::Isa;
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
+use crate::kmeans_stream::KMeansStream;
 use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
 use crate::types::{
@@ -463,7 +464,26 @@ impl Kernels {
         self.run(|backend| backend.kmeans(rows, options)).transpose()
     }
 
-    /// The same on rows of signed bytes, in integers throughout: a codebook that nodes can agree on.
+    /// Shows a batch to a codebook that learns as it goes, and gives the centroid that was nearest to each row
+    /// before any moved; empty where the codebook is. [`KMeansStream`] has the formula.
+    ///
+    /// Agreement: exact: the same batches in the same order give the same bytes everywhere. Shape:
+    /// `rows × dim` → one assignment a row. Cost: O(rows · k · dim).
+    ///
+    /// # Errors
+    /// Dimensions that differ.
+    pub fn kmeans_stream(
+        &self,
+        stream: &mut KMeansStream,
+        batch: DenseView<'_>,
+    ) -> Result<Run<Vec<u32>>, KernelError> {
+        if batch.rows() > 0 && !stream.codebook().is_empty() {
+            same_dim(batch.dim(), stream.codebook().dim())?;
+        }
+        self.run(|backend| stream.update(batch, |book, rows| backend.quantize(book, rows))).transpose()
+    }
+
+    /// [`kmeans`](Self::kmeans) on rows of signed bytes, in integers throughout: a codebook that nodes can agree on.
     ///
     /// Agreement: exact. Shape: `rows × dim` codes → at most `k × dim` codes. Cost: as [`kmeans`](Self::kmeans).
     ///

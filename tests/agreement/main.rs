@@ -11,6 +11,7 @@ mod half;
 mod independent_set;
 mod int8;
 mod kmeans;
+mod kmeans_stream;
 mod prepared_pair;
 mod quantize;
 mod search;

@@ -115,21 +115,37 @@ impl<'a> DensePoints<'a> {
     /// `dim` values.
     #[inline(always)] // so that the loops are compiled for the level of the caller
     pub(crate) fn mean(&self, members: &[u32], sums: &mut [f64], centroid: &mut [f32]) {
+        self.sum(members, sums);
+        if self.metric == Metric::L2 {
+            let count = members.len() as f64;
+            for sum in &mut *sums {
+                *sum /= count;
+            }
+        }
+        self.round(sums, centroid);
+    }
+
+    /// The sum of the rows `members` in f64, in ascending row.
+    #[inline(always)]
+    pub(crate) fn sum(&self, members: &[u32], sums: &mut [f64]) {
         sums.fill(0.0);
         for &row in members {
             for (sum, &x) in sums.iter_mut().zip(self.row(row as usize)) {
                 *sum += f64::from(x);
             }
         }
+    }
+
+    /// A mean as a centroid: rounded once to f32, for `Cosine` after division by its norm.
+    #[inline(always)]
+    pub(crate) fn round(&self, mean: &[f64], centroid: &mut [f32]) {
         if self.metric == Metric::Cosine {
-            normalize(sums, centroid);
-        } else {
-            let count = members.len() as f64;
-            for (c, &sum) in centroid.iter_mut().zip(&*sums) {
-                // A mean lies between its greatest and least member; a rounded sum of billions of rows
-                // might not.
-                *c = ((sum / count) as f32).clamp(f32::MIN, f32::MAX);
-            }
+            return normalize(mean, centroid);
+        }
+        for (c, &mean) in centroid.iter_mut().zip(mean) {
+            // A mean lies between its greatest and least member; a rounded sum of billions of rows
+            // might not.
+            *c = (mean as f32).clamp(f32::MIN, f32::MAX);
         }
     }
 

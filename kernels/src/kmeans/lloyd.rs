@@ -48,7 +48,7 @@ pub(crate) struct Clusters {
 
 impl Clusters {
     /// Sorts rows by cluster: `assignments[row]` is below `k`.
-    fn group(assignments: &[u32], k: usize) -> Self {
+    pub(crate) fn group(assignments: &[u32], k: usize) -> Self {
         let mut offsets = vec![0; k + 1];
         for &cluster in assignments {
             offsets[cluster as usize + 1] += 1;

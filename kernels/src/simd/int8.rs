@@ -220,10 +220,10 @@ impl<S: Simd> Extremes<S> {
         let (lanes, tail) = S::as_simd_f32s(values);
         let (groups, rest) = lanes.as_chunks::<CHAINS>();
         for group in groups {
-            for chain in 0..CHAINS {
-                prefetch(&group[chain], AHEAD);
-                self.least[chain] = simd.min_f32s(self.least[chain], group[chain]);
-                self.greatest[chain] = simd.max_f32s(self.greatest[chain], group[chain]);
+            for ((least, greatest), x) in self.least.iter_mut().zip(&mut self.greatest).zip(group) {
+                prefetch(x, AHEAD);
+                *least = simd.min_f32s(*least, *x);
+                *greatest = simd.max_f32s(*greatest, *x);
             }
         }
         for &x in rest {
