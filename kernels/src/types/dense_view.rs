@@ -49,7 +49,7 @@ impl<'a> DenseView<'a> {
     }
 
     /// A contiguous view whose invariants the caller has established.
-    pub(super) fn from_checked(data: &'a [f32], rows: usize, dim: usize) -> Self {
+    pub(crate) fn from_checked(data: &'a [f32], rows: usize, dim: usize) -> Self {
         debug_assert!(Self::new(data, rows, dim).is_ok());
         Self { data, rows, dim, stride: dim }
     }
