@@ -110,6 +110,11 @@ impl<'a> DensePoints<'a> {
         libm::ilogb(self.scale) - SCALED_EXPONENT
     }
 
+    /// What takes the square of a scaled length to one where the greatest component lies in [1, 2).
+    pub(crate) fn unscaled_square() -> f32 {
+        libm::ldexpf(1.0, -2 * SCALED_EXPONENT)
+    }
+
     /// The mean of the rows `members` (at least one) as a centroid: sums in f64 in ascending row, divided
     /// by the count for `L2` or by their norm for `Cosine`, rounded once to f32. `sums` is scratch of
     /// `dim` values.

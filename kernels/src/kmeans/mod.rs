@@ -38,8 +38,8 @@ pub(crate) trait Points {
 
     /// Squared distances of all rows from the rows `candidates`, in blocks of [`BLOCK`] rows: row `i` from
     /// `candidates[t]` is `out[(i / BLOCK · candidates.len() + t) · BLOCK + i % BLOCK]`. What lies behind the
-    /// last row is left unspecified.
-    fn distances(&self, candidates: &[usize], out: &mut [Self::Weight]);
+    /// last row is left unspecified, and so is by how much a distance is not below `nearest` of its row.
+    fn distances(&self, candidates: &[usize], nearest: &[Self::Weight], out: &mut [Self::Weight]);
 
     /// The nearest centroid of each row, exactly; ties to the lowest.
     fn assign(&self, centroids: &[Self::Value]) -> Vec<u32>;

@@ -117,7 +117,7 @@ impl<'a, P: Points> Search<'a, P> {
     /// its position.
     fn choose_from(&mut self, candidates: &[usize]) -> usize {
         let distances = &mut self.distances[..self.nearest.len() * candidates.len()];
-        self.points.distances(candidates, distances);
+        self.points.distances(candidates, &self.nearest, distances);
         let blocks =
             || self.nearest.chunks_exact(BLOCK).zip(distances.chunks_exact(BLOCK * candidates.len()));
 

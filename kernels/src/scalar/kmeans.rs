@@ -27,7 +27,7 @@ impl Points for Rows<'_> {
         self.0.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], out: &mut [f32]) {
+    fn distances(&self, candidates: &[usize], _: &[f32], out: &mut [f32]) {
         for row in 0..self.rows() {
             for (trial, &candidate) in candidates.iter().enumerate() {
                 let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;

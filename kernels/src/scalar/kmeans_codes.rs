@@ -33,7 +33,7 @@ impl Points for Rows<'_> {
         self.0.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], out: &mut [u32]) {
+    fn distances(&self, candidates: &[usize], _: &[u32], out: &mut [u32]) {
         for row in 0..self.rows() {
             for (trial, &candidate) in candidates.iter().enumerate() {
                 let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;

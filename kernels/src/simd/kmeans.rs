@@ -2,23 +2,27 @@
 //!
 //! Rows are rounded to bytes once and meet the centroids of every round in tile products, which leave most
 //! of them one possible centroid (`assign`). What bytes cannot tell is left to f32 distances (`float`) and
-//! to the exact comparison, so the answer is that of the scalar loop.
+//! to the exact comparison, so the answer is that of the scalar loop. Seeding asks bytes which rows a
+//! candidate may come nearer to, and computes only their distances (`seeds`).
 
 mod assign;
 mod float;
+mod seeds;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use self::assign::Assign;
-use self::float::{TILE, fill_panel, tile_distances, tiles};
+use self::seeds::Seeds;
 use super::nearest::{BytePoints, Frame};
+use super::tile::DIM_LIMIT;
+use crate::aligned::AlignedBuf;
 use crate::error::KernelError;
 use crate::isa::Level;
-use crate::kmeans::{BLOCK, Clusters, DensePoints, KMeans, KMeansOptions, Points, train_dense};
+use crate::kmeans::{Clusters, DensePoints, KMeans, KMeansOptions, Points, train_dense};
 use crate::types::DenseView;
 
-/// Rows of one task: whole panels of either kind.
+/// Rows of one task: whole panels and whole blocks of the distance buffer.
 const ROWS_PER_TASK: usize = 1024;
 /// Rows from which the centre is taken, at least.
 const SAMPLE: usize = 1024;
@@ -39,10 +43,10 @@ struct Rows<'a> {
     level: Level,
     points: DensePoints<'a>,
     frame: Frame,
-    /// The rows of each task as bytes.
+    /// The rows of each task as bytes; none where a dot product of bytes might not fit 32 bits.
     bytes: Vec<BytePoints>,
-    /// Scaled rows, `[panel][dimension][lane]`; lanes behind the last row are zero.
-    panels: Vec<[f32; BLOCK]>,
+    /// Scaled rows, row-major.
+    scaled: AlignedBuf<f32>,
 }
 
 impl<'a> Rows<'a> {
@@ -50,18 +54,25 @@ impl<'a> Rows<'a> {
         let (rows, dim) = (points.rows(), points.dim());
         let sample = (0..rows).step_by((rows / SAMPLE).max(1)).map(|row| points.row(row));
         let frame = Frame::new(dim, points.unit_exponent(), sample);
-        let tasks = (0..rows).into_par_iter().step_by(ROWS_PER_TASK);
-        let bytes = tasks
-            .map(|first| {
-                let task = first..(first + ROWS_PER_TASK).min(rows);
-                BytePoints::round(level, &frame, task, |row| points.row(row))
-            })
-            .collect();
-        let mut panels = vec![[0.0; BLOCK]; rows.div_ceil(BLOCK) * dim];
-        panels.par_chunks_exact_mut(dim.max(1)).enumerate().for_each(|(panel, out)| {
-            fill_panel(&points, (panel * BLOCK..rows).take(BLOCK), out);
+        let tasks = if dim < DIM_LIMIT { rows.div_ceil(ROWS_PER_TASK) } else { 0 };
+        let bytes = (0..tasks).into_par_iter().map(|task| {
+            let first = task * ROWS_PER_TASK;
+            let rows = first..(first + ROWS_PER_TASK).min(rows);
+            BytePoints::round(level, &frame, rows, |row| points.row(row))
         });
-        Self { level, points, frame, bytes, panels }
+        let bytes = bytes.collect();
+        let mut scaled = AlignedBuf::zeroed(rows * dim);
+        scaled.par_chunks_exact_mut(dim.max(1)).enumerate().for_each(|(row, out)| {
+            for (out, &x) in out.iter_mut().zip(points.row(row)) {
+                *out = points.scaled(x);
+            }
+        });
+        Self { level, points, frame, bytes, scaled }
+    }
+
+    /// Row `row`, scaled.
+    fn scaled_row(&self, row: usize) -> &[f32] {
+        &self.scaled[row * self.points.dim()..][..self.points.dim()]
     }
 }
 
@@ -78,21 +89,21 @@ impl Points for Rows<'_> {
         self.points.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], out: &mut [f32]) {
-        let dim = self.points.dim();
-        let tiles = tiles(&self.points, candidates.iter().map(|&row| self.row(row)));
-        let panels = self.panels.par_chunks(ROWS_PER_TASK / BLOCK * dim);
-        let out = out.par_chunks_mut(ROWS_PER_TASK * candidates.len());
-        panels.zip(out).for_each(|(panels, out)| {
-            self.level.dispatch(Distances { dim, panels, tiles: &tiles, candidates: candidates.len(), out });
+    fn distances(&self, candidates: &[usize], nearest: &[f32], out: &mut [f32]) {
+        let seeds = Seeds::new(self, candidates);
+        let tasks = out.par_chunks_mut(ROWS_PER_TASK * candidates.len()).enumerate();
+        tasks.for_each(|(task, out)| {
+            let first = task * ROWS_PER_TASK;
+            let rows = first..(first + ROWS_PER_TASK).min(self.rows());
+            seeds.distances(rows.clone(), self.bytes.get(task), &nearest[rows], out);
         });
     }
 
     fn assign(&self, centroids: &[f32]) -> Vec<u32> {
         let assign = Assign::new(self.level, &self.points, &self.frame, centroids);
         let mut assignments = vec![0; self.rows()];
-        let tasks = assignments.par_chunks_mut(ROWS_PER_TASK).zip(&self.bytes).enumerate();
-        tasks.for_each(|(task, (out, bytes))| assign.rows(task * ROWS_PER_TASK, bytes, out));
+        let tasks = assignments.par_chunks_mut(ROWS_PER_TASK).enumerate();
+        tasks.for_each(|(task, out)| assign.rows(task * ROWS_PER_TASK, self.bytes.get(task), out));
         assignments
     }
 
@@ -110,33 +121,6 @@ impl Points for Rows<'_> {
     fn deviations(&self, centroids: &[f32], assignments: &[u32]) -> Vec<f64> {
         let rows = assignments.par_iter().enumerate();
         rows.map(|(row, &id)| self.points.deviation(row, id, centroids)).collect()
-    }
-}
-
-struct Distances<'a> {
-    dim: usize,
-    panels: &'a [[f32; BLOCK]],
-    tiles: &'a [[f32; TILE]],
-    candidates: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for Distances<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let blocks = self.out.chunks_exact_mut(BLOCK * self.candidates);
-        for (panel, block) in self.panels.chunks_exact(self.dim).zip(blocks) {
-            let (block, _) = block.as_chunks_mut::<BLOCK>();
-            for (tile, out) in self.tiles.chunks_exact(self.dim).zip(block.chunks_mut(TILE)) {
-                for part in 0..BLOCK / S::F32_LANES {
-                    for (out, distances) in out.iter_mut().zip(tile_distances(simd, panel, part, tile)) {
-                        S::as_mut_simd_f32s(out).0[part] = distances;
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -160,7 +144,7 @@ impl WithSimd for Mean<'_> {
 mod tests {
     use super::*;
     use crate::Isa;
-    use crate::kmeans::nearest;
+    use crate::kmeans::{BLOCK, nearest};
     use crate::types::Metric;
     use proptest::prelude::*;
 
@@ -181,19 +165,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn distances_are_one_fused_chain((dim, data) in (1usize..70).prop_flat_map(|dim| (Just(dim), rows(dim, 20)))) {
-            packed(&data, dim, |isa, panels| {
-                let candidates = [3, 0, 19, 3, 7, 8, 9, 10, 11];
-                let mut out = vec![0.0; 32 * candidates.len()];
-                panels.distances(&candidates, &mut out);
-                for row in 0..20 {
+        fn distances_that_matter_are_one_fused_chain(
+            (dim, data) in (1usize..70).prop_flat_map(|dim| (Just(dim), rows(dim, 40))),
+            limits in proptest::collection::vec(prop_oneof![Just(f32::INFINITY), Just(0.0), 0.0f32..2.0], 48),
+        ) {
+            packed(&data, dim, |isa, rows| {
+                let candidates = [3, 0, 39, 3, 7, 8, 9, 10, 11];
+                // Just reached, just missed and anything between.
+                let chain = |row: usize, candidate: usize| {
+                    rows.row(row).iter().zip(rows.row(candidate)).fold(0.0f32, |sum, (&x, &c)| {
+                        let difference = rows.points.scaled(x) - rows.points.scaled(c);
+                        difference.mul_add(difference, sum)
+                    })
+                };
+                let least = |row: usize| candidates.map(|c| chain(row, c)).into_iter().fold(f32::INFINITY, f32::min);
+                let nearest: Vec<f32> = (0..48).map(|row| if row < 40 { limits[row] * least(row) } else { 0.0 }).collect();
+                let nearest: Vec<f32> = nearest.iter().map(|x| if x.is_nan() { 0.0 } else { *x }).collect();
+                let mut out = vec![0.0; 48 * candidates.len()];
+                rows.distances(&candidates, &nearest, &mut out);
+                for row in 0..40 {
                     for (trial, &candidate) in candidates.iter().enumerate() {
-                        let chain = panels.row(row).iter().zip(panels.row(candidate)).fold(0.0f32, |sum, (&x, &c)| {
-                            let difference = panels.points.scaled(x) - panels.points.scaled(c);
-                            difference.mul_add(difference, sum)
-                        });
                         let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;
-                        assert_eq!(out[slot].to_bits(), chain.to_bits(), "{isa}: row {row}, candidate {candidate}");
+                        let (got, expected) = (out[slot].min(nearest[row]), chain(row, candidate).min(nearest[row]));
+                        assert_eq!(got.to_bits(), expected.to_bits(), "{isa}: row {row}, candidate {candidate}");
                     }
                 }
             });
@@ -209,9 +203,9 @@ mod tests {
             for i in 2 * dim..data.len() {
                 halfway[i] = (data[i - dim] + data[i - 2 * dim]) / 2.0;
             }
-            packed(&halfway, dim, |isa, panels| {
-                let expected: Vec<u32> = (0..20).map(|row| nearest(panels.row(row), &data, 0..20)).collect();
-                assert_eq!(panels.assign(&data), expected, "{isa}");
+            packed(&halfway, dim, |isa, rows| {
+                let expected: Vec<u32> = (0..20).map(|row| nearest(rows.row(row), &data, 0..20)).collect();
+                assert_eq!(rows.assign(&data), expected, "{isa}");
             });
         }
     }

@@ -1,17 +1,17 @@
-//! k-means on integer codes: the scalar loops, compiled for the level, in parallel over blocks of rows.
+//! k-means on integer codes: every distance from tile products, exactly, in parallel over fixed tasks of rows.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::tile::{self, BytePanels, ByteRows, Dots, SIDE, Sink};
 use crate::error::KernelError;
 use crate::isa::Level;
-use crate::kmeans::{
-    BLOCK, Clusters, CodePoints, KMeansCodes, KMeansCodesOptions, Points, nearest_code, squared_distance,
-    train_codes,
-};
+use crate::kmeans::{BLOCK, Clusters, CodePoints, KMeansCodes, KMeansCodesOptions, Points, train_codes};
 
-/// Rows of one task.
-const ROWS_PER_TASK: usize = 64 * BLOCK;
+/// Panels of one task.
+const PANELS_PER_TASK: usize = 32;
+/// Rows of one task: whole panels and whole blocks of the distance buffer.
+const ROWS_PER_TASK: usize = PANELS_PER_TASK * SIDE;
 
 /// Clusters the rows of `dim` codes each: the answer of the scalar `kmeans_codes`.
 ///
@@ -23,12 +23,73 @@ pub(crate) fn kmeans_codes(
     dim: u32,
     options: &KMeansCodesOptions,
 ) -> Result<KMeansCodes, KernelError> {
-    train_codes(&Rows { level, points: CodePoints::new(codes, dim, options)? }, dim, options)
+    train_codes(&Rows::pack(level, CodePoints::new(codes, dim, options)?), dim, options)
 }
 
 struct Rows<'a> {
     level: Level,
     points: CodePoints<'a>,
+    panels: BytePanels,
+    /// ‖x‖² of the rows of each panel.
+    squares: Vec<[u32; SIDE]>,
+}
+
+impl<'a> Rows<'a> {
+    fn pack(level: Level, points: CodePoints<'a>) -> Self {
+        let (rows, dim) = (points.rows(), points.dim());
+        let panels = BytePanels::pack_with(rows, dim, |row, out| out.copy_from_slice(points.row(row)));
+        let mut squares = vec![[0; SIDE]; panels.panels()];
+        squares.par_iter_mut().enumerate().for_each(|(panel, squares)| {
+            for (row, square) in (panel * SIDE..rows).zip(squares) {
+                *square = squared_norm(points.row(row));
+            }
+        });
+        Self { level, points, panels, squares }
+    }
+
+    /// The products of one task's rows with `centroids`.
+    fn products(&self, task: usize, centroids: &Centroids, sink: &mut impl Sink) {
+        let first = task * PANELS_PER_TASK;
+        let panels = first..(first + PANELS_PER_TASK).min(self.panels.panels());
+        let rows = &centroids.rows;
+        tile::products(self.level, rows, 0..rows.blocks(), &self.panels, panels, sink);
+    }
+}
+
+/// Centroids, as the rows of a product.
+struct Centroids {
+    rows: ByteRows,
+    /// ‖c‖² of each.
+    squares: Vec<u32>,
+}
+
+impl Centroids {
+    fn pack(codes: &[i8], dim: usize) -> Self {
+        let squares = codes.chunks_exact(dim).map(squared_norm).collect();
+        Self { rows: ByteRows::pack(codes, dim), squares }
+    }
+
+    /// ‖c‖² of the centroids of a block, each with its id and products.
+    #[inline(always)]
+    fn of_block<'a>(
+        &'a self,
+        block: usize,
+        dots: &'a Dots,
+    ) -> impl Iterator<Item = (usize, u32, &'a [i32; SIDE])> {
+        let first = block * SIDE;
+        (first..).zip(&self.squares[first..]).zip(dots).map(|((id, &square), dots)| (id, square, dots))
+    }
+}
+
+/// Σ xᵢ²: at most 65,536 · 127².
+fn squared_norm(codes: &[i8]) -> u32 {
+    codes.iter().map(|&code| u32::from(code.unsigned_abs()).pow(2)).sum()
+}
+
+/// ‖x − c‖² = ‖x‖² + ‖c‖² − 2 x·c: below 2^32, so arithmetic modulo 2^32 is exact.
+#[inline(always)]
+fn distance(x: u32, c: u32, dot: i32) -> u32 {
+    x.wrapping_add(c).wrapping_sub(dot.cast_unsigned() << 1)
 }
 
 impl Points for Rows<'_> {
@@ -44,24 +105,27 @@ impl Points for Rows<'_> {
         self.points.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], out: &mut [u32]) {
+    fn distances(&self, candidates: &[usize], _: &[u32], out: &mut [u32]) {
+        let codes: Vec<i8> = candidates.iter().flat_map(|&row| self.row(row)).copied().collect();
+        let centroids = Centroids::pack(&codes, self.points.dim());
         let tasks = out.par_chunks_mut(ROWS_PER_TASK * candidates.len()).enumerate();
         tasks.for_each(|(task, out)| {
-            self.level.dispatch(Distances {
-                points: &self.points,
-                candidates,
-                first: task * ROWS_PER_TASK,
-                out,
-            });
+            let mut sink = Distances { rows: self, centroids: &centroids, task, out };
+            self.products(task, &centroids, &mut sink);
         });
     }
 
     fn assign(&self, centroids: &[i8]) -> Vec<u32> {
-        let mut assignments = vec![0; self.rows()];
-        let tasks = assignments.par_chunks_mut(ROWS_PER_TASK).enumerate();
+        let centroids = Centroids::pack(centroids, self.points.dim());
+        let mut assignments = vec![[0; SIDE]; self.panels.panels()];
+        let tasks = assignments.par_chunks_mut(PANELS_PER_TASK).enumerate();
         tasks.for_each(|(task, out)| {
-            self.level.dispatch(Assign { points: &self.points, centroids, first: task * ROWS_PER_TASK, out });
+            let least = vec![[u32::MAX; SIDE]; out.len()];
+            let mut sink = Nearest { rows: self, centroids: &centroids, task, least, out };
+            self.products(task, &centroids, &mut sink);
         });
+        let mut assignments = assignments.into_flattened();
+        assignments.truncate(self.rows());
         assignments
     }
 
@@ -82,45 +146,58 @@ impl Points for Rows<'_> {
     }
 }
 
+/// Writes distances to the blocks of one task.
 struct Distances<'a> {
-    points: &'a CodePoints<'a>,
-    candidates: &'a [usize],
-    first: usize,
+    rows: &'a Rows<'a>,
+    centroids: &'a Centroids,
+    task: usize,
     out: &'a mut [u32],
 }
 
-impl WithSimd for Distances<'_> {
-    type Output = ();
-
+impl Sink for Distances<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let rows = self.first..self.points.rows();
-        for (block, out) in self.out.chunks_exact_mut(BLOCK * self.candidates.len()).enumerate() {
-            for (&candidate, out) in self.candidates.iter().zip(out.chunks_exact_mut(BLOCK)) {
-                let candidate = self.points.row(candidate);
-                for (row, out) in rows.clone().skip(block * BLOCK).zip(out) {
-                    *out = squared_distance(self.points.row(row), candidate);
+    fn take<S: Simd>(&mut self, _: S, block: usize, panel: usize, dots: &Dots) {
+        let squares = &self.rows.squares[panel];
+        let trials = self.centroids.squares.len();
+        let blocks_per_panel = SIDE / BLOCK;
+        let first = (panel - self.task * PANELS_PER_TASK) * blocks_per_panel;
+        let (out, _) = self.out.as_chunks_mut::<BLOCK>();
+        for (trial, square, dots) in self.centroids.of_block(block, dots) {
+            for part in 0..blocks_per_panel {
+                // The last panel may be longer than what is left of the rows.
+                let Some(out) = out.get_mut((first + part) * trials + trial) else { break };
+                for (lane, out) in out.iter_mut().enumerate() {
+                    *out = distance(squares[part * BLOCK + lane], square, dots[part * BLOCK + lane]);
                 }
             }
         }
     }
 }
 
-struct Assign<'a> {
-    points: &'a CodePoints<'a>,
-    centroids: &'a [i8],
-    first: usize,
-    out: &'a mut [u32],
+/// Keeps the least distance of each row of one task; ids ascend, so the first of equals stays.
+struct Nearest<'a> {
+    rows: &'a Rows<'a>,
+    centroids: &'a Centroids,
+    task: usize,
+    least: Vec<[u32; SIDE]>,
+    out: &'a mut [[u32; SIDE]],
 }
 
-impl WithSimd for Assign<'_> {
-    type Output = ();
-
+impl Sink for Nearest<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for (row, out) in (self.first..).zip(self.out) {
-            *out = nearest_code(self.points.row(row), self.centroids);
+    fn take<S: Simd>(&mut self, _: S, block: usize, panel: usize, dots: &Dots) {
+        let squares = &self.rows.squares[panel];
+        let panel = panel - self.task * PANELS_PER_TASK;
+        let (mut least, mut nearest) = (self.least[panel], self.out[panel]);
+        for (id, square, dots) in self.centroids.of_block(block, dots) {
+            for lane in 0..SIDE {
+                let distance = distance(squares[lane], square, dots[lane]);
+                let nearer = distance < least[lane];
+                least[lane] = if nearer { distance } else { least[lane] };
+                nearest[lane] = if nearer { id as u32 } else { nearest[lane] };
+            }
         }
+        (self.least[panel], self.out[panel]) = (least, nearest);
     }
 }
 

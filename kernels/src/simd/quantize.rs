@@ -3,13 +3,15 @@
 //! Deltas are sparse, so the codebook is transposed once per batch: a component of a delta then meets
 //! the codes of all entries side by side.
 
+mod dense;
+
 use rayon::prelude::*;
 
-use super::search::search;
 use crate::exact::DeltaRow;
 use crate::isa::Level;
 use crate::scalar;
-use crate::types::{Codebook, ConsensusCodebook, DeltaBatch, DenseView, Metric, Neighbor, Wanted};
+use crate::types::{ConsensusCodebook, DeltaBatch, Metric, Neighbor};
+pub(crate) use dense::quantize;
 
 /// Deltas of one task. Fixed, so the work is cut the same for every number of threads.
 const ROWS_PER_TASK: usize = 64;
@@ -17,13 +19,6 @@ const ROWS_PER_TASK: usize = 64;
 const SAFE_TERMS: usize = 516;
 /// Components of a delta that meet the entries together, to spare loads and stores of the sums.
 const TERMS_AT_ONCE: usize = 4;
-
-/// The nearest entry of each row by the codebook's metric, the lowest id among equals; `row` is the
-/// entry's id. `None` where the codebook is empty.
-pub(crate) fn quantize(level: Level, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
-    let nearest = search(level, book.view(), rows, book.metric(), Wanted::Top(1));
-    nearest.into_iter().map(|found| found.first().copied()).collect()
-}
 
 /// The nearest entry of each delta, the lowest id among equals. `None` where the codebook is empty.
 /// Cost: one multiply-add per entry and non-zero component, and one move per code of the codebook.

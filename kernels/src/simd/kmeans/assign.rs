@@ -7,7 +7,7 @@ use super::float::{AssignPanel, TILE, tiles};
 use crate::isa::Level;
 use crate::kmeans::{BLOCK, DensePoints, nearest};
 use crate::simd::nearest::{ByteCentroids, BytePoints, Candidates, Filter, Found, Frame};
-use crate::simd::tile::SIDE;
+use crate::simd::tile::{DIM_LIMIT, SIDE};
 
 /// From this many candidates on a row is cheaper to meet all centroids in f32.
 const MANY: u32 = 16;
@@ -18,7 +18,8 @@ pub(super) struct Assign<'a> {
     points: &'a DensePoints<'a>,
     centroids: &'a [f32],
     tiles: Vec<[f32; TILE]>,
-    bytes: ByteCentroids,
+    /// None where a dot product of bytes might not fit 32 bits.
+    bytes: Option<ByteCentroids>,
 }
 
 impl<'a> Assign<'a> {
@@ -34,18 +35,22 @@ impl<'a> Assign<'a> {
             points,
             centroids,
             tiles: tiles(points, rows()),
-            bytes: ByteCentroids::round(frame, true, rows()),
+            bytes: (points.dim() < DIM_LIMIT).then(|| ByteCentroids::round(frame, true, rows())),
         }
     }
 
     /// Assigns the rows of one task, which begin with row `first`.
-    pub(super) fn rows(&self, first: usize, points: &BytePoints, out: &mut [u32]) {
-        let mut filter = Filter::new(self.level, &self.bytes);
+    pub(super) fn rows(&self, first: usize, points: Option<&BytePoints>, out: &mut [u32]) {
         let mut hard = Vec::new();
-        for (panel, out) in out.chunks_mut(SIDE).enumerate() {
-            let found = filter.candidates(points, panel);
-            let first = first + panel * SIDE;
-            self.level.dispatch(Decide { assign: self, first, found, hard: &mut hard, out });
+        if let (Some(points), Some(bytes)) = (points, &self.bytes) {
+            let mut filter = Filter::new(self.level, bytes);
+            for (panel, out) in out.chunks_mut(SIDE).enumerate() {
+                let found = filter.candidates(points, panel);
+                let first = first + panel * SIDE;
+                self.level.dispatch(Decide { assign: self, first, found, hard: &mut hard, out });
+            }
+        } else {
+            hard.extend(first..first + out.len());
         }
         let mut panel = vec![[0.0; BLOCK]; self.points.dim()];
         for rows in hard.chunks(BLOCK) {

@@ -1,9 +1,7 @@
-//! Squared distances in f32: one lane is one row, eight centroids at a time.
+//! Squared distances in f32 as a filter: one lane is one row, eight centroids at a time.
 //!
-//! Rows lie in panels of [`BLOCK`] rows, dimension by dimension, so that a lane runs through its row's chain of
-//! multiply-adds in ascending dimension and needs no horizontal sum: the same additions in the same order
-//! as the scalar loop, hence the same bytes. Assignment uses these distances as a filter, and rows that
-//! they cannot decide are decided exactly.
+//! Rows lie in panels of [`BLOCK`] rows, dimension by dimension, so that no sum crosses lanes. What the two
+//! least distances of a row cannot decide is decided exactly.
 
 use pulp::{Simd, WithSimd};
 
@@ -13,11 +11,8 @@ use crate::kmeans::{BLOCK, DensePoints, nearest};
 pub(super) const TILE: usize = 8;
 
 /// Writes scaled rows, at most [`BLOCK`] of them, as a panel `[dimension][lane]`.
-pub(super) fn fill_panel(
-    points: &DensePoints<'_>,
-    rows: impl Iterator<Item = usize>,
-    panel: &mut [[f32; BLOCK]],
-) {
+#[inline(always)]
+fn fill_panel(points: &DensePoints<'_>, rows: impl Iterator<Item = usize>, panel: &mut [[f32; BLOCK]]) {
     for (lane, row) in rows.enumerate() {
         for (out, &x) in panel.iter_mut().zip(points.row(row)) {
             out[lane] = points.scaled(x);
@@ -44,7 +39,7 @@ pub(super) fn tiles<'c>(
 /// Squared distances of some rows of one panel, its `part`-th vector of lanes, from the centroids of one
 /// tile.
 #[inline(always)]
-pub(super) fn tile_distances<S: Simd>(
+fn tile_distances<S: Simd>(
     simd: S,
     panel: &[[f32; BLOCK]],
     part: usize,

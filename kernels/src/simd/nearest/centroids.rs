@@ -95,11 +95,34 @@ impl ByteCentroids {
         let (mut scales, mut slacks) = ([0.0; SIDE], [0.0; SIDE]);
         let raise = 1.0 + 1.0 / f64::from(1 << 20);
         for lane in 0..SIDE {
-            let (norm, residual) = (f64::from(terms.norm[lane]), f64::from(terms.residual[lane]));
-            let error = self.by_norm * norm + self.by_residual * residual + self.fixed;
             scales[lane] = terms.scale[lane] * self.scale;
-            slacks[lane] = (2.0 * raise * error) as f32;
+            slacks[lane] = (2.0 * raise * self.error(terms, lane)) as f32;
         }
         (scales, slacks)
+    }
+
+    /// E.
+    fn error(&self, terms: &Terms, lane: usize) -> f64 {
+        let (norm, residual) = (f64::from(terms.norm[lane]), f64::from(terms.residual[lane]));
+        self.by_norm * norm + self.by_residual * residual + self.fixed
+    }
+
+    /// For each row of a panel s·t, and the key below which a centroid is surely no nearer than `squares`, the
+    /// squared distances that f32 sums of `dim` terms gave.
+    ///
+    /// K = (‖y‖² − D) / 2 for the real squared distance D, so D ≥ d where v ≤ (‖y‖² − d) / 2 − E. An f32 sum
+    /// is at least D(1 − γ) less what underflowed, so it is no less than `square` where D ≥ d = square · (1
+    /// + 2γ) + tiny.
+    pub(super) fn farther_than(&self, terms: &Terms, squares: &[f32]) -> ([f32; SIDE], [f32; SIDE]) {
+        let (mut scales, mut limits) = ([0.0; SIDE], [f32::INFINITY; SIDE]);
+        let mu = (self.rows.dim() as f64 + 8.0) * U;
+        let raise = 1.0 + 1.0 / f64::from(1 << 20);
+        for (lane, &square) in squares.iter().enumerate() {
+            let distance = f64::from(square) * (1.0 + 2.0 * mu / (1.0 - mu)) + TINY;
+            let key = (f64::from(terms.square[lane]) - distance) / 2.0 - raise * self.error(terms, lane);
+            scales[lane] = terms.scale[lane] * self.scale;
+            limits[lane] = (key as f32).next_down();
+        }
+        (scales, limits)
     }
 }

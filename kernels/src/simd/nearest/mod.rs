@@ -22,6 +22,7 @@
 //! range makes E infinite: then nothing is ruled out.
 
 mod centroids;
+mod farther;
 mod points;
 
 use std::ops::Range;
@@ -31,7 +32,8 @@ use pulp::Simd;
 use super::tile::{self, Dots, SIDE, Sink};
 use crate::isa::Level;
 pub(crate) use centroids::ByteCentroids;
-pub(crate) use points::{BytePoints, Frame};
+pub(crate) use farther::perhaps_nearer;
+pub(crate) use points::{BytePoints, Frame, unit_exponent};
 
 /// Unit roundoff of f32.
 const U: f64 = f32::EPSILON as f64 / 2.0;

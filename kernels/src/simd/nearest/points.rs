@@ -24,8 +24,8 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// The frame with σ = 2^`exponent` (limited to ±200) and the centre nearest to the mean of `rows`, or
-    /// zero.
+    /// The frame of rows of `dim` components with σ = 2^`exponent`, limited to ±200, and the mean of `rows` as
+    /// its centre; without rows the centre is zero.
     pub(crate) fn new<'a>(dim: usize, exponent: i32, rows: impl ExactSizeIterator<Item = &'a [f32]>) -> Self {
         let half = exponent.clamp(-200, 200) / 2;
         let power = |exponent: i32| libm::ldexpf(1.0, exponent);
@@ -66,6 +66,8 @@ pub(crate) struct Terms {
     pub(super) scale: [f32; SIDE],
     /// No less than ‖ŷ‖.
     pub(super) norm: [f32; SIDE],
+    /// No more than ‖y‖².
+    pub(super) square: [f32; SIDE],
     /// No less than ‖y − ŷ‖; infinite where nothing is known.
     pub(super) residual: [f32; SIDE],
 }
@@ -111,7 +113,8 @@ impl<'a, F: Fn(usize) -> &'a [f32]> WithSimd for Round<'_, F> {
         let dim = self.frame.centre.len();
         let padded = dim.next_multiple_of(LANES);
         let mut panels = BytePanels::zeroed(self.rows.len(), dim);
-        let empty = Terms { scale: [0.0; SIDE], norm: [0.0; SIDE], residual: [0.0; SIDE] };
+        let zeros = [0.0; SIDE];
+        let empty = Terms { scale: zeros, norm: zeros, square: zeros, residual: zeros };
         let mut terms = vec![empty; panels.panels()];
         let mut centre = vec![0.0; padded];
         centre[..dim].copy_from_slice(&self.frame.centre);
@@ -127,6 +130,7 @@ impl<'a, F: Fn(usize) -> &'a [f32]> WithSimd for Round<'_, F> {
                 let row = round(&values, dim, &mut codes[lane * depth..][..padded]);
                 terms.scale[lane] = row.scale;
                 terms.norm[lane] = row.norm;
+                terms.square[lane] = row.square;
                 terms.residual[lane] = row.residual;
             }
             panels.set_panel(panel, &codes);
@@ -146,6 +150,7 @@ fn shift(factors: [f32; 2], row: &[f32], centre: &[f32], values: &mut [f32]) {
 struct Rounded {
     scale: f32,
     norm: f32,
+    square: f32,
     residual: f32,
 }
 
@@ -153,7 +158,8 @@ struct Rounded {
 ///
 /// A residual r = fma(−s, q, y) is rounded once, and y itself was rounded by u of itself: the norm of
 /// what both hide is below u‖r‖ + 1.1u(N + ‖r‖). The sums of squares are low by no more than γ of themselves
-/// for `dim` + 16 roundings, and γ is doubled here.
+/// for `dim` + 16 roundings, and γ is doubled here; where dimensions are so many that nothing is left of the
+/// sum, zero is no more than ‖y‖² either.
 #[inline(always)]
 fn round(values: &[f32], dim: usize, codes: &mut [i8]) -> Rounded {
     let mut greatest = [0u32; LANES];
@@ -167,18 +173,19 @@ fn round(values: &[f32], dim: usize, codes: &mut [i8]) -> Rounded {
     let greatest = f32::from_bits(greatest.into_iter().fold(0, u32::max));
     if !(greatest <= GREATEST) {
         codes.fill([0; LANES]);
-        return Rounded { scale: 0.0, norm: 0.0, residual: f32::INFINITY };
+        return Rounded { scale: 0.0, norm: 0.0, square: 0.0, residual: f32::INFINITY };
     }
     let scale = greatest / 127.0;
     // Where the quotient would overflow the codes are zeros and the row is its own residual.
     let inverse = if greatest > 1e-30 { 127.0 / greatest } else { 0.0 };
-    let (mut norms, mut residuals) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let (mut norms, mut squares, mut residuals) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
     for (values, codes) in values.iter().zip(codes) {
         for lane in 0..LANES {
             let shifted = values[lane].mul_add(inverse, ROUNDER);
             let code = shifted - ROUNDER;
             codes[lane] = shifted.to_bits() as i8; // −127..=127
             let residual = (-scale).mul_add(code, values[lane]);
+            squares[lane] = values[lane].mul_add(values[lane], squares[lane]);
             norms[lane] = code.mul_add(code, norms[lane]);
             residuals[lane] = residual.mul_add(residual, residuals[lane]);
         }
@@ -187,5 +194,7 @@ fn round(values: &[f32], dim: usize, codes: &mut [i8]) -> Rounded {
     let slack = 1.0 + 4.0 * U * (dim + 16) as f64;
     let norm = total(norms).sqrt() * f64::from(scale) * slack;
     let residual = total(residuals).sqrt() * slack + 4.0 * U * norm + TINY;
-    Rounded { scale, norm: (norm as f32).next_up(), residual: (residual as f32).next_up() }
+    let square = total(squares) * (2.0 - slack) - TINY;
+    let square = (square as f32).next_down().max(0.0);
+    Rounded { scale, square, norm: (norm as f32).next_up(), residual: (residual as f32).next_up() }
 }
