@@ -9,7 +9,9 @@ use super::search::search;
 use crate::exact::DeltaRow;
 use crate::isa::Level;
 use crate::scalar;
-use crate::types::{Codebook, ConsensusCodebook, DeltaBatch, DenseView, Metric, Neighbor, Wanted};
+use crate::types::{
+    Codebook, ConsensusCodebook, DeltaBatch, DenseView, Metric, Neighbor, SearchOptions, Wanted,
+};
 
 /// Deltas of one task. Fixed, so the work is cut the same for every number of threads.
 const ROWS_PER_TASK: usize = 64;
@@ -21,7 +23,8 @@ const TERMS_AT_ONCE: usize = 4;
 /// The nearest entry of each row by the codebook's metric, the lowest id among equals; `row` is the
 /// entry's id. `None` where the codebook is empty.
 pub(crate) fn quantize(level: Level, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
-    let nearest = search(level, book.view(), rows, book.metric(), Wanted::Top(1));
+    let options = SearchOptions::new(book.metric(), Wanted::Top(1));
+    let nearest = search(level, &book.view().into(), rows, &options);
     nearest.into_iter().map(|found| found.first().copied()).collect()
 }
 

@@ -1,6 +1,5 @@
 //! The rows of one query that may still be wanted.
 
-use super::bounds::RowTerms;
 use crate::types::Wanted;
 
 /// A row and the bounds of its key.
@@ -36,9 +35,8 @@ impl Shortlist {
         self.floor
     }
 
-    /// Adds a row unless it is below the floor.
-    pub(super) fn offer(&mut self, row: u32, terms: RowTerms, dot: f32, query_norm: f32) {
-        let (lower, upper) = terms.bounds(dot, query_norm);
+    /// Adds a row, given bounds of its key, unless it is below the floor.
+    pub(super) fn offer(&mut self, row: u32, (lower, upper): (f32, f32)) {
         if below(upper, self.floor) {
             return;
         }
@@ -55,6 +53,11 @@ impl Shortlist {
         self.floor = self.floor.max(other.floor);
         self.entries.extend(other.entries);
         self.compact();
+    }
+
+    /// Number of rows in it, of which some may be below the floor by now.
+    pub(super) const fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The rows that are left, in no particular order.
