@@ -12,11 +12,14 @@ mod float;
 mod refine;
 mod scan;
 mod shortlist;
+mod terms;
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use self::coded::CodedPanels;
-use self::scan::Scan;
+use self::scan::{Piece, Scan};
 use self::shortlist::Shortlist;
 use crate::corpus::Corpus;
 use crate::isa::{Isa, Level};
@@ -30,6 +33,8 @@ const MANY_QUERIES: usize = 64;
 const FEW_QUERIES: usize = 8;
 /// Fewer rows than this fit a cache, and f32 is done before bytes have begun.
 const MANY_ROWS: usize = 4_096;
+/// Rows that are scanned before the floors are raised by f32: few enough to stay in cache for all queries.
+const FIRST_ROWS: usize = 1_024;
 /// Bytes of a corpus that are packed at a time where it is not to be kept.
 const PIECE_BYTES: usize = 64 << 20;
 
@@ -69,26 +74,46 @@ fn by_bytes(
     let rows = corpus.rows();
     let scan = Scan::new(level, queries, options);
     let mut known = scan.start();
-    if let Some(packed) = corpus.coded() {
-        known = scan.run(packed, 0, known);
-    } else {
-        for first in (0..rows.rows()).step_by(piece) {
-            let packed = CodedPanels::pack(level, rows, first..(first + piece).min(rows.rows()));
-            known = scan.run(&packed, first, known);
+    for range in pieces(rows.rows(), if corpus.coded().is_some() { usize::MAX } else { piece }) {
+        if range.start > 0 && matches!(options.wanted, Wanted::Top(_)) {
+            // What the first rows say in f32 is a floor that spares most of the later ones.
+            let tighten =
+                |query: usize, known| refine::tighten(level, rows, queries.row(query), known, options);
+            let known_in_f32 = known.into_par_iter().enumerate();
+            known = known_in_f32.map(|(query, known)| known.map(|known| tighten(query, known))).collect();
+        }
+        if let Some(packed) = corpus.coded() {
+            let panels = range.start / SIDE..range.end.div_ceil(SIDE);
+            known = Piece::new(&scan, packed, 0).scan(panels, known);
+        } else {
+            let packed = CodedPanels::pack(level, rows, range.clone());
+            known = Piece::new(&scan, &packed, range.start).scan(0..range.len().div_ceil(SIDE), known);
         }
     }
     // Queries that bytes could not decide are searched again in f32.
     let open: Vec<usize> = (0..known.len()).filter(|&query| known[query].is_none()).collect();
     let again = open.iter().map(|&query| queries.row(query)).collect();
-    let nearest = |(query, shortlist): (usize, Option<Shortlist>)| {
-        let found = shortlist.map(Shortlist::into_rows).unwrap_or_default();
-        refine::nearest(level, rows, queries.row(query), found, options)
+    let nearest = |(query, known): (usize, Option<Shortlist>)| {
+        known
+            .map(|known| refine::nearest(level, rows, queries.row(query), known, options))
+            .unwrap_or_default()
     };
     let mut answers: Vec<_> = known.into_par_iter().enumerate().map(nearest).collect();
     for (query, answer) in open.into_iter().zip(float::search(level, rows, again, *options)) {
         answers[query] = answer;
     }
     answers
+}
+
+/// The rows in pieces of at most `most`, each at most seven times all before it.
+fn pieces(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0usize;
+    std::iter::from_fn(move || {
+        let len = start.saturating_mul(7).clamp(FIRST_ROWS.min(most), most);
+        let piece = start..start.saturating_add(len).min(rows);
+        start = piece.end;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Whether a scan of bytes is expected to be faster than one of the rows as they lie.

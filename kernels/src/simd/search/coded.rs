@@ -5,9 +5,12 @@
 //! know to say how far an integer product can be from the true one.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
+use super::terms::PanelTerms;
 use super::{bounds, dots};
 use crate::isa::Level;
 use crate::simd::tile::{BytePanels, ByteRows, SIDE};
@@ -18,6 +21,13 @@ use crate::types::{DenseView, Metric};
 const LAST_PLACE_IS_1: f32 = 12_582_912.0;
 /// Values coded at once.
 const LANES: usize = 16;
+/// Fewer lanes than any level has: sums over more lanes are shallower.
+const LEAST_LANES: usize = 4;
+
+/// The ε of [`bounds`] for sums of this file and all later roundings of a scan, on every level.
+pub(super) fn epsilon(dim: usize) -> f32 {
+    bounds::epsilon(dim, dots::depth(dim, LEAST_LANES))
+}
 
 /// What is known of a coded row.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,12 +46,26 @@ pub(crate) struct CodedPanels {
     pub(super) panels: BytePanels,
     /// By panel.
     pub(super) coded: Vec<[Coded; SIDE]>,
+    /// By metric and panel, from the first search by a metric on.
+    terms: [OnceLock<Vec<PanelTerms>>; 3],
 }
 
 impl CodedPanels {
     /// Bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.panels.panels() * self.panels.panel_bytes() + size_of_val(&self.coded[..])
+    }
+
+    /// What each panel adds to every pair.
+    pub(super) fn terms(&self, metric: Metric) -> &[PanelTerms] {
+        let slot = match metric {
+            Metric::Dot => &self.terms[0],
+            Metric::Cosine => &self.terms[1],
+            Metric::L2 => &self.terms[2],
+        };
+        let epsilon = epsilon(self.panels.dim());
+        let terms = |coded| PanelTerms::new(metric, epsilon, coded);
+        slot.get_or_init(|| self.coded.par_iter().map(terms).collect())
     }
 
     /// Packs the rows of `range`; they become rows 0, 1, …
@@ -53,7 +77,7 @@ impl CodedPanels {
             level.dispatch(Encode { rows, range, codes, depth, coded: &mut coded });
             coded
         });
-        Self { panels, coded }
+        Self { panels, coded, terms: Default::default() }
     }
 }
 
@@ -160,51 +184,4 @@ fn encode<S: Simd>(simd: S, row: &[f32], codes: &mut [i8]) -> Coded {
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the low byte is the code")]
 const fn low_byte(shifted: f32) -> i8 {
     shifted.to_bits() as i8
-}
-
-/// What a row adds to the estimate and error of every query, in the units of a key ([`bounds`]).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CodedTerms {
-    /// Times the integer product and the query's scale …
-    pub(super) scale: f32,
-    /// … plus this is an estimate of the key that rounding of ‖x‖² has not made smaller.
-    pub(super) offset: f32,
-    /// Times ‖q̂‖: the error of the row's codes.
-    pub(super) residual: f32,
-    /// Times the error of the query's codes.
-    pub(super) norm: f32,
-    /// How much of the offset may be rounding.
-    pub(super) slack: f32,
-}
-
-impl CodedTerms {
-    pub(super) fn new(metric: Metric, epsilon: f32, row: Coded) -> Self {
-        if !row.residual.is_finite() {
-            let unknown = f32::NAN;
-            return Self {
-                scale: unknown,
-                offset: unknown,
-                residual: unknown,
-                norm: unknown,
-                slack: unknown,
-            };
-        }
-        let norm = row.square.sqrt() * (1.0 + epsilon);
-        let half = row.square / 2.0;
-        match metric {
-            Metric::Dot => Self { scale: row.scale, offset: 0.0, residual: row.residual, norm, slack: 0.0 },
-            Metric::L2 => Self {
-                scale: row.scale,
-                offset: -half * (1.0 - epsilon),
-                residual: row.residual,
-                norm,
-                slack: 3.0 * epsilon * half,
-            },
-            Metric::Cosine => {
-                let inverse = if norm == 0.0 { 0.0 } else { 1.0 / row.square.sqrt() };
-                let residual = row.residual * inverse * (1.0 + epsilon);
-                Self { scale: row.scale * inverse, offset: 0.0, residual, norm: norm * inverse, slack: 0.0 }
-            }
-        }
-    }
 }

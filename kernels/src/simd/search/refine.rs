@@ -1,72 +1,86 @@
-//! The second filter: f32 dot products of the few rows that bytes could not leave out, then the judge.
+//! The second filter: f32 dot products of the few rows that bytes could not leave out, most promising
+//! first; then the judge.
 
 use rayon::prelude::*;
 
 use super::bounds;
 use super::dots;
-use super::shortlist::Shortlist;
+use super::shortlist::{self, Shortlist};
 use crate::exact::{Judge, Sum};
 use crate::isa::Level;
-use crate::types::{DenseView, Metric, Neighbor, SearchOptions, Wanted};
+use crate::types::{DenseView, Neighbor, SearchOptions, Wanted};
 
 /// Candidates worth a task of their own.
 const LEAST_JUDGED: usize = 256;
 /// Rows that the query meets at a time.
 const ROWS_AT_ONCE: usize = 8;
 
-/// The wanted ones of `rows`, which hold every row that could be wanted, nearest first.
+/// The wanted ones of a shortlist that holds every row that could be wanted, nearest first.
 pub(super) fn nearest(
     level: Level,
     corpus: DenseView<'_>,
     query: &[f32],
-    mut rows: Vec<u32>,
+    shortlist: Shortlist,
     options: &SearchOptions<'_>,
 ) -> Vec<Neighbor> {
-    let SearchOptions { metric, wanted, .. } = *options;
-    // In the order in which they lie.
-    rows.sort_unstable();
-    let judge = Judge::new(metric, corpus, query);
-    let rows = level.dispatch(Refine { corpus, query, rows: &rows, metric, wanted });
+    let judge = Judge::new(options.metric, corpus, query);
+    let rows = tighten(level, corpus, query, shortlist, options).into_rows();
     let candidates = rows.par_iter().with_min_len(LEAST_JUDGED).map(|&row| judge.candidate(row));
-    judge.nearest(candidates.collect(), wanted)
+    judge.nearest(candidates.collect(), options.wanted)
 }
 
-/// Leaves out the rows that f32 can tell are not wanted.
-struct Refine<'a> {
+/// The same shortlist with the bounds that f32 gives, and so with fewer rows and a higher floor.
+pub(super) fn tighten(
+    level: Level,
+    corpus: DenseView<'_>,
+    query: &[f32],
+    shortlist: Shortlist,
+    options: &SearchOptions<'_>,
+) -> Shortlist {
+    level.dispatch(Tighten { corpus, query, shortlist, options })
+}
+
+struct Tighten<'a> {
     corpus: DenseView<'a>,
     query: &'a [f32],
-    rows: &'a [u32],
-    metric: Metric,
-    wanted: Wanted,
+    shortlist: Shortlist,
+    options: &'a SearchOptions<'a>,
 }
 
-impl pulp::WithSimd for Refine<'_> {
-    type Output = Vec<u32>;
+impl pulp::WithSimd for Tighten<'_> {
+    type Output = Shortlist;
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) -> Vec<u32> {
-        let Self { corpus, query, rows, metric, wanted } = self;
-        let square = Sum::dot(query, query);
-        let norm = bounds::query_norm(square);
-        let floor = match wanted {
-            Wanted::Top(_) => f32::NEG_INFINITY,
-            Wanted::Within(threshold) => bounds::least_key(metric, threshold, square),
-        };
+    fn with_simd<S: pulp::Simd>(self, simd: S) -> Shortlist {
+        let Self { corpus, query, shortlist, options } = self;
+        let norm = bounds::query_norm(Sum::dot(query, query));
         let epsilon = bounds::epsilon(corpus.dim(), dots::depth(corpus.dim(), S::F32_LANES));
-        let mut shortlist = Shortlist::new(wanted, floor);
-        for rows in rows.chunks(ROWS_AT_ONCE) {
-            let mut tile: [&[f32]; ROWS_AT_ONCE] = [&[]; ROWS_AT_ONCE];
-            for (r, slot) in tile.iter_mut().enumerate() {
-                // Past the end the last row again.
-                *slot = corpus.row(rows[r.min(rows.len() - 1)] as usize);
+        let mut tight = Shortlist::new(options.wanted, shortlist.floor());
+        // Rows in the order of their upper bounds: as soon as one is below the floor all others are.
+        let ranked = shortlist.into_ranked();
+        let step = match options.wanted {
+            Wanted::Top(k) => (k / 4).max(ROWS_AT_ONCE),
+            Wanted::Within(_) => usize::MAX,
+        };
+        for some in ranked.chunks(step) {
+            tight.compact();
+            if shortlist::below(some[0].upper, tight.floor()) {
+                break;
             }
-            let dots = dots::dots_of_rows(simd, tile, query);
-            for (r, &row) in rows.iter().enumerate() {
-                let squared_norm = dots::squared_norm(simd, tile[r]);
-                let terms = bounds::row_terms(metric, epsilon, squared_norm, tile[r]);
-                shortlist.offer(row, terms.bounds(dots[r], norm));
+            for entries in some.chunks(ROWS_AT_ONCE) {
+                let mut tile: [&[f32]; ROWS_AT_ONCE] = [&[]; ROWS_AT_ONCE];
+                for (r, slot) in tile.iter_mut().enumerate() {
+                    // Past the end the last row again.
+                    *slot = corpus.row(entries[r.min(entries.len() - 1)].row as usize);
+                }
+                let dots = dots::dots_of_rows(simd, tile, query);
+                for (r, entry) in entries.iter().enumerate() {
+                    let squared_norm = dots::squared_norm(simd, tile[r]);
+                    let terms = bounds::row_terms(options.metric, epsilon, squared_norm, tile[r]);
+                    tight.offer(entry.row, terms.bounds(dots[r], norm));
+                }
             }
         }
-        shortlist.into_rows()
+        tight
     }
 }

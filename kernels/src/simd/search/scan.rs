@@ -19,51 +19,25 @@
 //! A row whose upper bound is below the floor, the least key that a wanted row may have as far as is known, is out for
 //! certain. The floor depends on the order of the scan, the answer does not.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::coded::{Coded, CodedPanels, CodedRows, CodedTerms};
+use super::bounds;
+use super::coded::{CodedPanels, CodedRows, epsilon};
 use super::shortlist::{self, Shortlist};
-use super::{bounds, dots};
+use super::terms::{PanelTerms, RowTerms};
 use crate::exact::Sum;
 use crate::isa::Level;
 use crate::simd::tile::{Dots, SIDE, Sink, products};
-use crate::types::{DenseView, Metric, SearchOptions, Wanted};
+use crate::types::{DenseView, SearchOptions, Wanted};
 
 /// Bytes of the panels that stay in the second-level cache while all queries pass.
 const GROUP_BYTES: usize = 512 << 10;
 /// Below so many rows no shortlist is given up: the second filter makes short work of them.
 const LEAST_GIVEN_UP: usize = 4_096;
-/// Fewer lanes than any level has: sums of more lanes are shallower.
-const LEAST_LANES: usize = 4;
-
-/// What a panel adds to every pair.
-struct PanelTerms {
-    scale: [f32; SIDE],
-    offset: [f32; SIDE],
-    /// The largest residual and norm of its rows.
-    residual: f32,
-    norm: f32,
-    /// Bit i: row i is there and may be wanted.
-    allowed: u32,
-}
-
-impl PanelTerms {
-    fn new(metric: Metric, epsilon: f32, coded: &[Coded; SIDE], allowed: u32) -> Self {
-        let mut panel = Self { scale: [0.0; SIDE], offset: [0.0; SIDE], residual: 0.0, norm: 0.0, allowed };
-        for (lane, &row) in coded.iter().enumerate() {
-            let terms = CodedTerms::new(metric, epsilon, row);
-            panel.scale[lane] = terms.scale;
-            panel.offset[lane] = terms.offset;
-            // A row that is not ordinary has NaNs: `max` leaves them out, the comparison lets the row pass.
-            panel.residual = panel.residual.max(terms.residual);
-            panel.norm = panel.norm.max(terms.norm);
-        }
-        panel
-    }
-}
 
 /// What a block of queries adds to every pair.
 #[derive(Clone)]
@@ -95,7 +69,7 @@ impl<'a> Scan<'a> {
     /// Codes the queries.
     pub(super) fn new(level: Level, queries: DenseView<'_>, options: &SearchOptions<'a>) -> Self {
         let packed = CodedRows::pack(level, queries);
-        let epsilon = bounds::epsilon(queries.dim(), dots::depth(queries.dim(), LEAST_LANES));
+        let epsilon = epsilon(queries.dim());
         let (zeros, never) = ([0.0; SIDE], [f32::INFINITY; SIDE]);
         let blank = QueryTerms { scale: zeros, norm: zeros, residual: zeros, floor: never };
         let mut terms = vec![blank; packed.rows.blocks()];
@@ -126,45 +100,6 @@ impl<'a> Scan<'a> {
         };
         (0..self.queries.rows.rows()).map(shortlist).collect()
     }
-
-    /// What is known after the rows of `corpus` as well, which are rows `first`, `first` + 1, … of the whole; `first`
-    /// is a multiple of 32.
-    pub(super) fn run(&self, corpus: &CodedPanels, first: usize, known: Shortlists) -> Shortlists {
-        let piece = Piece { scan: self, corpus, first, panels: self.panel_terms(corpus, first / SIDE) };
-        let group = (GROUP_BYTES / corpus.panels.panel_bytes().max(1)).max(1);
-        let next = AtomicUsize::new(0);
-        let floors: Vec<AtomicU32> =
-            piece.floors(&known).as_flattened().iter().map(|floor| AtomicU32::new(floor.to_bits())).collect();
-        // Each worker takes the next group that nobody has taken: which one it gets decides how much it can
-        // leave out early, not what the answer is.
-        let workers = rayon::current_num_threads().min(piece.panels.len().div_ceil(group)).max(1);
-        let shares: Vec<Shortlists> = (1..workers).map(|_| self.start()).chain([known]).collect();
-        let work = |shortlists: Shortlists| {
-            let mut worker = Worker { piece: &piece, floors: piece.floors(&shortlists), shortlists };
-            loop {
-                let start = next.fetch_add(1, Relaxed) * group;
-                if start >= piece.panels.len() {
-                    return worker.shortlists;
-                }
-                worker.raise(&floors);
-                let panels = start..(start + group).min(piece.panels.len());
-                let blocks = 0..self.terms.len();
-                products(self.level, &self.queries.rows, blocks, &corpus.panels, panels, &mut worker);
-                worker.publish(&floors);
-            }
-        };
-        shares.into_par_iter().with_max_len(1).map(work).reduce(Vec::new, merge)
-    }
-
-    fn panel_terms(&self, corpus: &CodedPanels, first: usize) -> Vec<PanelTerms> {
-        let terms = |(panel, coded): (usize, &[Coded; SIDE])| {
-            let there = (corpus.panels.rows() - panel * SIDE).min(SIDE);
-            let there = u32::MAX >> (SIDE - there);
-            let allowed = self.options.only.map_or(there, |mask| mask.word(first + panel) & there);
-            PanelTerms::new(self.options.metric, self.epsilon, coded, allowed)
-        };
-        corpus.coded.par_iter().enumerate().map(terms).collect()
-    }
 }
 
 /// Joins what two workers know; of no worker nothing is known.
@@ -181,15 +116,48 @@ fn merge(mut left: Shortlists, right: Shortlists) -> Shortlists {
     left
 }
 
-/// A part of the corpus that is scanned in one go.
-struct Piece<'a> {
+/// A packed corpus, or a part of one, to be scanned.
+pub(super) struct Piece<'a> {
     scan: &'a Scan<'a>,
     corpus: &'a CodedPanels,
     first: usize,
-    panels: Vec<PanelTerms>,
+    terms: &'a [PanelTerms],
 }
 
-impl Piece<'_> {
+impl<'a> Piece<'a> {
+    /// The rows of `corpus` are rows `first`, `first` + 1, … of the whole; `first` is a multiple of 32.
+    pub(super) fn new(scan: &'a Scan<'a>, corpus: &'a CodedPanels, first: usize) -> Self {
+        Self { scan, corpus, first, terms: corpus.terms(scan.options.metric) }
+    }
+
+    /// What is known after these panels as well.
+    pub(super) fn scan(&self, panels: Range<usize>, known: Shortlists) -> Shortlists {
+        let scan = self.scan;
+        let group = (GROUP_BYTES / self.corpus.panels.panel_bytes().max(1)).max(1);
+        let next = AtomicUsize::new(panels.start);
+        let floors = self.floors(&known);
+        let floors: Vec<AtomicU32> =
+            floors.as_flattened().iter().map(|floor| AtomicU32::new(floor.to_bits())).collect();
+        // Each worker takes the next group that nobody has taken: which one it gets decides how much it can
+        // leave out early, not what the answer is.
+        let workers = rayon::current_num_threads().min(panels.len().div_ceil(group)).max(1);
+        let shares: Vec<Shortlists> = (1..workers).map(|_| scan.start()).chain([known]).collect();
+        let work = |shortlists: Shortlists| {
+            let mut worker = Worker { piece: self, floors: self.floors(&shortlists), shortlists };
+            loop {
+                let start = next.fetch_add(group, Relaxed);
+                if start >= panels.end {
+                    return worker.shortlists;
+                }
+                worker.raise(&floors);
+                let (blocks, panels) = (0..scan.terms.len(), start..(start + group).min(panels.end));
+                products(scan.level, &scan.queries.rows, blocks, &self.corpus.panels, panels, &mut worker);
+                worker.publish(&floors);
+            }
+        };
+        shares.into_par_iter().with_max_len(1).map(work).reduce(Vec::new, merge)
+    }
+
     /// By block the floor of each query; infinite for one that is given up.
     fn floors(&self, known: &Shortlists) -> Vec<[f32; SIDE]> {
         let mut floors = vec![[f32::INFINITY; SIDE]; self.scan.terms.len()];
@@ -197,6 +165,12 @@ impl Piece<'_> {
             *floor = shortlist.as_ref().map_or(f32::INFINITY, Shortlist::floor);
         }
         floors
+    }
+
+    /// Bit i: row i of the panel is there and may be found.
+    fn allowed(&self, panel: usize) -> u32 {
+        let there = u32::MAX >> (SIDE - (self.corpus.panels.rows() - panel * SIDE).min(SIDE));
+        self.scan.options.only.map_or(there, |mask| mask.word(self.first / SIDE + panel) & there)
     }
 }
 
@@ -225,65 +199,64 @@ impl Worker<'_> {
         }
     }
 
-    /// Offers the rows of a panel of which one passed the comparison with a query.
+    /// Offers the rows `open` of a panel, which passed the comparison with a query, given their keys.
     #[inline(never)]
-    fn offer(&mut self, query: usize, panel: usize, dots: &[i32; SIDE], bound: f32) {
+    fn offer(&mut self, query: usize, panel: usize, mut open: u32, keys: &[f32; SIDE]) {
         let Some(shortlist) = &mut self.shortlists[query] else { return };
-        let (block, query) = (query / SIDE, query % SIDE);
         let scan = self.piece.scan;
-        let (terms, lanes) = (&scan.terms[block], &self.piece.panels[panel]);
-        for lane in (0..SIDE).filter(|&lane| lanes.allowed >> lane & 1 == 1) {
-            let key = estimate(lanes, lane, dots[lane], terms.scale[query]);
-            if shortlist::below(key, bound) {
-                continue;
-            }
-            let coded = self.piece.corpus.coded[panel][lane];
-            let row = CodedTerms::new(scan.options.metric, scan.epsilon, coded);
-            let error = terms.norm[query].mul_add(row.residual, terms.residual[query] * row.norm);
+        let (terms, lane) = (&scan.terms[query / SIDE], query % SIDE);
+        let (norm, residual) = (terms.norm[lane], terms.residual[lane]);
+        while open != 0 {
+            let row = open.trailing_zeros() as usize;
+            open &= open - 1;
+            let coded = self.piece.corpus.coded[panel][row];
+            let row_terms = RowTerms::new(scan.options.metric, scan.epsilon, coded);
+            let error = norm * row_terms.residual + residual * row_terms.norm;
             #[expect(clippy::cast_possible_truncation, reason = "views have at most u32::MAX rows")]
-            let index = (self.piece.first + panel * SIDE + lane) as u32;
-            shortlist.offer(index, (key - error - row.slack, key + error));
+            let index = (self.piece.first + panel * SIDE + row) as u32;
+            shortlist.offer(index, (keys[row] - error - row_terms.slack, keys[row] + error));
         }
-        let floor = &mut self.floors[block][query];
+        let floor = &mut self.floors[query / SIDE][lane];
         *floor = floor.max(shortlist.floor());
         if shortlist.len() > scan.too_many {
             *floor = f32::INFINITY;
-            self.shortlists[block * SIDE + query] = None;
+            self.shortlists[query] = None;
         }
     }
-}
-
-#[inline(always)]
-fn estimate(lanes: &PanelTerms, lane: usize, dot: i32, scale: f32) -> f32 {
-    #[expect(clippy::cast_precision_loss, reason = "a rounding that the bound allows for")]
-    let dot = dot as f32;
-    (dot * lanes.scale[lane]).mul_add(scale, lanes.offset[lane])
 }
 
 impl Sink for Worker<'_> {
     #[inline(always)]
     fn take<S: Simd>(&mut self, _: S, block: usize, panel: usize, dots: &Dots) {
-        let lanes = &self.piece.panels[panel];
-        if lanes.allowed == 0 {
+        let allowed = self.piece.allowed(panel);
+        if allowed == 0 {
             return;
         }
-        let scan = self.piece.scan;
-        let terms = &scan.terms[block];
+        let (scan, row) = (self.piece.scan, &self.piece.terms[panel]);
+        let query = &scan.terms[block];
         let mut bounds = [0f32; SIDE];
-        for query in 0..SIDE {
-            let floor = self.floors[block][query];
-            bounds[query] =
-                terms.residual[query].mul_add(-lanes.norm, terms.norm[query].mul_add(-lanes.residual, floor));
+        for (lane, bound) in bounds.iter_mut().enumerate() {
+            let floor = query.norm[lane].mul_add(-row.residual, self.floors[block][lane]);
+            *bound = query.residual[lane].mul_add(-row.norm, floor);
         }
         let queries = (scan.queries.rows.rows() - block * SIDE).min(SIDE);
-        for query in 0..queries {
-            let mut any = false;
-            for lane in 0..SIDE {
-                let key = estimate(lanes, lane, dots[query][lane], terms.scale[query]);
-                any |= !shortlist::below(key, bounds[query]);
+        for lane in 0..queries {
+            let mut keys = [0f32; SIDE];
+            let mut passed = false;
+            for (i, key) in keys.iter_mut().enumerate() {
+                #[expect(clippy::cast_precision_loss, reason = "a rounding that the bound allows for")]
+                let dot = dots[lane][i] as f32;
+                *key = (dot * row.scale[i]).mul_add(query.scale[lane], row.offset[i]);
+                passed |= !shortlist::below(*key, bounds[lane]);
             }
-            if any {
-                self.offer(block * SIDE + query, panel, &dots[query], bounds[query]);
+            if passed {
+                let mut open = 0u32;
+                for (i, &key) in keys.iter().enumerate() {
+                    open |= u32::from(!shortlist::below(key, bounds[lane])) << i;
+                }
+                if open & allowed != 0 {
+                    self.offer(block * SIDE + lane, panel, open & allowed, &keys);
+                }
             }
         }
     }
