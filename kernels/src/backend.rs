@@ -3,13 +3,14 @@
 use std::fmt::Debug;
 
 use crate::conflict_input::{ConflictInput, Job};
+use crate::corpus::Corpus;
 use crate::error::KernelError;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
     ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
     HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor, PairScores, Pairs, PreparedSparse,
-    ScoredPair, Similarity, SparseBatch, Thresholds, Wanted,
+    ScoredPair, SearchOptions, Similarity, SparseBatch, Thresholds,
 };
 use crate::{BackendKind, scalar, simd};
 
@@ -74,13 +75,15 @@ pub trait Backend: Send + Sync + Debug {
     /// A component beyond the format's range.
     fn half_narrow(&self, rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, KernelError>;
 
+    /// Rows made ready to be searched many times.
+    fn corpus<'a>(&self, rows: DenseView<'a>) -> Corpus<'a>;
+
     /// Nearest rows of each query.
     fn search(
         &self,
-        corpus: DenseView<'_>,
+        corpus: &Corpus<'_>,
         queries: DenseView<'_>,
-        metric: Metric,
-        wanted: Wanted,
+        options: &SearchOptions<'_>,
     ) -> Vec<Vec<Neighbor>>;
 
     /// Nearest entry of each row; `None` where the codebook is empty.
@@ -206,14 +209,17 @@ impl Backend for ScalarBackend {
         scalar::half::narrow(rows, kind)
     }
 
+    fn corpus<'a>(&self, rows: DenseView<'a>) -> Corpus<'a> {
+        rows.into()
+    }
+
     fn search(
         &self,
-        corpus: DenseView<'_>,
+        corpus: &Corpus<'_>,
         queries: DenseView<'_>,
-        metric: Metric,
-        wanted: Wanted,
+        options: &SearchOptions<'_>,
     ) -> Vec<Vec<Neighbor>> {
-        scalar::search::search(corpus, queries, metric, wanted)
+        scalar::search::search(corpus.rows(), queries, options)
     }
 
     fn quantize(&self, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
@@ -313,14 +319,17 @@ impl Backend for SimdBackend {
         simd::half::narrow(self.level, rows, kind)
     }
 
+    fn corpus<'a>(&self, rows: DenseView<'a>) -> Corpus<'a> {
+        simd::search::corpus(self.level, rows)
+    }
+
     fn search(
         &self,
-        corpus: DenseView<'_>,
+        corpus: &Corpus<'_>,
         queries: DenseView<'_>,
-        metric: Metric,
-        wanted: Wanted,
+        options: &SearchOptions<'_>,
     ) -> Vec<Vec<Neighbor>> {
-        simd::search::search(self.level, corpus, queries, metric, wanted)
+        simd::search::search(self.level, corpus, queries, options)
     }
 
     fn quantize(&self, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::aligned::AlignedBuf;
 use crate::backend::{Backend, ScalarBackend, SimdBackend};
 use crate::conflict_input::ConflictInput;
+use crate::corpus::Corpus;
 use crate::error::KernelError;
 use crate::isa::Isa;
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
@@ -16,7 +17,8 @@ use crate::run::{BackendKind, Run, RunInfo, Threads};
 use crate::types::{
     ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
     HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure, Metric, Neighbor, PairScores, Pairs,
-    PreparedSparse, ScoredPair, Similarity, SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
+    PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch, SparseVec, Thresholds, Vectors,
+    Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -398,7 +400,50 @@ impl Kernels {
         if corpus.rows() > 0 && queries.rows() > 0 {
             same_dim(queries.dim(), corpus.dim())?;
         }
-        Ok(self.run(|backend| backend.search(corpus, queries, metric, wanted)))
+        let (corpus, options) = (Corpus::from(corpus), SearchOptions::new(metric, wanted));
+        Ok(self.run(|backend| backend.search(&corpus, queries, &options)))
+    }
+
+    /// Rows made ready for many searches: read once now, a quarter of their bytes each time after. Pays from
+    /// the second search on.
+    #[must_use]
+    pub fn corpus<'a>(&self, rows: DenseView<'a>) -> Run<Corpus<'a>> {
+        self.run(|backend| backend.corpus(rows))
+    }
+
+    /// [`search`](Self::search) in a corpus that is kept, or among some of its rows.
+    ///
+    /// ```
+    /// use tensor_kernels::{DenseView, Kernels, Metric, RowMask, SearchOptions, Wanted};
+    /// let kernels = Kernels::detect()?;
+    /// let rows = [1.0, 0.0, 0.0, 1.0, 0.6, 0.8];
+    /// let corpus = kernels.corpus(DenseView::new(&rows, 3, 2)?).value;
+    /// let query = DenseView::new(&[0.0, 2.0], 1, 2)?;
+    /// let nearest = SearchOptions::new(Metric::Cosine, Wanted::Top(1));
+    /// assert_eq!(kernels.search_corpus(&corpus, query, &nearest)?.value[0][0].row, 1);
+    /// let not_1 = RowMask::from_fn(3, |row| row != 1);
+    /// assert_eq!(kernels.search_corpus(&corpus, query, &nearest.only(&not_1))?.value[0][0].row, 2);
+    /// # Ok::<(), tensor_kernels::KernelError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`search`](Self::search), and a mask for another number of rows.
+    pub fn search_corpus(
+        &self,
+        corpus: &Corpus<'_>,
+        queries: DenseView<'_>,
+        options: &SearchOptions<'_>,
+    ) -> Result<Run<Vec<Vec<Neighbor>>>, KernelError> {
+        let rows = corpus.rows();
+        if rows.rows() > 0 && queries.rows() > 0 {
+            same_dim(queries.dim(), rows.dim())?;
+        }
+        match options.only {
+            Some(mask) if mask.rows() != rows.rows() => {
+                Err(KernelError::LengthMismatch { what: "row mask", got: mask.rows(), expected: rows.rows() })
+            }
+            _ => Ok(self.run(|backend| backend.search(corpus, queries, options))),
+        }
     }
 
     /// The nearest entry of each row by the codebook's metric, ties to the lowest entry; `None` where

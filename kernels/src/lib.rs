@@ -24,6 +24,7 @@ mod aligned;
 mod backend;
 mod catalog;
 mod conflict_input;
+mod corpus;
 mod error;
 mod exact;
 mod independent_set;
@@ -44,6 +45,7 @@ pub use aligned::AlignedBuf;
 pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};
 pub use conflict_input::ConflictInput;
+pub use corpus::Corpus;
 pub use error::KernelError;
 pub use half::{bf16, f16};
 pub use independent_set::independent_set;
@@ -58,6 +60,6 @@ pub use types::{
     ByteView, ClassMatrix, Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook,
     CosineRows, Decimal, DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView, HalfKind, HalfRows,
     HalfView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure,
-    Metric, Neighbor, PairScores, Pairs, PreparedSparse, Rule, ScoredPair, Similarity, SparseBatch,
-    SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
+    Metric, Neighbor, PairScores, Pairs, PreparedSparse, RowMask, Rule, ScoredPair, SearchOptions,
+    Similarity, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
 };

@@ -2,12 +2,14 @@
 
 use super::search::search;
 use crate::exact::DeltaRow;
-use crate::types::{Codebook, ConsensusCodebook, DeltaBatch, DenseView, Metric, Neighbor, Wanted};
+use crate::types::{
+    Codebook, ConsensusCodebook, DeltaBatch, DenseView, Metric, Neighbor, SearchOptions, Wanted,
+};
 
 /// The nearest entry of each row by the codebook's metric, the lowest id among equals; `row` is the
 /// entry's id. `None` where the codebook is empty.
 pub(crate) fn quantize(book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
-    let nearest = search(book.view(), rows, book.metric(), Wanted::Top(1));
+    let nearest = search(book.view(), rows, &SearchOptions::new(book.metric(), Wanted::Top(1)));
     nearest.into_iter().map(|found| found.first().copied()).collect()
 }
 

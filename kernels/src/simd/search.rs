@@ -1,241 +1,130 @@
-//! Exact search by a certified shortlist: an f32 scan discards the rows that provably are not wanted,
-//! and the exact judge ranks the few that are left.
+//! Exact search by a certified shortlist: a cheap scan discards the rows that provably are not wanted, and the
+//! exact judge ranks the few that are left.
 //!
-//! The corpus is cut into blocks that stay in L2 while a group of queries passes. Panels of queries
-//! meet a row one component at a time; few queries are taken one by one along the row. Which rows make
-//! the shortlist may differ from level to level and with the number of threads; the answer cannot.
+//! Two scans: [`scan`] compares signed bytes, a quarter of the memory and on processors that multiply bytes many
+//! times faster, and [`float`] compares f32 rows as they lie. Which rows make the shortlist may differ from level to
+//! level and with the number of threads; the answer cannot.
 
 mod bounds;
+pub(crate) mod coded;
 mod dots;
+mod float;
+mod refine;
+mod scan;
 mod shortlist;
+mod terms;
 
 use std::ops::Range;
 
-use pulp::Simd;
 use rayon::prelude::*;
 
-use self::bounds::RowTerms;
-use self::dots::PANEL;
+use self::coded::CodedPanels;
+use self::scan::{Piece, Scan};
 use self::shortlist::Shortlist;
-use crate::exact::{Judge, Sum};
-use crate::isa::Level;
-use crate::types::{DenseView, Metric, Neighbor, Wanted};
+use crate::corpus::Corpus;
+use crate::isa::{Isa, Level};
+use crate::simd::tile::{DIM_LIMIT, SIDE};
+use crate::types::{DenseView, Neighbor, SearchOptions, Wanted};
 
-/// Queries that share one pass over the corpus: a multiple of [`PANEL`], few enough for their panels to
-/// stay in cache.
-const GROUP: usize = 8 * PANEL;
-/// Fewer queries than this are cheaper one by one than as a panel padded with zeros.
-const LEAST_PANEL: usize = PANEL / 2;
-/// Bytes of a row block, a fraction of any L2.
-const BLOCK_BYTES: usize = 128 << 10;
-/// Rows that one query meets at a time.
-const ROWS_AT_ONCE: usize = 8;
-/// Shortlisted rows worth a task of their own.
-const LEAST_JUDGED: usize = 256;
+/// From so many queries on, rows that are scanned once are worth packing: coding a row takes about as long as f32
+/// takes to meet this many queries.
+const MANY_QUERIES: usize = 64;
+/// Up to so many queries a scan waits for memory, so a quarter of the bytes is worth more than the fastest products.
+const FEW_QUERIES: usize = 8;
+/// Fewer rows than this fit a cache, and f32 is done before bytes have begun.
+const MANY_ROWS: usize = 4_096;
+/// Rows that are scanned before the floors are raised by f32: few enough to stay in cache for all queries.
+const FIRST_ROWS: usize = 1_024;
+/// Bytes of a corpus that are packed at a time where it is not to be kept.
+const PIECE_BYTES: usize = 64 << 20;
+
+/// The corpus made ready for many searches.
+pub(crate) fn corpus(level: Level, rows: DenseView<'_>) -> Corpus<'_> {
+    let packed = (rows.dim() < DIM_LIMIT).then(|| CodedPanels::pack(level, rows, 0..rows.rows()));
+    Corpus::packed(rows, packed)
+}
 
 /// For each query the wanted rows of the corpus, nearest first, ties by the lower row.
-/// Cost: queries × rows × dim, at the speed of f32 multiply-adds or of reading the corpus.
+/// Cost: queries × rows × dim, at the speed of multiply-adds or of reading the corpus.
 pub(crate) fn search(
     level: Level,
-    corpus: DenseView<'_>,
+    corpus: &Corpus<'_>,
     queries: DenseView<'_>,
-    metric: Metric,
-    wanted: Wanted,
+    options: &SearchOptions<'_>,
 ) -> Vec<Vec<Neighbor>> {
-    if wanted == Wanted::Top(0) {
+    let rows = corpus.rows();
+    if options.wanted == Wanted::Top(0) {
         return vec![Vec::new(); queries.rows()];
     }
-    let groups: Vec<Vec<Vec<Neighbor>>> = (0..queries.rows().div_ceil(GROUP))
-        .into_par_iter()
-        .map(|group| {
-            let rows = group * GROUP..((group + 1) * GROUP).min(queries.rows());
-            Group::new(corpus, rows.map(|row| queries.row(row)).collect(), metric, wanted).search(level)
-        })
-        .collect();
-    groups.into_iter().flatten().collect()
+    if !bytes_pay(level, corpus, queries.rows()) {
+        return float::search(level, rows, queries.iter().collect(), *options);
+    }
+    let piece = (PIECE_BYTES / rows.dim().max(1)).next_multiple_of(SIDE);
+    by_bytes(level, corpus, queries, options, piece)
 }
 
-/// Queries on their way through the corpus.
-struct Group<'a> {
-    corpus: DenseView<'a>,
-    metric: Metric,
-    wanted: Wanted,
-    queries: Vec<&'a [f32]>,
-    /// For each query its norm and its first floor; padded with zeros to whole panels.
-    norms: Vec<f32>,
-    floors: Vec<f32>,
-    /// How many of the queries are in panels; the others go one by one.
-    in_panels: usize,
-    /// One panel after the other, `dim` long each.
-    panels: Vec<[f32; PANEL]>,
-}
-
-/// What one worker knows after some blocks.
-struct Progress {
-    shortlists: Vec<Shortlist>,
-    /// The floor of each shortlist, padded to whole panels.
-    floors: Vec<f32>,
-    /// Terms of the current block's rows.
-    terms: Vec<RowTerms>,
-}
-
-impl<'a> Group<'a> {
-    fn new(corpus: DenseView<'a>, queries: Vec<&'a [f32]>, metric: Metric, wanted: Wanted) -> Self {
-        let squares: Vec<Sum> = queries.iter().map(|query| Sum::dot(query, query)).collect();
-        let mut norms: Vec<f32> = squares.iter().map(|&square| bounds::query_norm(square)).collect();
-        let floor = |&square: &Sum| match wanted {
-            Wanted::Top(_) => f32::NEG_INFINITY,
-            Wanted::Within(threshold) => bounds::least_key(metric, threshold, square),
-        };
-        let mut floors: Vec<f32> = squares.iter().map(floor).collect();
-        let alone = queries.len() % PANEL;
-        let in_panels = if alone < LEAST_PANEL { queries.len() - alone } else { queries.len() };
-        let padded = queries.len().next_multiple_of(PANEL);
-        norms.resize(padded, 0.0);
-        floors.resize(padded, f32::INFINITY);
-        let panels = queries[..in_panels].chunks(PANEL).flat_map(|panel| {
-            let component = |query: &[f32], k: usize| query.get(k).copied().unwrap_or(0.0);
-            (0..corpus.dim()).map(move |k| {
-                std::array::from_fn(|lane| panel.get(lane).map_or(0.0, |query| component(query, k)))
-            })
-        });
-        Self { corpus, metric, wanted, norms, floors, in_panels, panels: panels.collect(), queries }
-    }
-
-    fn search(&self, level: Level) -> Vec<Vec<Neighbor>> {
-        let rows = self.corpus.rows();
-        let block = (BLOCK_BYTES / (4 * self.corpus.dim().max(1))).max(1).next_multiple_of(24);
-        let progress = (0..rows.div_ceil(block))
-            .into_par_iter()
-            .fold(
-                || self.start(),
-                |mut progress, index| {
-                    let rows = index * block..((index + 1) * block).min(rows);
-                    level.dispatch(ScanBlock { group: self, rows, progress: &mut progress });
-                    progress
-                },
-            )
-            .reduce(|| self.start(), Progress::merge);
-        let answers = self.queries.par_iter().zip(progress.shortlists);
-        answers.map(|(query, shortlist)| self.judge(query, shortlist)).collect()
-    }
-
-    fn start(&self) -> Progress {
-        let shortlist = |floor: &f32| Shortlist::new(self.wanted, *floor);
-        let shortlists = self.floors[..self.queries.len()].iter().map(shortlist).collect();
-        Progress { shortlists, floors: self.floors.clone(), terms: Vec::new() }
-    }
-
-    fn judge(&self, query: &[f32], shortlist: Shortlist) -> Vec<Neighbor> {
-        let judge = Judge::new(self.metric, self.corpus, query);
-        let rows = shortlist.into_rows();
-        let candidates = rows.par_iter().with_min_len(LEAST_JUDGED).map(|&row| judge.candidate(row));
-        judge.nearest(candidates.collect(), self.wanted)
-    }
-}
-
-impl Progress {
-    fn merge(mut self, other: Self) -> Self {
-        for (shortlist, others) in self.shortlists.iter_mut().zip(other.shortlists) {
-            shortlist.merge(others);
+/// The scan of bytes. A corpus that is not packed is packed `piece` rows at a time, a multiple of 32.
+fn by_bytes(
+    level: Level,
+    corpus: &Corpus<'_>,
+    queries: DenseView<'_>,
+    options: &SearchOptions<'_>,
+    piece: usize,
+) -> Vec<Vec<Neighbor>> {
+    let rows = corpus.rows();
+    let scan = Scan::new(level, queries, options);
+    let mut known = scan.start();
+    for range in pieces(rows.rows(), if corpus.coded().is_some() { usize::MAX } else { piece }) {
+        if range.start > 0 && matches!(options.wanted, Wanted::Top(_)) {
+            // What the first rows say in f32 is a floor that spares most of the later ones.
+            let tighten =
+                |query: usize, known| refine::tighten(level, rows, queries.row(query), known, options);
+            let known_in_f32 = known.into_par_iter().enumerate();
+            known = known_in_f32.map(|(query, known)| known.map(|known| tighten(query, known))).collect();
         }
-        self
-    }
-
-    /// Offers a row to the shortlist of one query.
-    fn offer(&mut self, query: usize, row: usize, terms: RowTerms, dot: f32, norm: f32) {
-        let shortlist = &mut self.shortlists[query];
-        #[expect(clippy::cast_possible_truncation, reason = "views have at most u32::MAX rows")]
-        shortlist.offer(row as u32, terms, dot, norm);
-        self.floors[query] = shortlist.floor();
-    }
-}
-
-/// Offers the rows of one block to every query.
-struct ScanBlock<'a> {
-    group: &'a Group<'a>,
-    rows: Range<usize>,
-    progress: &'a mut Progress,
-}
-
-impl pulp::WithSimd for ScanBlock<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let corpus = self.group.corpus;
-        let epsilon = bounds::epsilon(corpus.dim(), dots::depth(corpus.dim(), S::F32_LANES));
-        self.progress.terms.clear();
-        // Plain loops: lane code inside a closure may be compiled without the level.
-        for row in self.rows.clone() {
-            let row = corpus.row(row);
-            let terms = bounds::row_terms(self.group.metric, epsilon, dots::squared_norm(simd, row), row);
-            self.progress.terms.push(terms);
-        }
-
-        for query in self.group.in_panels..self.group.queries.len() {
-            self.one(simd, query);
-        }
-        // The registers hold the sums of R rows by one panel of V vectors, with a few to spare.
-        match S::F32_LANES {
-            16 => self.panels::<S, 2, 12>(simd),
-            8 => self.panels::<S, 4, 3>(simd),
-            _ => self.panels::<S, 8, 3>(simd),
+        if let Some(packed) = corpus.coded() {
+            let panels = range.start / SIDE..range.end.div_ceil(SIDE);
+            known = Piece::new(&scan, packed, 0).scan(panels, known);
+        } else {
+            let packed = CodedPanels::pack(level, rows, range.clone());
+            known = Piece::new(&scan, &packed, range.start).scan(0..range.len().div_ceil(SIDE), known);
         }
     }
+    // Queries that bytes could not decide are searched again in f32.
+    let open: Vec<usize> = (0..known.len()).filter(|&query| known[query].is_none()).collect();
+    let again = open.iter().map(|&query| queries.row(query)).collect();
+    let nearest = |(query, known): (usize, Option<Shortlist>)| {
+        known
+            .map(|known| refine::nearest(level, rows, queries.row(query), known, options))
+            .unwrap_or_default()
+    };
+    let mut answers: Vec<_> = known.into_par_iter().enumerate().map(nearest).collect();
+    for (query, answer) in open.into_iter().zip(float::search(level, rows, again, *options)) {
+        answers[query] = answer;
+    }
+    answers
 }
 
-impl ScanBlock<'_> {
-    /// The `R` rows from `start` on; past the block's end its last row again.
-    #[inline(always)]
-    fn tile<const R: usize>(&self, start: usize) -> [&[f32]; R] {
-        std::array::from_fn(|r| self.group.corpus.row((start + r).min(self.rows.end - 1)))
-    }
+/// The rows in pieces of at most `most`, each at most seven times all before it.
+fn pieces(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0usize;
+    std::iter::from_fn(move || {
+        let len = start.saturating_mul(7).clamp(FIRST_ROWS.min(most), most);
+        let piece = start..start.saturating_add(len).min(rows);
+        start = piece.end;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
 
-    /// One query along the rows.
-    #[inline(always)]
-    fn one<S: Simd>(&mut self, simd: S, query: usize) {
-        let norm = self.group.norms[query];
-        for start in self.rows.clone().step_by(ROWS_AT_ONCE) {
-            let dots: [f32; ROWS_AT_ONCE] =
-                dots::dots_of_rows(simd, self.tile(start), self.group.queries[query]);
-            for (row, dot) in (start..self.rows.end).zip(dots) {
-                let terms = self.progress.terms[row - self.rows.start];
-                if !shortlist::below(terms.bounds(dot, norm).1, self.progress.floors[query]) {
-                    self.progress.offer(query, row, terms, dot, norm);
-                }
-            }
-        }
-    }
-
-    /// Every panel against `R` rows at a time.
-    #[inline(always)]
-    fn panels<S: Simd, const V: usize, const R: usize>(&mut self, simd: S) {
-        let group = self.group;
-        for (index, panel) in group.panels.chunks(group.corpus.dim().max(1)).enumerate() {
-            let queries = index * PANEL..((index + 1) * PANEL).min(group.queries.len());
-            let (norms, _) = group.norms[queries.start..].as_chunks::<PANEL>();
-            for start in self.rows.clone().step_by(R) {
-                let tile: [&[f32]; R] = self.tile(start);
-                let dots = dots::dots_of_panel::<S, V, R>(simd, panel, tile);
-                for (row, dots) in (start..self.rows.end).zip(&dots) {
-                    let terms = self.progress.terms[row - self.rows.start];
-                    let (floors, _) = self.progress.floors[queries.start..].as_chunks::<PANEL>();
-                    // Bit i: query i cannot leave the row out.
-                    let mut open = 0u32;
-                    for lane in 0..PANEL {
-                        let (_, upper) = terms.bounds(dots[lane], norms[0][lane]);
-                        open |= u32::from(!shortlist::below(upper, floors[0][lane])) << lane;
-                    }
-                    while open != 0 {
-                        let lane = open.trailing_zeros() as usize;
-                        open &= open - 1;
-                        if queries.start + lane < queries.end {
-                            self.progress.offer(queries.start + lane, row, terms, dots[lane], norms[0][lane]);
-                        }
-                    }
-                }
-            }
+/// Whether a scan of bytes is expected to be faster than one of the rows as they lie.
+fn bytes_pay(level: Level, corpus: &Corpus<'_>, queries: usize) -> bool {
+    let rows = corpus.rows();
+    let multiplies_bytes = matches!(level.isa(), Isa::Avx512Vnni | Isa::Amx);
+    match corpus.coded() {
+        Some(_) => multiplies_bytes || queries <= FEW_QUERIES,
+        None => {
+            let many = queries >= MANY_QUERIES && rows.rows() >= MANY_ROWS;
+            multiplies_bytes && many && rows.dim() < DIM_LIMIT
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::isa::Level;
 use crate::simd::nearest::{ByteCentroids, BytePoints, Filter, Found, Frame, unit_exponent};
 use crate::simd::search::search;
 use crate::simd::tile::{DIM_LIMIT, SIDE};
-use crate::types::{Codebook, DenseView, Metric, Neighbor, Wanted};
+use crate::types::{Codebook, DenseView, Metric, Neighbor, SearchOptions, Wanted};
 
 /// Rows of one task.
 const ROWS_PER_TASK: usize = 1024;
@@ -60,7 +60,8 @@ pub(crate) fn quantize(level: Level, book: &Codebook, rows: DenseView<'_>) -> Ve
 
 /// The same by search.
 fn searched(level: Level, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
-    let nearest = search(level, book.view(), rows, book.metric(), Wanted::Top(1));
+    let nearest =
+        search(level, &book.view().into(), rows, &SearchOptions::new(book.metric(), Wanted::Top(1)));
     nearest.into_iter().map(|found| found.first().copied()).collect()
 }
 

@@ -6,8 +6,8 @@ use super::{quantize, quantize_deltas};
 use crate::isa::{Isa, Level};
 use crate::scalar;
 use crate::types::{
-    Codebook, ConsensusCodebook, DeltaBatch, DeltaVector, DenseView, MAX_CODE, Metric, Neighbor, SparseVec,
-    Wanted,
+    Codebook, ConsensusCodebook, DeltaBatch, DeltaVector, DenseView, MAX_CODE, Metric, Neighbor,
+    SearchOptions, SparseVec, Wanted,
 };
 
 const METRICS: [Metric; 3] = [Metric::Dot, Metric::Cosine, Metric::L2];
@@ -39,7 +39,7 @@ fn by_search(book: &ConsensusCodebook, deltas: &DeltaBatch, metric: Metric) -> V
         (0..deltas.rows()).flat_map(|row| deltas.delta(row).unwrap().to_sparse().to_dense()).collect();
     let entries = DenseView::new(&entries, book.len(), dim).unwrap();
     let rows = DenseView::new(&rows, deltas.rows(), dim).unwrap();
-    let found = scalar::search::search(entries, rows, metric, Wanted::Top(1));
+    let found = scalar::search::search(entries, rows, &SearchOptions::new(metric, Wanted::Top(1)));
     found.into_iter().map(|found| found.first().copied()).collect()
 }
 

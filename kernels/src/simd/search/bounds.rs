@@ -65,11 +65,16 @@ pub(super) fn epsilon(dim: usize, depth: usize) -> f32 {
     if epsilon > 0.02 { f32::INFINITY } else { (epsilon as f32).next_up() }
 }
 
+/// Whether a computed squared norm is ordinary and not zero.
+#[inline(always)]
+pub(super) fn is_ordinary(squared_norm: f32) -> bool {
+    (LEAST..=GREATEST).contains(&f64::from(squared_norm))
+}
+
 /// The terms of a row, from its computed squared norm.
 #[inline(always)]
 pub(super) fn row_terms(metric: Metric, epsilon: f32, squared_norm: f32, row: &[f32]) -> RowTerms {
-    let ordinary = (LEAST..=GREATEST).contains(&f64::from(squared_norm));
-    if !ordinary || epsilon == f32::INFINITY {
+    if !is_ordinary(squared_norm) || epsilon == f32::INFINITY {
         let is_zero = squared_norm == 0.0 && row.iter().all(|&x| x == 0.0);
         let slack = if is_zero { 0.0 } else { f32::INFINITY };
         return RowTerms { scale: 0.0, offset: 0.0, slack, fixed: 0.0 };

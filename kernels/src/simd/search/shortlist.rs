@@ -1,14 +1,13 @@
 //! The rows of one query that may still be wanted.
 
-use super::bounds::RowTerms;
 use crate::types::Wanted;
 
 /// A row and the bounds of its key.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    row: u32,
+pub(super) struct Entry {
+    pub(super) row: u32,
     lower: f32,
-    upper: f32,
+    pub(super) upper: f32,
 }
 
 /// Rows whose key can reach the floor: the least key that a wanted row may have, as far as is known.
@@ -26,9 +25,8 @@ pub(super) struct Shortlist {
 }
 
 impl Shortlist {
-    /// An empty list; `floor` is that of a threshold.
+    /// An empty list; `floor` is what is known by now.
     pub(super) fn new(wanted: Wanted, floor: f32) -> Self {
-        let floor = if matches!(wanted, Wanted::Top(_)) { f32::NEG_INFINITY } else { floor };
         Self { wanted, floor, entries: Vec::new(), full: first_full(wanted) }
     }
 
@@ -36,9 +34,8 @@ impl Shortlist {
         self.floor
     }
 
-    /// Adds a row unless it is below the floor.
-    pub(super) fn offer(&mut self, row: u32, terms: RowTerms, dot: f32, query_norm: f32) {
-        let (lower, upper) = terms.bounds(dot, query_norm);
+    /// Adds a row, given bounds of its key, unless it is below the floor.
+    pub(super) fn offer(&mut self, row: u32, (lower, upper): (f32, f32)) {
         if below(upper, self.floor) {
             return;
         }
@@ -57,15 +54,27 @@ impl Shortlist {
         self.compact();
     }
 
+    /// Number of rows in it, of which some may be below the floor by now.
+    pub(super) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The rows that are left, in no particular order.
     pub(super) fn into_rows(mut self) -> Vec<u32> {
         self.compact();
         self.entries.into_iter().map(|entry| entry.row).collect()
     }
 
+    /// What is left, greatest upper bound first.
+    pub(super) fn into_ranked(mut self) -> Vec<Entry> {
+        self.compact();
+        self.entries.sort_unstable_by(|a, b| b.upper.total_cmp(&a.upper));
+        self.entries
+    }
+
     /// Raises the floor and drops what is below it. The next time waits until the list has doubled, so
     /// the cost per entry stays constant however many survive.
-    fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
         if let Wanted::Top(k) = self.wanted
             && (1..=self.entries.len()).contains(&k)
         {

@@ -6,10 +6,13 @@ use std::cmp::Ordering;
 use num_bigint::{BigInt, Sign};
 use proptest::prelude::*;
 
-use super::search;
+use super::{SIDE, by_bytes, search};
+use crate::corpus::Corpus;
 use crate::isa::{Isa, Level};
 use crate::scalar;
-use crate::types::{Decimal, DenseView, Metric, Neighbor, Wanted};
+use crate::types::{Decimal, DenseView, Metric, Neighbor, SearchOptions, Wanted};
+
+mod hard;
 
 const METRICS: [Metric; 3] = [Metric::Dot, Metric::Cosine, Metric::L2];
 
@@ -31,10 +34,26 @@ fn agreed(
     metric: Metric,
     wanted: Wanted,
 ) -> Vec<Vec<Neighbor>> {
-    let expected = scalar::search::search(corpus, queries, metric, wanted);
+    agreed_on(corpus, queries, &SearchOptions::new(metric, wanted))
+}
+
+/// The same for any options: every level, straight from the rows, packed, and packed a few rows at a time.
+fn agreed_on(
+    corpus: DenseView<'_>,
+    queries: DenseView<'_>,
+    options: &SearchOptions<'_>,
+) -> Vec<Vec<Neighbor>> {
+    let expected = scalar::search::search(corpus, queries, options);
     for level in levels() {
-        let got = search(level, corpus, queries, metric, wanted);
-        assert_eq!(bits(&got), bits(&expected), "{metric} {wanted:?} on {}", level.isa());
+        let (lying, packed) = (Corpus::from(corpus), super::corpus(level, corpus));
+        let mut got = vec![search(level, &lying, queries, options), search(level, &packed, queries, options)];
+        if options.wanted != Wanted::Top(0) {
+            got.push(by_bytes(level, &packed, queries, options, SIDE));
+            got.push(by_bytes(level, &lying, queries, options, 2 * SIDE));
+        }
+        for (way, got) in got.iter().enumerate() {
+            assert_eq!(bits(got), bits(&expected), "{options:?} on {}, way {way}", level.isa());
+        }
     }
     expected
 }

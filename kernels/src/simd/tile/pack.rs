@@ -1,5 +1,7 @@
 //! Packing of signed bytes for tile products.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{Block, DIM_LIMIT, SIDE};
@@ -96,24 +98,39 @@ impl BytePanels {
     /// Packs `rows` rows of `dim` codes, each written by `fill` into a slice of that length. Panels are
     /// packed in parallel; rows of one panel ascend.
     pub(crate) fn pack_with(rows: usize, dim: usize, fill: impl Fn(usize, &mut [i8]) + Sync) -> Self {
+        let fill = |panel: Range<usize>, codes: &mut [i8], depth: usize| {
+            for (row, codes) in panel.zip(codes.chunks_exact_mut(depth)) {
+                fill(row, &mut codes[..dim]);
+            }
+        };
+        Self::pack_panels(rows, dim, fill).0
+    }
+
+    /// Packs `rows` rows of `dim` codes, a panel at a time and panels in parallel, and collects what `fill` says of
+    /// each panel. `fill` gets the panel's rows, room for their codes and the distance from row to row in it;
+    /// what it leaves behind the dimension must stay zero.
+    pub(crate) fn pack_panels<T: Send>(
+        rows: usize,
+        dim: usize,
+        fill: impl Fn(Range<usize>, &mut [i8], usize) -> T + Sync,
+    ) -> (Self, Vec<T>) {
         assert!(dim < DIM_LIMIT, "a dot product must fit 32 bits");
         let depth = dim.next_multiple_of(DEPTH);
         let mut codes = AlignedBuf::<u8>::zeroed(rows.div_ceil(SIDE) * SIDE * depth);
-        codes.par_chunks_exact_mut((SIDE * depth).max(1)).enumerate().for_each_init(
+        let panels = codes.par_chunks_exact_mut((SIDE * depth).max(1)).enumerate();
+        let said = panels.map_init(
             || vec![0i8; SIDE * depth],
             |scratch, (panel, out)| {
-                let first = panel * SIDE;
-                for (lane, scratch) in scratch.chunks_exact_mut(depth).enumerate() {
-                    if first + lane < rows {
-                        fill(first + lane, &mut scratch[..dim]);
-                    } else {
-                        scratch.fill(0);
-                    }
-                }
+                let panel = panel * SIDE..((panel + 1) * SIDE).min(rows);
+                let (used, rest) = scratch.split_at_mut(panel.len() * depth);
+                rest.fill(0);
+                let said = fill(panel, used, depth);
                 interleave(scratch, depth, out);
+                said
             },
         );
-        Self { rows, dim, depth, codes }
+        let said = said.collect();
+        (Self { rows, dim, depth, codes }, said)
     }
 
     /// `rows` rows of zeros, to be filled by [`set_panel`](Self::set_panel).

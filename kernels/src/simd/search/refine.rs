@@ -1,0 +1,86 @@
+//! The second filter: f32 dot products of the few rows that bytes could not leave out, most promising
+//! first; then the judge.
+
+use rayon::prelude::*;
+
+use super::bounds;
+use super::dots;
+use super::shortlist::{self, Shortlist};
+use crate::exact::{Judge, Sum};
+use crate::isa::Level;
+use crate::types::{DenseView, Neighbor, SearchOptions, Wanted};
+
+/// Candidates worth a task of their own.
+const LEAST_JUDGED: usize = 256;
+/// Rows that the query meets at a time.
+const ROWS_AT_ONCE: usize = 8;
+
+/// The wanted ones of a shortlist that holds every row that could be wanted, nearest first.
+pub(super) fn nearest(
+    level: Level,
+    corpus: DenseView<'_>,
+    query: &[f32],
+    shortlist: Shortlist,
+    options: &SearchOptions<'_>,
+) -> Vec<Neighbor> {
+    let judge = Judge::new(options.metric, corpus, query);
+    let rows = tighten(level, corpus, query, shortlist, options).into_rows();
+    let candidates = rows.par_iter().with_min_len(LEAST_JUDGED).map(|&row| judge.candidate(row));
+    judge.nearest(candidates.collect(), options.wanted)
+}
+
+/// The same shortlist with the bounds that f32 gives, and so with fewer rows and a higher floor.
+pub(super) fn tighten(
+    level: Level,
+    corpus: DenseView<'_>,
+    query: &[f32],
+    shortlist: Shortlist,
+    options: &SearchOptions<'_>,
+) -> Shortlist {
+    level.dispatch(Tighten { corpus, query, shortlist, options })
+}
+
+struct Tighten<'a> {
+    corpus: DenseView<'a>,
+    query: &'a [f32],
+    shortlist: Shortlist,
+    options: &'a SearchOptions<'a>,
+}
+
+impl pulp::WithSimd for Tighten<'_> {
+    type Output = Shortlist;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) -> Shortlist {
+        let Self { corpus, query, shortlist, options } = self;
+        let norm = bounds::query_norm(Sum::dot(query, query));
+        let epsilon = bounds::epsilon(corpus.dim(), dots::depth(corpus.dim(), S::F32_LANES));
+        let mut tight = Shortlist::new(options.wanted, shortlist.floor());
+        // Rows in the order of their upper bounds: as soon as one is below the floor all others are.
+        let ranked = shortlist.into_ranked();
+        let step = match options.wanted {
+            Wanted::Top(k) => (k / 4).max(ROWS_AT_ONCE),
+            Wanted::Within(_) => usize::MAX,
+        };
+        for some in ranked.chunks(step) {
+            tight.compact();
+            if shortlist::below(some[0].upper, tight.floor()) {
+                break;
+            }
+            for entries in some.chunks(ROWS_AT_ONCE) {
+                let mut tile: [&[f32]; ROWS_AT_ONCE] = [&[]; ROWS_AT_ONCE];
+                for (r, slot) in tile.iter_mut().enumerate() {
+                    // Past the end the last row again.
+                    *slot = corpus.row(entries[r.min(entries.len() - 1)].row as usize);
+                }
+                let dots = dots::dots_of_rows(simd, tile, query);
+                for (r, entry) in entries.iter().enumerate() {
+                    let squared_norm = dots::squared_norm(simd, tile[r]);
+                    let terms = bounds::row_terms(options.metric, epsilon, squared_norm, tile[r]);
+                    tight.offer(entry.row, terms.bounds(dots[r], norm));
+                }
+            }
+        }
+        tight
+    }
+}
