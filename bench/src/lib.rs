@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod chain;
+pub mod environment;
 pub mod error;
 pub mod kernels;
 pub mod record;
+pub mod table;
 pub mod timing;

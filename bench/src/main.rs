@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tensor_bench::record::Report;
-use tensor_bench::{chain, kernels};
+use tensor_bench::record::Record;
+use tensor_bench::timing::Budget;
+use tensor_bench::{chain, kernels, table};
 
 /// Measures the kernels and the chain; answers are checked before they are timed.
 #[derive(Parser)]
@@ -50,16 +51,16 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     let (Command::Kernels(options) | Command::Chain(options)) = &cli.command;
-    let budget = Duration::try_from_secs_f64(options.seconds)?;
-    let mut report = Report::new();
+    let budget = Budget { runs: 3, time: Duration::try_from_secs_f64(options.seconds)? };
+    let mut report = Record::new();
     match &cli.command {
         Command::Kernels(_) => kernels::run(&mut report, budget, options.quick)?,
         Command::Chain(_) => chain::run(&mut report, budget, options.quick)?,
     }
     let mut out = std::io::stdout().lock();
-    report.write_table(&mut out)?;
+    write!(out, "{}", table::table(&report))?;
     if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+        report.write(path)?;
         writeln!(out, "raw samples: {}", path.display())?;
     }
     Ok(())
