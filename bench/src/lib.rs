@@ -7,7 +7,9 @@
 pub mod chain;
 pub mod environment;
 pub mod error;
+pub mod inputs;
 pub mod kernels;
 pub mod record;
 pub mod table;
 pub mod timing;
+pub mod work;
