@@ -79,6 +79,16 @@ impl Environment {
     }
 }
 
+/// The most memory this process has held since [`forget_peak_memory`], in bytes.
+pub(crate) fn peak_memory() -> Option<u64> {
+    field("/proc/self/status", "VmHWM").and_then(|text| kib(&text))
+}
+
+/// Starts counting anew. Where the system does not offer this, peaks are those of the whole process.
+pub(crate) fn forget_peak_memory() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 fn unknown() -> String {
     "unknown".to_owned()
 }

@@ -5,11 +5,19 @@
 #![forbid(unsafe_code)]
 
 pub mod chain;
+pub mod cli;
+pub mod compare;
 pub mod environment;
 pub mod error;
 pub mod inputs;
-pub mod kernels;
+pub mod limits;
+pub mod options;
+pub mod progress;
 pub mod record;
+pub mod report;
+pub mod runner;
+pub mod standing;
 pub mod table;
 pub mod timing;
 pub mod work;
+pub mod workloads;

@@ -110,6 +110,9 @@ pub enum RecordError {
         /// The parser's answer.
         source: serde_json::Error,
     },
+    /// The record cannot be written as JSON.
+    #[error("the record cannot be written as JSON: {0}")]
+    Unwritable(#[source] serde_json::Error),
     /// The file has another layout version.
     #[error("{path} has layout {got}, this build reads layout {expected}")]
     Format {
@@ -235,15 +238,21 @@ impl Record {
     /// # Errors
     /// Numbers that cannot be measurements, or whatever the file system refuses.
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
-        self.check()?;
+        let text = self.to_json()?;
         let io = |source| RecordError::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
-        let layout = |source| RecordError::Layout { path: path.to_owned(), source };
-        let mut text = serde_json::to_vec_pretty(self).map_err(layout)?;
-        text.push(b'\n');
         std::fs::write(path, text).map_err(io)
+    }
+
+    /// The record as one JSON document.
+    ///
+    /// # Errors
+    /// Numbers that cannot be measurements.
+    pub fn to_json(&self) -> Result<String, RecordError> {
+        self.check()?;
+        Ok(serde_json::to_string_pretty(self).map_err(RecordError::Unwritable)? + "\n")
     }
 
     fn check(&self) -> Result<(), RecordError> {

@@ -26,22 +26,22 @@ pub fn samples<T>(budget: Budget, mut operation: impl FnMut() -> T) -> Samples {
 }
 
 /// Times several operations in turns, A B C A B C, so that whatever else the machine does meets all of
-/// them alike. Each runs once to warm up; each gets at least the budget's runs and time.
+/// them alike. Each runs once to warm up and then until it has the budget's runs and time; slow ones, which
+/// have them first, then leave the turns to the others.
 pub fn interleaved(budget: Budget, operations: &mut [&mut dyn FnMut()]) -> Vec<Samples> {
     operations.iter_mut().for_each(|operation| operation());
-    let mut taken = vec![Samples::default(); operations.len()];
-    let mut spent = Duration::ZERO;
-    while taken.first().is_some_and(|(wall_s, _)| wall_s.len() < budget.runs) || spent < budget.time {
-        let mut least = Duration::MAX;
-        for (operation, (wall_s, cpu_s)) in operations.iter_mut().zip(&mut taken) {
+    let mut taken = vec![(Samples::default(), Duration::ZERO); operations.len()];
+    let lacks =
+        |(samples, spent): &(Samples, Duration)| samples.0.len() < budget.runs || *spent < budget.time;
+    while taken.iter().any(lacks) {
+        for (operation, taken) in operations.iter_mut().zip(&mut taken).filter(|(_, taken)| lacks(taken)) {
             let ((), wall, cpu) = timed(operation);
-            wall_s.push(wall.as_secs_f64());
-            cpu_s.push(cpu.as_secs_f64());
-            least = least.min(wall);
+            taken.0.0.push(wall.as_secs_f64());
+            taken.0.1.push(cpu.as_secs_f64());
+            taken.1 = taken.1.saturating_add(wall);
         }
-        spent = spent.saturating_add(least);
     }
-    taken
+    taken.into_iter().map(|(samples, _)| samples).collect()
 }
 
 /// Runs `operation` once: its answer, the wall-clock time and the processor time it took.

@@ -15,6 +15,7 @@ pub(crate) mod kmeans_codes;
 mod nearest;
 pub(crate) mod pairs;
 pub(crate) mod quantize;
+pub(crate) mod roofs;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;
 mod stream;
