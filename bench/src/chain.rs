@@ -9,13 +9,16 @@ use tensor_chain::{TensorChain, TensorStore};
 
 use crate::error::BenchError;
 use crate::record::{Case, Record};
+use crate::runner::Bench;
 use crate::timing::{Budget, Samples, samples, timed};
 
-/// Measures every chain workload into `record`.
+/// Measures every chain workload into the record.
 ///
 /// # Errors
 /// A chain that refuses a commit, or that does not hold what was committed.
-pub fn run(record: &mut Record, budget: Budget, quick: bool) -> Result<(), BenchError> {
+pub fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    let (budget, quick) = (bench.options.budget(), bench.options.quick);
+    let record = &mut bench.record;
     let most = if quick { 1_000 } else { 100_000 };
     growing(record, most, 1_000)?;
     growing(record, most, most)?;

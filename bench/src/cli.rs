@@ -1,11 +1,10 @@
 //! The command line, and what each subcommand does.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::compare::compare;
+use crate::compare::{Comparison, compare};
 use crate::error::BenchError;
 use crate::options::{Options, Output};
 use crate::record::Record;
@@ -59,65 +58,57 @@ struct ReportOptions {
 /// # Errors
 /// A wrong answer, a regression, files that cannot be read or written.
 pub fn run(cli: Cli, out: &mut impl std::io::Write) -> Result<(), BenchError> {
-    let (families, options): (&[Family], Options) = match cli.command {
-        Command::Report(options) => return draw(&options, out),
-        Command::Chain(options) => {
-            let mut record = Record::new();
-            chain::run(&mut record, options.budget(), options.quick)?;
-            return finish(&options, &record, "", out);
-        }
-        Command::Limits(options) => {
-            let mut bench = Bench::new(options);
-            let missing = limits::run(&mut bench)?;
-            let missing = missing.iter().fold(String::new(), |text, name| {
-                text + &format!("SKIPPED: this machine or build has no {name}\n")
-            });
-            return finish(&bench.options.clone(), &bench.into_record()?, &missing, out);
-        }
-        Command::Kernels(options) => (&[Family::Operations], options),
-        Command::Search(options) => (&[Family::Search], options),
-        Command::Dense(options) => (&[Family::DensePairs], options),
-        Command::Sparse(options) => (&[Family::Sparse], options),
-        Command::Kmeans(options) => (&[Family::KMeans], options),
-        Command::Int8(options) => (&[Family::Int8], options),
-        Command::All(options) => (&Family::NAMED, options),
-    };
-    let all = families.len() > 1;
-    let mut bench = Bench::new(options.clone());
-    if all {
-        limits::run(&mut bench)?;
+    match cli.command {
+        Command::Kernels(options) => measured(options, out, families(&[Family::Operations])),
+        Command::Search(options) => measured(options, out, families(&[Family::Search])),
+        Command::Dense(options) => measured(options, out, families(&[Family::DensePairs])),
+        Command::Sparse(options) => measured(options, out, families(&[Family::Sparse])),
+        Command::Kmeans(options) => measured(options, out, families(&[Family::KMeans])),
+        Command::Int8(options) => measured(options, out, families(&[Family::Int8])),
+        Command::Chain(options) => measured(options, out, chain::run),
+        Command::Limits(options) => measured(options, out, limits::run),
+        Command::All(options) => measured(options, out, |bench| {
+            limits::run(bench)?;
+            families(&Family::NAMED)(bench)
+        }),
+        Command::Report(options) => draw(&options, out),
     }
-    families.iter().try_for_each(|family| family.run(&mut bench))?;
-    finish(&options, &bench.into_record()?, "", out)
 }
 
-/// Prints a record, keeps it where it was asked for, and compares it.
-fn finish(
-    options: &Options,
-    record: &Record,
-    remarks: &str,
+fn families(families: &[Family]) -> impl FnOnce(&mut Bench) -> Result<(), BenchError> {
+    move |bench| families.iter().try_for_each(|family| family.run(bench))
+}
+
+/// Measures, prints, keeps what was asked for, and compares.
+fn measured(
+    options: Options,
     out: &mut impl std::io::Write,
+    measure: impl FnOnce(&mut Bench) -> Result<(), BenchError>,
 ) -> Result<(), BenchError> {
-    let mut text = match options.output {
-        Output::Table => table::table(record) + remarks,
-        Output::Json => record.to_json()?,
-    };
+    let kept = |name: &str| options.saved_in.join(format!("{name}.json"));
+    // Read first: before minutes of measuring for nothing, and before --save replaces a file of the same name.
+    let before = options.compare.as_ref().map(|name| Record::read(&kept(name))).transpose()?;
+    let mut bench = Bench::new(options.clone());
+    measure(&mut bench)?;
+    let (record, remarks) = bench.finish()?;
+
     if let Some(path) = &options.json {
         record.write(path)?;
     }
     if let Some(path) = &options.csv {
-        write(path, &table::csv(record))?;
+        write(path, &table::csv(&record))?;
     }
-    let kept = |name: &str| options.saved_in.join(format!("{name}.json"));
-    // The old results are read before new ones of the same name replace them.
-    let before = options.compare.as_ref().map(|name| Record::read(&kept(name))).transpose()?;
     if let Some(name) = &options.save {
         record.write(&kept(name))?;
     }
-    let comparison = before.as_ref().map(|before| compare(before, record));
-    if let (Some(comparison), Output::Table) = (&comparison, options.output) {
-        let _ = write!(text, "\n{}", comparison.table());
-    }
+    let comparison = before.as_ref().map(|before| compare(before, &record));
+    let text = match options.output {
+        Output::Json => record.to_json()?,
+        Output::Table => {
+            let compared = comparison.as_ref().map(Comparison::table).unwrap_or_default();
+            [table::table(&record), remarks, compared].concat()
+        }
+    };
     out.write_all(text.as_bytes())?;
     match (comparison, options.fail_on_regression) {
         (Some(comparison), Some(percent)) => Ok(comparison.check(percent)?),

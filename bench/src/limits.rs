@@ -93,24 +93,27 @@ impl Limit {
     }
 }
 
-/// Measures every limit at each thread count. Returns what this machine lacks, to be said loudly.
+/// Measures every limit at each thread count.
 ///
 /// # Errors
 /// Memory that cannot be mapped.
-pub fn run(bench: &mut Bench) -> Result<Vec<&'static str>, BenchError> {
-    let mut missing = Vec::new();
+pub fn run(bench: &mut Bench) -> Result<(), BenchError> {
     for limit in Limit::ALL {
+        if !bench.options.wants(WORKLOAD, limit.name()) {
+            continue;
+        }
         for threads in bench.options.thread_counts() {
-            if bench.options.wants(WORKLOAD, limit.name()) {
-                match measure(limit, Isa::best(), threads, &bench.options)? {
-                    Some(case) => bench.record.cases.push(case),
-                    None => missing.push(limit.name()),
+            bench.progress.begin(limit.name());
+            match measure(limit, Isa::best(), threads, &bench.options)? {
+                Some(case) => bench.record.cases.push(case),
+                None => {
+                    bench.skip(limit.name());
+                    break;
                 }
             }
         }
     }
-    missing.dedup();
-    Ok(missing)
+    Ok(())
 }
 
 /// Measures one limit; `None` where this machine has none of the kind.

@@ -19,7 +19,8 @@ pub struct Bench {
     pub options: Options,
     /// All cases so far.
     pub record: Record,
-    progress: Progress,
+    pub(crate) progress: Progress,
+    skipped: String,
     /// Limits measured so far, by name and threads.
     roofs: BTreeMap<(&'static str, usize), Option<Roof>>,
 }
@@ -36,18 +37,24 @@ impl Bench {
     /// Nothing measured yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options, record: Record::new(), progress: Progress::new(), roofs: BTreeMap::new() }
+        let (record, progress) = (Record::new(), Progress::new());
+        Self { options, record, progress, skipped: String::new(), roofs: BTreeMap::new() }
     }
 
-    /// What was measured.
+    /// What was measured, and what could not be, a line each.
     ///
     /// # Errors
     /// A filter that fitted no case.
-    pub fn into_record(self) -> Result<Record, BenchError> {
+    pub fn finish(self) -> Result<(Record, String), BenchError> {
         match self.options.filter {
             Some(filter) if self.record.cases.is_empty() => Err(BenchError::NothingMatches { filter }),
-            _ => Ok(self.record),
+            _ => Ok((self.record, self.skipped)),
         }
+    }
+
+    /// Notes loudly what this machine or build cannot measure.
+    pub fn skip(&mut self, what: &str) {
+        self.skipped += &format!("SKIPPED: this machine has no {what}\n");
     }
 
     /// Whether a piece of work is asked for.
