@@ -1,8 +1,8 @@
 //! The limits of this machine, measured: what no kernel can pass, and what all of them are held against.
 //!
 //! Each limit is a loop that keeps one unit or one level of memory busy, run on every thread at once with
-//! a buffer of its own. Memory behind the last cache is read from buffers of ten times its size where an
-//! eighth of main memory allows that; the size is part of the name.
+//! a buffer of its own. Memory behind the last cache is read from buffers of ten times its size where a
+//! sixteenth of main memory allows that; the size is part of the name.
 
 mod memory;
 
@@ -149,7 +149,7 @@ pub fn measure(
 
 /// A unit kept busy on every thread.
 fn busy(limit: Limit, isa: Isa, unit: Unit, threads: usize, options: &Options) -> Option<Case> {
-    let rounds = if options.quick { 1_000 } else { 500_000 };
+    let rounds = if options.quick { 1_000 } else { 4_000_000 };
     let ops = arithmetic(isa, unit, rounds)?;
     let taken =
         samples(options.budget(), || on_each(&mut vec![(); threads], |()| arithmetic(isa, unit, rounds)));
@@ -158,7 +158,7 @@ fn busy(limit: Limit, isa: Isa, unit: Unit, threads: usize, options: &Options) -
 
 /// Bits counted in buffers that stay in the nearest cache; counted in bytes read.
 fn bits(isa: Isa, threads: usize, options: &Options) -> Case {
-    let (words, rounds) = (1_024, if options.quick { 10 } else { 20_000 });
+    let (words, rounds) = (1_024, if options.quick { 10 } else { 50_000 });
     let mut buffers = vec![(vec![0x0123_4567_89ab_cdef_u64; words], vec![u64::MAX / 3; words]); threads];
     let taken = samples(options.budget(), || {
         on_each(&mut buffers, |(left, right)| {

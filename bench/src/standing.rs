@@ -1,5 +1,6 @@
 //! How a case stands: beside the best of the others that did the same, and under the machine's limit.
 
+use crate::limits;
 use crate::record::{Case, Record};
 use crate::runner::OURS;
 use crate::timing::{least, median};
@@ -15,6 +16,9 @@ pub fn time(case: &Case) -> f64 {
 /// measured, than the scalar oracle on its one thread, both by wall clock. `None` where there is neither.
 #[must_use]
 pub fn ratio(record: &Record, case: &Case) -> Option<f64> {
+    if case.workload == limits::WORKLOAD {
+        return None;
+    }
     let peers = record.cases.iter().filter(|other| other.same_work(case) && !is_ours(other));
     let best = peers.map(time).filter(|&time| time > 0.0).min_by(f64::total_cmp);
     if let Some(best) = best {

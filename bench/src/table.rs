@@ -33,11 +33,17 @@ pub fn table(record: &Record) -> String {
         out.push_str(line.trim_end());
         out.push('\n');
     }
+    let mut notes: Vec<String> = Vec::new();
     for case in &record.cases {
         if let Some(note) = &case.note {
-            let _ = writeln!(out, "{}, {}, {} threads: {note}", case.workload, case.variant, case.threads);
+            let note = format!("{}, {}: {note}\n", case.workload, case.variant);
+            // Thread counts and levels of one work have the same to say.
+            if notes.last() != Some(&note) {
+                notes.push(note);
+            }
         }
     }
+    out.push_str(&notes.concat());
     out
 }
 

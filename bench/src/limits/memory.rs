@@ -24,7 +24,7 @@ pub(super) enum Level {
 }
 
 /// Bytes that one sample of a cache reads.
-const PASS: usize = 256 << 20;
+const PASS: usize = 1 << 30;
 
 /// Reads a level on every thread; `None` where there is no such cache.
 pub(super) fn read(
@@ -86,7 +86,7 @@ fn cache_buffer(here: &Environment, level: u32) -> Option<usize> {
 
 /// Bytes that no cache holds, as far as memory goes.
 fn main_buffer(here: &Environment, quick: bool) -> usize {
-    let most = if quick { 32 << 20 } else { (here.memory / 8).clamp(256 << 20, 8 << 30) };
+    let most = if quick { 32 << 20 } else { (here.memory / 16).clamp(256 << 20, 2 << 30) };
     (10 * here.last_cache()).clamp(32 << 20, most) as usize / (2 << 20) * (2 << 20)
 }
 
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(cache_buffer(&here, 2), Some(1 << 20));
         assert_eq!(cache_buffer(&here, 3), Some(8 << 20));
         assert_eq!(cache_buffer(&here, 4), None);
-        assert_eq!(main_buffer(&here, false), 2 << 30, "an eighth of memory is less than ten caches");
+        assert_eq!(main_buffer(&here, false), 1 << 30, "a sixteenth of memory is less than ten caches");
         assert_eq!(main_buffer(&Environment { caches: vec![], ..here }, false), 32 << 20);
     }
 }

@@ -1,6 +1,6 @@
 //! `w8`: cosine and Jaccard of one pair of sparse vectors, both prepared outside the timing.
 
-use tensor_kernels::{Isa, SparseVec};
+use tensor_kernels::SparseVec;
 
 use crate::error::BenchError;
 use crate::inputs;
@@ -46,7 +46,7 @@ fn one_after_another(
             let _ = std::hint::black_box((two[0].cosine_similarity(&two[1]), two[0].jaccard_index(&two[1])));
         }
     };
-    let case = work.case(OURS).on(Isa::Scalar, 1);
+    let case = work.case(OURS).on("-", 1);
     bench.contest(work, None, vec![Contender { case, run: Box::new(run) }])
 }
 
