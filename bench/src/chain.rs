@@ -17,6 +17,7 @@ use crate::timing::{Budget, Samples, samples, timed};
 /// # Errors
 /// A chain that refuses a commit, or that does not hold what was committed.
 pub fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    bench.without_data("chain")?;
     let (budget, quick) = (bench.options.budget(), bench.options.quick);
     let record = &mut bench.record;
     let most = if quick { 1_000 } else { 100_000 };

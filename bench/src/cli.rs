@@ -88,7 +88,7 @@ fn measured(
     let kept = |name: &str| options.saved_in.join(format!("{name}.json"));
     // Read first: before minutes of measuring for nothing, and before --save replaces a file of the same name.
     let before = options.compare.as_ref().map(|name| Record::read(&kept(name))).transpose()?;
-    let mut bench = Bench::new(options.clone());
+    let mut bench = Bench::new(options.clone())?;
     measure(&mut bench)?;
     let (record, remarks) = bench.finish()?;
 

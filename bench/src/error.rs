@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tensor_chain::{ChainError, StoreError};
+use tensor_datasets::OpenError;
 use tensor_datasets::generate::GenerateError;
 use tensor_kernels::KernelError;
 
@@ -18,6 +19,25 @@ pub enum BenchError {
     /// A generator refused its parameters.
     #[error(transparent)]
     Data(#[from] GenerateError),
+    /// The user's data could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Data of the other kind than a workload takes.
+    #[error("{name} holds {got} rows, this workload takes {expected} ones")]
+    KindOfData {
+        /// The data.
+        name: String,
+        /// What they are.
+        got: &'static str,
+        /// What is wanted.
+        expected: &'static str,
+    },
+    /// Data for a command that makes its own.
+    #[error("{command} makes its own input: --data goes with search, dense, sparse, kmeans and int8")]
+    NoUseForData {
+        /// The command.
+        command: &'static str,
+    },
     /// The chain refused an operation.
     #[error(transparent)]
     Chain(#[from] ChainError),

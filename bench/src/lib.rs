@@ -9,6 +9,7 @@ pub mod cli;
 pub mod compare;
 pub mod environment;
 pub mod error;
+pub mod given;
 pub mod inputs;
 pub mod limits;
 pub mod options;

@@ -98,6 +98,7 @@ impl Limit {
 /// # Errors
 /// Memory that cannot be mapped.
 pub fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    bench.without_data(WORKLOAD)?;
     for limit in Limit::ALL {
         if !bench.options.wants(WORKLOAD, limit.name()) {
             continue;

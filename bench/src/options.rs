@@ -24,6 +24,9 @@ pub struct Options {
     /// Numbers of queries asked at once (search).
     #[arg(long, value_delimiter = ',', value_parser = count::<10_000_000>)]
     pub queries: Vec<usize>,
+    /// Measure on these rows instead: a .npy, .npz (CSR), .fbin or .ibin file, or a fetched data set's name.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["dim", "density", "n"])]
+    pub data: Option<String>,
     /// Numbers of worker threads [default: 1 and all cores].
     #[arg(long, value_delimiter = ',', value_parser = count::<4_096>)]
     pub threads: Vec<usize>,

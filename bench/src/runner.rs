@@ -1,10 +1,13 @@
 //! The way of a case: its answer is checked, then it is timed beside the others, then it is recorded.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tensor_kernels::{Isa, KernelError, Kernels};
 
 use crate::error::BenchError;
+use crate::given::Given;
 use crate::limits::{self, Limit};
 use crate::options::Options;
 use crate::progress::Progress;
@@ -20,6 +23,7 @@ pub struct Bench {
     /// All cases so far.
     pub record: Record,
     pub(crate) progress: Progress,
+    data: Option<Arc<Given>>,
     skipped: String,
     /// Limits measured so far, by name and threads.
     roofs: BTreeMap<(&'static str, usize), Option<Roof>>,
@@ -34,11 +38,34 @@ pub struct Contender<'a> {
 }
 
 impl Bench {
-    /// Nothing measured yet.
+    /// Nothing measured yet; the user's own data are read.
+    ///
+    /// # Errors
+    /// Data that cannot be opened.
+    pub fn new(options: Options) -> Result<Self, BenchError> {
+        let (mut record, progress) = (Record::new(), Progress::new());
+        let data = match &options.data {
+            Some(name) => Some(Arc::new(Given::open(name)?)),
+            None => None,
+        };
+        if let Some(data) = &data {
+            record.environment.data.insert(data.name.clone(), data.sha256.clone());
+        }
+        Ok(Self { options, record, progress, data, skipped: String::new(), roofs: BTreeMap::new() })
+    }
+
+    /// The user's own data, in place of generated inputs.
     #[must_use]
-    pub fn new(options: Options) -> Self {
-        let (record, progress) = (Record::new(), Progress::new());
-        Self { options, record, progress, skipped: String::new(), roofs: BTreeMap::new() }
+    pub fn data(&self) -> Option<Arc<Given>> {
+        self.data.clone()
+    }
+
+    /// Refuses data where a workload makes its own.
+    ///
+    /// # Errors
+    /// There are data.
+    pub fn without_data(&self, command: &'static str) -> Result<(), BenchError> {
+        if self.data.is_none() { Ok(()) } else { Err(BenchError::NoUseForData { command }) }
     }
 
     /// What was measured, and what could not be, a line each.
@@ -129,6 +156,44 @@ impl Bench {
         });
         self.contest(work, limit, contenders.collect())?;
         Ok(first)
+    }
+
+    /// As [`ours`](Self::ours) for an operation that writes into memory of the caller's, here `out`, which
+    /// begins as it is given for every answer that is checked.
+    ///
+    /// # Errors
+    /// As [`ours`](Self::ours).
+    pub fn ours_into<T: PartialEq + Clone>(
+        &mut self,
+        work: &Work,
+        limit: Option<Limit>,
+        kernels: &[Kernels],
+        out: T,
+        check: impl Fn(&T) -> Result<bool, BenchError>,
+        operation: impl Fn(&Kernels, &mut T) -> Result<(), KernelError>,
+    ) -> Result<(), BenchError> {
+        self.progress.begin(&format!("checking {} {}", work.workload, work.variant));
+        let mut first: Option<T> = None;
+        for handle in kernels {
+            let mut answer = out.clone();
+            operation(handle, &mut answer)?;
+            let right = match &first {
+                Some(first) => *first == answer,
+                None => check(&answer)?,
+            };
+            if !right {
+                return Err(wrong(work, OURS, handle.isa().name(), handle.threads()));
+            }
+            first.get_or_insert(answer);
+        }
+        drop(first);
+        // The contenders take turns, so that they can share the memory.
+        let (operation, out) = (&operation, &RefCell::new(out));
+        let contenders = kernels.iter().map(|handle| Contender {
+            case: work.case(OURS).on(handle.isa(), handle.threads()),
+            run: Box::new(move || drop(std::hint::black_box(operation(handle, &mut out.borrow_mut())))),
+        });
+        self.contest(work, limit, contenders.collect())
     }
 
     /// A limit of this machine at a number of threads, measured once; `None` where it has none of the kind.

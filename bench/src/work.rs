@@ -41,6 +41,13 @@ impl Work {
         self
     }
 
+    /// The same on the user's data.
+    #[must_use]
+    pub fn of(mut self, data: &str) -> Self {
+        self.variant = format!("{}, {data}", self.variant);
+        self
+    }
+
     /// A case of this work with no samples yet.
     #[must_use]
     pub fn case(&self, implementation: &str) -> Case {

@@ -5,11 +5,13 @@
 //! of it where the oracle would take minutes) and hands the work to the runner.
 
 mod dense_pairs;
+mod density;
 mod int8;
 mod kmeans;
 mod operations;
 mod search;
 mod sparse_pairs;
+mod sparse_scores;
 mod sparse_single;
 
 use crate::error::BenchError;
@@ -22,7 +24,7 @@ pub enum Family {
     Operations,
     /// `w1`, `w2`.
     Search,
-    /// `w3`.
+    /// `w3`, `w3i`.
     DensePairs,
     /// `w4a`, `w4b`, `w4c`, `w8`, `w9`, speed against density, scaling with the number of rows.
     Sparse,
@@ -45,7 +47,17 @@ impl Family {
             Self::Operations => operations::run(bench),
             Self::Search => search::run(bench),
             Self::DensePairs => dense_pairs::run(bench),
-            Self::Sparse => sparse_pairs::run(bench).and_then(|()| sparse_single::run(bench)),
+            Self::Sparse => {
+                sparse_pairs::run(bench)?;
+                // These two make their own inputs, of shapes of their own.
+                if bench.data().is_none() {
+                    sparse_single::run(bench)?;
+                }
+                if bench.data().is_none() && !bench.options.is_matrix() {
+                    density::run(bench)?;
+                }
+                Ok(())
+            }
             Self::KMeans => kmeans::run(bench),
             Self::Int8 => int8::run(bench),
         }

@@ -5,6 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tensor_bench::record::Record;
+use tensor_datasets::Sha256;
+use tensor_datasets::files::write_npy;
+use tensor_kernels::DenseView;
 
 /// One small case on the oracle alone: milliseconds.
 const SMALL: [&str; 11] = [
@@ -18,7 +21,7 @@ const SMALL: [&str; 11] = [
     "scalar",
     "--threads",
     "1",
-    "--filter=delta",
+    "--filter=sparse_pair",
 ];
 
 fn bench(folder: &Path, arguments: &[&str]) -> Output {
@@ -49,6 +52,7 @@ fn wrong_flags_are_refused_by_name() {
         ("--save", "../elsewhere"),
         ("--device", "gpu"),
         ("--fail-on-regression", "5"),
+        ("--runs", "0"),
     ] {
         let output = bench(folder.path(), &["kernels", &format!("{flag}={value}")]);
         assert_eq!(output.status.code(), Some(2), "{flag} {value}");
@@ -99,6 +103,44 @@ fn json_on_stdout_is_the_record_and_files_hold_the_same() {
     assert!(output.status.success(), "{}", stderr(&output));
     let page = std::fs::read_to_string(folder.path().join("a/run.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+}
+
+#[test]
+fn data_of_ones_own_are_named_with_their_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let values: Vec<f32> = (0..300u16 * 8).map(|n| f32::from(n % 97)).collect();
+    let mut file = std::fs::File::create(folder.path().join("mine.npy")).unwrap();
+    write_npy(&mut file, DenseView::new(&values, 300, 8).unwrap()).unwrap();
+    let flags = ["--data", "mine.npy", "--quick", "--seconds", "0", "--runs", "1", "--threads", "1"];
+    for command in ["search", "dense", "kmeans", "int8"] {
+        let output = bench(folder.path(), &[&[command, "--output", "json"], &flags[..]].concat());
+        assert!(output.status.success(), "{command}: {}", stderr(&output));
+        let record: Record = serde_json::from_slice(&output.stdout).unwrap();
+        let hash = Sha256::of_file(&folder.path().join("mine.npy")).unwrap().to_string();
+        assert_eq!(record.environment.data.get("mine.npy"), Some(&hash));
+        assert!(record.cases.iter().all(|case| case.variant.ends_with(", mine.npy")), "{command}");
+    }
+    for (command, says) in
+        [("sparse", "dense rows"), ("chain", "--data goes with"), ("kernels", "--data goes")]
+    {
+        let output = bench(folder.path(), &[&[command], &flags[..]].concat());
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert!(stderr(&output).contains(says), "{command}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn every_named_workload_runs_and_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["all", "--quick", "--seconds", "0", "--runs", "1", "--threads", "1", "--save", "all"];
+    let output = bench(folder.path(), &flags);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let path = folder.path().join("target/tensor-bench/all.json");
+    let record = Record::read(&path).unwrap();
+    for name in ["limits", "w1", "w2", "w3", "w3i", "w4a", "w4b", "w4c", "w5", "w6", "w7", "w8", "w9"] {
+        assert!(record.cases.iter().any(|case| case.workload == name), "{name}");
+    }
+    assert!(bench(folder.path(), &["report", &path.to_string_lossy()]).status.success());
 }
 
 #[test]

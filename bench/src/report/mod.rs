@@ -163,7 +163,9 @@ mod tests {
         cases[0].roof = Some(Roof { name: "f32".into(), rate: 1e9, unit: "op".into() });
         (cases[0].ops, cases[0].bytes) = (Some(1e8), Some(1e6));
         (cases[1].recall, cases[1].exact) = (Some(0.9), false);
-        cases.iter_mut().for_each(|case| drop(case.params.insert("queries".into(), 10.0)));
+        for case in &mut cases {
+            case.params.insert("queries".into(), 10.0);
+        }
         cases.extend([0.01, 0.1].map(|density| case("density", "tensor-kernels", "density", density)));
         cases.extend([0.2, 0.01].map(|density| case("density", "dense", "density", density)));
         cases.extend([1e3, 1e4].map(|rows| case("scaling", "tensor-kernels", "n", rows)));

@@ -11,6 +11,7 @@ use crate::runner::Bench;
 use crate::work::{Work, pairs};
 
 pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    bench.without_data("kernels")?;
     let rows = if bench.options.quick { 256 } else { 4_096 };
     for n in or_default(&bench.options.n, &[rows]) {
         for dim in or_default(&bench.options.dim, &[768]) {

@@ -13,31 +13,48 @@ use crate::work::Work;
 const SAMPLE: usize = 8;
 
 pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
-    let rows = if bench.options.quick { 2_000 } else { 100_000 };
     let many = if bench.options.quick { 20 } else { 1_000 };
+    if let Some(data) = bench.data() {
+        return in_data(bench, data.dense()?, many, &data.name);
+    }
+    let rows = if bench.options.quick { 2_000 } else { 100_000 };
     for dim in or_default(&bench.options.dim, &[128, 768]) {
-        let dim = dim as usize;
         for n in or_default(&bench.options.n, &[rows]) {
-            // One input serves every number of queries.
-            let mut input = None;
-            for queries in or_default(&bench.options.queries, &[1, many]) {
-                let name = match queries {
-                    _ if bench.options.is_matrix() => "search",
-                    1 if dim == 768 => "w1",
-                    1 => continue,
-                    _ => "w2",
-                };
-                let work = Work::search(name, queries, n, dim);
-                if bench.wants(&work) {
-                    let most = bench.options.queries.iter().copied().max().unwrap_or(many).max(queries);
-                    if input.is_none() {
-                        input = Some(inputs::corpus_and_queries(n, most, dim)?);
-                    }
-                    if let Some((corpus, asked)) = &input {
-                        search(bench, &work, corpus, asked, queries)?;
-                    }
+            let dim = dim as usize;
+            let counts = or_default(&bench.options.queries, &[1, many]);
+            let name = |queries: usize| match queries {
+                _ if bench.options.is_matrix() => Some("search"),
+                1 if dim == 768 => Some("w1"),
+                1 => None,
+                _ => Some("w2"),
+            };
+            let named =
+                counts.iter().filter_map(|&count| Some((count, Work::search(name(count)?, count, n, dim))));
+            let asked: Vec<_> = named.filter(|(_, work)| bench.wants(work)).collect();
+            if let Some(most) = asked.iter().map(|&(count, _)| count).max() {
+                // One input serves every number of queries.
+                let (corpus, queries) = inputs::corpus_and_queries(n, most, dim)?;
+                for (count, work) in asked {
+                    search(bench, &work, corpus.view()?, &queries, count)?;
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// The last rows of the user's data ask for the nearest of the others.
+fn in_data(bench: &mut Bench, rows: DenseView<'_>, many: usize, name: &str) -> Result<(), BenchError> {
+    let most = rows.rows() / 2;
+    for count in or_default(&bench.options.queries, &[1, many]) {
+        let count = count.min(most);
+        let corpus: Vec<&[f32]> = rows.iter().take(rows.rows() - count).collect();
+        let queries: Vec<&[f32]> = rows.iter().skip(corpus.len()).collect();
+        let (corpus, queries) =
+            (Dense::copy(corpus.into_iter(), rows.dim()), Dense::copy(queries.into_iter(), rows.dim()));
+        let work = Work::search("search", count, corpus.rows(), rows.dim()).of(name);
+        if bench.wants(&work) {
+            search(bench, &work, corpus.view()?, &queries, count)?;
         }
     }
     Ok(())
@@ -46,11 +63,10 @@ pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
 fn search(
     bench: &mut Bench,
     work: &Work,
-    corpus: &Dense,
+    corpus: DenseView<'_>,
     queries: &Dense,
     count: usize,
 ) -> Result<(), BenchError> {
-    let corpus = corpus.view()?;
     let queries = DenseView::new(&queries.values()[..count * queries.dim()], count, queries.dim())?;
     // A single query reads the corpus once; many reuse what is in the caches and are bound by arithmetic.
     let limit = if count < 8 { Limit::Read } else { Limit::Int8Best };

@@ -1,9 +1,13 @@
-//! `w4a`, `w4b`, `w4c` and `w9`: all pairs of sparse rows, and the same over densities and numbers of rows.
+//! `w4a`, `w4b`, `w4c` and `w9`: all pairs of sparse rows, and the same over numbers of rows.
 //!
 //! The oracle classifies the first rows against all others; the list must begin with exactly those pairs.
 
-use tensor_kernels::{ConflictClass, ConflictList, DeltaBatch, Kernels, SparseBatch, Thresholds, Vectors};
+use tensor_datasets::generate::GenerateError;
+use tensor_kernels::{
+    ConflictClass, ConflictList, DeltaBatch, Kernels, Similarity, SparseBatch, Thresholds, Vectors,
+};
 
+use super::sparse_scores::scores;
 use crate::environment;
 use crate::error::BenchError;
 use crate::inputs;
@@ -15,82 +19,115 @@ use crate::work::Work;
 const SAMPLE: usize = 32;
 /// Dimension of the wide inputs.
 const WIDE: u32 = 65_536;
+/// Components of a row of the wide inputs, as a share of the dimension.
+const ZIPF: f64 = 64.0 / 65_536.0;
+const TRANSACTIONS: f64 = 7.15 / 65_536.0;
+
+/// An input, apart from its rows.
+struct Shape<'a> {
+    workload: &'a str,
+    rows: usize,
+    dim: u32,
+    density: f64,
+    kind: &'a str,
+}
+
+impl Shape<'_> {
+    /// The work of `classes`, `cosine` or `jaccard` on it.
+    fn work(&self, what: &str) -> Work {
+        Work::sparse_pairs(self.workload, what, self.rows, self.dim, self.density, self.kind)
+    }
+}
 
 pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    if let Some(data) = bench.data() {
+        let rows = data.sparse()?;
+        let density = rows.nnz() as f64 / (rows.rows().max(1) as f64 * f64::from(rows.dim()));
+        let shape =
+            Shape { workload: "sparse", rows: rows.rows(), dim: rows.dim(), density, kind: &data.name };
+        return classes(bench, &shape.work("classes"), rows);
+    }
     if bench.options.is_matrix() {
         return matrix(bench);
     }
-    let small = |quick: usize, full: usize| if bench.options.quick { quick } else { full };
-    let (a, b, c) = (small(256, 4_096), small(500, 20_000), small(1_000, 100_000));
-    classes(bench, "w4a", a, 768, 0.05, "5 %", || inputs::even_sparse(a, 768, 0.05))?;
-    classes(bench, "w4b", b, WIDE, 64.0 / f64::from(WIDE), "64 a row, zipf", || inputs::zipf_rows(b, WIDE))?;
-    classes(bench, "w4c", c, WIDE, 7.15 / f64::from(WIDE), "7.15 a row, zipf", || {
-        inputs::transaction_rows(c, WIDE)
-    })?;
-    for (zeros, density) in [(10, 0.9), (50, 0.5), (90, 0.1), (99, 0.01)] {
-        classes(bench, "w9", 50, 128, density, &format!("{zeros} % zeros"), || {
-            inputs::even_sparse(50, 128, density)
-        })?;
+    let size = |quick: usize, full: usize| if bench.options.quick { quick } else { full };
+    let (a, b, c, most) = (size(256, 4_096), size(500, 20_000), size(1_000, 100_000), size(1_000, 100_000));
+
+    let even = Shape { workload: "w4a", rows: a, dim: 768, density: 0.05, kind: "5 %" };
+    all(bench, &even, || inputs::even_sparse(a, 768, 0.05))?;
+    let zipf = Shape { workload: "w4b", rows: b, dim: WIDE, density: ZIPF, kind: "64 a row, zipf" };
+    all(bench, &zipf, || inputs::zipf_rows(b, WIDE))?;
+    let transactions =
+        |workload, rows| Shape { workload, rows, dim: WIDE, density: TRANSACTIONS, kind: "7.15 a row, zipf" };
+    only_classes(bench, &transactions("w4c", c), || inputs::transaction_rows(c, WIDE))?;
+    for (kind, density) in
+        [("10 % zeros", 0.9), ("50 % zeros", 0.5), ("90 % zeros", 0.1), ("99 % zeros", 0.01)]
+    {
+        let shape = Shape { workload: "w9", rows: 50, dim: 128, density, kind };
+        only_classes(bench, &shape, || inputs::even_sparse(50, 128, density))?;
     }
-    let n = if bench.options.quick { 100 } else { 1_024 };
-    for density in [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4] {
-        classes(bench, "density", n, 768, density, &percent(density), || {
-            inputs::even_sparse(n, 768, density)
-        })?;
-    }
-    let most = if bench.options.quick { 1_000 } else { 100_000 };
     for n in [1_000, 3_000, 10_000, 30_000, 100_000].into_iter().filter(|&n| n <= most) {
-        classes(bench, "scaling", n, WIDE, 7.15 / f64::from(WIDE), "7.15 a row, zipf", || {
-            inputs::transaction_rows(n, WIDE)
-        })?;
+        only_classes(bench, &transactions("scaling", n), || inputs::transaction_rows(n, WIDE))?;
     }
     Ok(())
 }
 
 /// The numbers asked for, on rows without structure.
 fn matrix(bench: &mut Bench) -> Result<(), BenchError> {
-    for n in or_default(&bench.options.n, &[if bench.options.quick { 256 } else { 4_096 }]) {
+    for rows in or_default(&bench.options.n, &[if bench.options.quick { 256 } else { 4_096 }]) {
         for dim in or_default(&bench.options.dim, &[768]) {
             for density in or_default(&bench.options.density, &[0.05]) {
-                classes(bench, "sparse", n, dim, density, &percent(density), || {
-                    inputs::even_sparse(n, dim, density)
-                })?;
+                let kind = format!("{} %", density * 100.0);
+                let shape = Shape { workload: "sparse", rows, dim, density, kind: &kind };
+                all(bench, &shape, || inputs::even_sparse(rows, dim, density))?;
             }
         }
     }
     Ok(())
 }
 
-fn percent(density: f64) -> String {
-    format!("{} %", density * 100.0)
+type Input = Result<SparseBatch<'static>, GenerateError>;
+
+/// Cosine, Jaccard and classes.
+fn all(bench: &mut Bench, shape: &Shape<'_>, input: impl FnOnce() -> Input) -> Result<(), BenchError> {
+    let works = ["cosine", "jaccard", "classes"].map(|what| shape.work(what));
+    if works.iter().any(|work| bench.wants(work)) {
+        let batch = input()?;
+        let [cosine, jaccard, together] = works;
+        for (work, similarity) in [(cosine, Similarity::Cosine), (jaccard, Similarity::Jaccard)] {
+            if bench.wants(&work) {
+                scores(bench, &work, &batch, similarity)?;
+            }
+        }
+        classes(bench, &together, &batch)?;
+    }
+    Ok(())
+}
+
+fn only_classes(
+    bench: &mut Bench,
+    shape: &Shape<'_>,
+    input: impl FnOnce() -> Input,
+) -> Result<(), BenchError> {
+    let work = shape.work("classes");
+    if bench.wants(&work) { classes(bench, &work, &input()?) } else { Ok(()) }
 }
 
 /// The conflict classes of all pairs of the deltas of some rows.
-fn classes(
-    bench: &mut Bench,
-    workload: &str,
-    rows: usize,
-    dim: u32,
-    density: f64,
-    kind: &str,
-    input: impl FnOnce() -> Result<SparseBatch<'static>, tensor_datasets::generate::GenerateError>,
-) -> Result<(), BenchError> {
-    let work = Work::sparse_pairs(workload, "classes", rows, dim, density, kind);
-    if !bench.wants(&work) {
+fn classes(bench: &mut Bench, work: &Work, batch: &SparseBatch<'_>) -> Result<(), BenchError> {
+    if !bench.wants(work) {
         return Ok(());
     }
-    let deltas = Kernels::detect()?.delta(&input()?)?.value;
+    let deltas = Kernels::detect()?.delta(batch)?.value;
     let kernels = bench.kernels()?;
     let before = bench.record.cases.len();
     environment::forget_peak_memory();
-    let found = bench.ours(
-        &work,
-        None,
-        &kernels,
-        |list| begins_like_the_oracle(&deltas, list),
-        |kernels| Ok(kernels.conflict_matrix((&deltas).into(), None, &Thresholds::default())?.value),
-    )?;
+    let check = |list: &ConflictList| begins_like_the_oracle(&deltas, list);
+    let found = bench.ours(work, None, &kernels, check, |kernels| {
+        Ok(kernels.conflict_matrix((&deltas).into(), None, &Thresholds::default())?.value)
+    })?;
     if let Some(list) = found {
+        // Two lists at once: one answer is held against the next.
         let peak = environment::peak_memory().map_or(String::new(), |bytes| {
             format!(", {:.2} GiB of memory at most", bytes as f64 / f64::from(1 << 30))
         });
@@ -102,7 +139,7 @@ fn classes(
 }
 
 /// Whether the oracle lists the same pairs of the first rows with all later ones.
-fn begins_like_the_oracle(deltas: &DeltaBatch, list: &ConflictList) -> Result<bool, BenchError> {
+pub(super) fn begins_like_the_oracle(deltas: &DeltaBatch, list: &ConflictList) -> Result<bool, BenchError> {
     let first: Vec<_> = (0..deltas.rows().min(SAMPLE)).filter_map(|row| deltas.delta(row)).collect();
     let sample = DeltaBatch::pack(deltas.dim(), &first)?;
     let (left, right): (Vectors<'_>, Vectors<'_>) = ((&sample).into(), deltas.into());
