@@ -1,5 +1,5 @@
 //! The binary as a user meets it: what it refuses, what it leaves behind, what its exit codes say.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -162,7 +162,7 @@ impl Scale {
             .map(inner)
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), v| (least.min(v), most.max(v)));
         let margin = if most > least { (most - least) * 0.05 } else { least.abs().max(1.0) * 0.1 };
-        (least <= most).then(|| Self {
+        (least <= most).then_some(Self {
             logarithmic: axis.logarithmic,
             least: least - margin,
             most: most + margin,

@@ -43,9 +43,9 @@ impl pulp::NullaryFnOnce for Dots {
 
     #[inline(always)]
     fn call(self) {
+        let ones = std::hint::black_box([0x3f80_u16; 32]);
         // SAFETY: `token` proves AVX-512 F; thirty-two bf16 fill a register, and any bits are bf16 numbers.
-        let (zero, a): (__m512, __m512bh) =
-            unsafe { (_mm512_setzero_ps(), std::mem::transmute(std::hint::black_box([0x3c00_u16; 32]))) };
+        let (zero, a) = unsafe { (_mm512_setzero_ps(), std::mem::transmute::<[u16; 32], __m512bh>(ones)) };
         let mut sums = [zero; SUMS];
         for _ in 0..self.rounds {
             for sum in &mut sums {
