@@ -1,7 +1,5 @@
 //! Kernel workloads: each level of this machine beside the scalar oracle, same input, one thread and all.
 
-use std::time::Duration;
-
 use tensor_datasets::generate::{bernoulli_sparse, clustered_dense};
 use tensor_kernels::{
     Int8Mode, Isa, KMeansOptions, KernelError, Kernels, Measure, Metric, SparseVec, Threads, Thresholds,
@@ -9,47 +7,47 @@ use tensor_kernels::{
 };
 
 use crate::error::BenchError;
-use crate::record::{Case, Report};
-use crate::timing::{median, samples};
+use crate::record::{Case, Record};
+use crate::timing::{Budget, samples};
 
-/// Measures every kernel workload into `report`.
+/// Measures every kernel workload into `record`.
 ///
 /// # Errors
 /// A wrong answer, or a kernel that refuses its input.
-pub fn run(report: &mut Report, budget: Duration, quick: bool) -> Result<(), BenchError> {
+pub fn run(record: &mut Record, budget: Budget, quick: bool) -> Result<(), BenchError> {
     let (rows, corpus) = if quick { (256, 1_000) } else { (4_096, 20_000) };
     let deltas = Kernels::scalar()?.delta(&bernoulli_sparse(rows, 768, 0.05, 1)?)?.value;
     let pairs = rows as f64 * (rows as f64 - 1.0) / 2.0;
     let variant = format!("{rows} deltas, dim 768, 5 %");
-    compare(report, budget, ("conflict_matrix", &variant), (pairs, "pairs/s"), |kernels| {
+    compare(record, budget, ("conflict_matrix", &variant), (pairs, "pairs"), |kernels| {
         Ok(kernels.conflict_matrix((&deltas).into(), None, &Thresholds::default())?.value)
     })?;
 
     let sparse = bernoulli_sparse(rows, 768, 0.05, 1)?;
     let query = SparseVec::new(768, sparse.row(0).0.to_vec(), sparse.row(0).1.to_vec())?;
     let variant = format!("1 × {rows}, dim 768, 5 %, cosine");
-    compare(report, budget, ("sparse_pair", &variant), (rows as f64, "pairs/s"), |kernels| {
+    compare(record, budget, ("sparse_pair", &variant), (rows as f64, "pairs"), |kernels| {
         Ok(kernels.sparse_one_to_many(&query, &sparse, Measure::Cosine)?.value)
     })?;
     let variant = format!("{rows} rows, dim 768, 5 %");
-    compare(report, budget, ("delta", &variant), (sparse.nnz() as f64, "values/s"), |kernels| {
+    compare(record, budget, ("delta", &variant), (sparse.nnz() as f64, "values"), |kernels| {
         Ok(kernels.delta(&sparse)?.value)
     })?;
 
     let points = clustered_dense(corpus, 128, 64, 0.5, 4)?;
     let variant = format!("{corpus} × 128, k = 64, 10 rounds");
     let options = KMeansOptions { k: 64, max_iterations: 10, seed: 1, metric: Metric::L2 };
-    compare(report, budget, ("kmeans", &variant), (corpus as f64, "rows/s"), |kernels| {
+    compare(record, budget, ("kmeans", &variant), (corpus as f64, "rows"), |kernels| {
         Ok(kernels.kmeans(points.view()?, &options)?.value)
     })?;
     let book = Kernels::detect()?.kmeans(points.view()?, &options)?.value.codebook;
     let variant = format!("{corpus} × 128, k = 64");
-    compare(report, budget, ("quantize", &variant), (corpus as f64, "rows/s"), |kernels| {
+    compare(record, budget, ("quantize", &variant), (corpus as f64, "rows"), |kernels| {
         Ok(kernels.quantize(&book, points.view()?)?.value)
     })?;
     let values = (corpus * 128) as f64;
     let variant = format!("{corpus} × 128, symmetric");
-    compare(report, budget, ("int8", &variant), (values, "values/s"), |kernels| {
+    compare(record, budget, ("int8", &variant), (values, "values"), |kernels| {
         Ok(kernels.int8_quantize(points.view()?, Int8Mode::Symmetric).value)
     })?;
 
@@ -59,7 +57,7 @@ pub fn run(report: &mut Report, budget: Duration, quick: bool) -> Result<(), Ben
         let (data, asked) = (data.view()?, asked.view()?);
         let variant = format!("{queries} × {corpus} × {dim}, top 10");
         let scored = (queries * corpus) as f64;
-        compare(report, budget, ("search", &variant), (scored, "rows/s"), |kernels| {
+        compare(record, budget, ("search", &variant), (scored, "rows"), |kernels| {
             Ok(kernels.search(data, asked, Metric::Cosine, Wanted::Top(10))?.value)
         })?;
     }
@@ -68,8 +66,8 @@ pub fn run(report: &mut Report, budget: Duration, quick: bool) -> Result<(), Ben
 
 /// Times one operation on the oracle and then on every SIMD level, after checking that they agree.
 fn compare<T: PartialEq>(
-    report: &mut Report,
-    budget: Duration,
+    record: &mut Record,
+    budget: Budget,
     (workload, variant): (&'static str, &str),
     (units, unit): (f64, &str),
     operation: impl Fn(&Kernels) -> Result<T, KernelError>,
@@ -89,18 +87,8 @@ fn compare<T: PartialEq>(
         if operation(&kernels)? != expected {
             return Err(BenchError::WrongAnswer { workload, isa, threads });
         }
-        let wall_s = samples(3, budget, || operation(&kernels));
-        report.cases.push(Case {
-            workload: workload.to_owned(),
-            implementation: "tensor-kernels".to_owned(),
-            variant: variant.to_owned(),
-            isa: isa.to_string(),
-            threads,
-            throughput: units / median(&wall_s),
-            unit: unit.to_owned(),
-            wall_s,
-            exact: true,
-        });
+        let case = Case::new(workload, "tensor-kernels", variant).on(isa, threads);
+        record.cases.push(case.timed(samples(budget, || operation(&kernels)), units, unit));
     }
     Ok(())
 }

@@ -5,7 +5,20 @@
 #![forbid(unsafe_code)]
 
 pub mod chain;
+pub mod cli;
+pub mod compare;
+pub mod environment;
 pub mod error;
-pub mod kernels;
+pub mod given;
+pub mod inputs;
+pub mod limits;
+pub mod options;
+pub mod progress;
 pub mod record;
+pub mod report;
+pub mod runner;
+pub mod standing;
+pub mod table;
 pub mod timing;
+pub mod work;
+pub mod workloads;

@@ -41,6 +41,12 @@ mod sparse_score;
 mod types;
 pub mod wire;
 
+/// What the benchmark runner measures the machine with.
+#[doc(hidden)]
+pub mod roofs {
+    pub use crate::simd::roofs::{Unit, arithmetic, common_bits, copy, read};
+}
+
 pub use aligned::AlignedBuf;
 pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};

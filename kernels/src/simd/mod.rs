@@ -16,6 +16,7 @@ mod nearest;
 pub(crate) mod pairs;
 pub(crate) mod prepared_pair;
 pub(crate) mod quantize;
+pub(crate) mod roofs;
 pub(crate) mod search;
 pub(crate) mod sparse_pair;
 mod stream;
