@@ -1,6 +1,7 @@
 //! Who computes: the oracle, or the CPU's vector units. Same inputs, same answers.
 
 use std::fmt::Debug;
+use std::ops::ControlFlow;
 
 use crate::conflict_input::{ConflictInput, Job};
 use crate::corpus::Corpus;
@@ -8,11 +9,11 @@ use crate::error::KernelError;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
-    HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor, PairScores, Pairs, PreparedSparse,
-    ScoredPair, SearchOptions, Similarity, SparseBatch, Thresholds,
+    ClassMatrix, Codebook, ConflictCounts, ConflictList, ConflictPair, ConsensusCodebook, CosineRows,
+    Decimal, DeltaBatch, DenseView, HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor,
+    PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch, Thresholds,
 };
-use crate::{BackendKind, scalar, simd};
+use crate::{BackendKind, Explanation, scalar, simd};
 
 /// A provider of every batch operation. Inputs are validated; outputs of `Exact` operations are
 /// identical for every backend, level and number of threads. [`Kernels`](crate::Kernels) documents
@@ -33,11 +34,32 @@ pub trait Backend: Send + Sync + Debug {
     /// The same, only the pairs that are not orthogonal.
     fn cosine_conflicts(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList;
 
+    /// Numbers of pairs of each class.
+    fn conflict_counts(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictCounts;
+
+    /// Hands on the pairs that are not orthogonal, in portions, until the sink breaks off.
+    fn conflict_rows(
+        &self,
+        input: &ConflictInput<'_>,
+        thresholds: &Thresholds,
+        sink: &(dyn Fn(&[ConflictPair]) -> ControlFlow<()> + Sync),
+    ) -> ControlFlow<()>;
+
     /// Pairs of sparse rows whose score is `at_least`, ascending.
     fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair>;
 
     /// Scores of all pairs of sparse rows, each at its place.
     fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]);
+
+    /// How pairs would be found; `None` where there is but one way.
+    fn explain_all_pairs(&self, _pairs: &Pairs<'_>, _similarity: Similarity) -> Option<Explanation> {
+        None
+    }
+
+    /// How classes would be found; `None` where there is but one way.
+    fn explain_conflicts(&self, _input: &ConflictInput<'_>) -> Option<Explanation> {
+        None
+    }
 
     /// Nearest deltas of f32 rows.
     ///
@@ -163,6 +185,25 @@ impl Backend for ScalarBackend {
         scalar::cosine_classes::cosine_classes(rows, thresholds).to_list()
     }
 
+    fn conflict_counts(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictCounts {
+        match &input.0 {
+            Job::Sparse(job) => scalar::conflict_matrix::conflict_counts(job, thresholds),
+            Job::Deltas(job) => scalar::conflict_matrix::conflict_counts(job, thresholds),
+        }
+    }
+
+    fn conflict_rows(
+        &self,
+        input: &ConflictInput<'_>,
+        thresholds: &Thresholds,
+        sink: &(dyn Fn(&[ConflictPair]) -> ControlFlow<()> + Sync),
+    ) -> ControlFlow<()> {
+        match &input.0 {
+            Job::Sparse(job) => scalar::conflict_matrix::conflict_rows(job, thresholds, sink),
+            Job::Deltas(job) => scalar::conflict_matrix::conflict_rows(job, thresholds, sink),
+        }
+    }
+
     fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
         scalar::all_pairs::all_pairs(pairs, similarity, at_least)
     }
@@ -273,12 +314,42 @@ impl Backend for SimdBackend {
         simd::cosine_classes::cosine_conflicts(self.level, rows, thresholds)
     }
 
+    fn conflict_counts(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictCounts {
+        match &input.0 {
+            Job::Sparse(job) => simd::conflict_matrix::conflict_counts(self.level, job, thresholds),
+            Job::Deltas(job) => simd::conflict_matrix::conflict_counts(self.level, job, thresholds),
+        }
+    }
+
+    fn conflict_rows(
+        &self,
+        input: &ConflictInput<'_>,
+        thresholds: &Thresholds,
+        sink: &(dyn Fn(&[ConflictPair]) -> ControlFlow<()> + Sync),
+    ) -> ControlFlow<()> {
+        match &input.0 {
+            Job::Sparse(job) => simd::conflict_matrix::conflict_rows(self.level, job, thresholds, sink),
+            Job::Deltas(job) => simd::conflict_matrix::conflict_rows(self.level, job, thresholds, sink),
+        }
+    }
+
     fn all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity, at_least: Decimal) -> Vec<ScoredPair> {
         simd::all_pairs::all_pairs(self.level, pairs, similarity, at_least)
     }
 
     fn all_pairs_scores(&self, pairs: &Pairs<'_>, similarity: Similarity, scores: &mut [f32]) {
         simd::all_pairs_scores::all_pairs_scores(self.level, pairs, similarity, scores);
+    }
+
+    fn explain_all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity) -> Option<Explanation> {
+        Some(simd::all_pairs::explain(self.level, pairs, similarity))
+    }
+
+    fn explain_conflicts(&self, input: &ConflictInput<'_>) -> Option<Explanation> {
+        Some(match &input.0 {
+            Job::Sparse(job) => simd::conflict_matrix::explain(self.level, job),
+            Job::Deltas(job) => simd::conflict_matrix::explain(self.level, job),
+        })
     }
 
     fn delta(&self, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {

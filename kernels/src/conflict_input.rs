@@ -1,7 +1,7 @@
 //! What a conflict kernel is asked: which batches, and which keys their rows write.
 
 use crate::error::KernelError;
-use crate::exact::Comparison;
+use crate::exact::{Comparison, JudgedRows};
 use crate::types::{DeltaBatch, KeySets, SparseBatch, Vectors};
 
 /// Batches to be compared pair by pair, checked: dimensions agree and there is one key set a row.
@@ -55,6 +55,26 @@ impl<'a> ConflictInput<'a> {
                 Ok(Self(Job::Deltas(Comparison { left, right, triangle: false, keys })))
             }
             _ => Err(KernelError::MixedVectors),
+        }
+    }
+
+    /// Left rows, and entries of all rows.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        fn size<B: JudgedRows>(job: &Comparison<'_, B>) -> (usize, usize) {
+            let right = if job.triangle { 0 } else { job.right.indices().len() };
+            (job.left.rows(), job.left.indices().len() + right)
+        }
+        match &self.0 {
+            Job::Sparse(job) => size(job),
+            Job::Deltas(job) => size(job),
+        }
+    }
+
+    /// Number of pairs.
+    pub(crate) fn pairs(&self) -> u64 {
+        match &self.0 {
+            Job::Sparse(job) => job.pairs(),
+            Job::Deltas(job) => job.pairs(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The front door: one handle that checks shapes, runs a backend on its threads and says what ran.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::aligned::AlignedBuf;
@@ -14,11 +15,13 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::kmeans_stream::KMeansStream;
 use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
+use crate::simd::pairs::is_small;
+use crate::simd::variant::Explanation;
 use crate::types::{
-    ClassMatrix, Codebook, ConflictList, ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DenseView,
-    HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure, Metric, Neighbor, PairScores, Pairs,
-    PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch, SparseVec, Thresholds, Vectors,
-    Wanted,
+    ClassMatrix, Codebook, ConflictCounts, ConflictList, ConflictPair, ConsensusCodebook, CosineRows,
+    Decimal, DeltaBatch, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure,
+    Metric, Neighbor, PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch,
+    SparseVec, Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -112,7 +115,7 @@ impl Kernels {
         thresholds: &Thresholds,
     ) -> Result<Run<ConflictList>, KernelError> {
         let input = ConflictInput::all_pairs(vectors, keys)?;
-        Ok(self.run(|backend| backend.conflict_matrix(&input, thresholds)))
+        Ok(self.run_sized(input.size(), |backend| backend.conflict_matrix(&input, thresholds)))
     }
 
     /// Classes of all pairs of a row of `left` and a row of `right`; otherwise as
@@ -128,7 +131,73 @@ impl Kernels {
         thresholds: &Thresholds,
     ) -> Result<Run<ConflictList>, KernelError> {
         let input = ConflictInput::cross(left, right, keys)?;
-        Ok(self.run(|backend| backend.conflict_matrix(&input, thresholds)))
+        Ok(self.run_sized(input.size(), |backend| backend.conflict_matrix(&input, thresholds)))
+    }
+
+    /// How many pairs there are of each class and rule, without listing them; otherwise as
+    /// [`conflict_matrix`](Self::conflict_matrix). For batches whose list would not fit.
+    ///
+    /// # Errors
+    /// Key sets for another number of rows.
+    pub fn conflict_counts(
+        &self,
+        vectors: Vectors<'_>,
+        keys: Option<&KeySets>,
+        thresholds: &Thresholds,
+    ) -> Result<Run<ConflictCounts>, KernelError> {
+        let input = ConflictInput::all_pairs(vectors, keys)?;
+        Ok(self.run_sized(input.size(), |backend| backend.conflict_counts(&input, thresholds)))
+    }
+
+    /// Hands the pairs that are not orthogonal to `sink` in portions as they are found; otherwise as
+    /// [`conflict_matrix`](Self::conflict_matrix).
+    ///
+    /// A portion ascends by (left, right) and no pair is in two of them; portions come from several threads in any
+    /// order. Memory is proportional to a portion. `sink` ends the walk by breaking off: the result then is
+    /// `Break`, and calls that had begun still end.
+    ///
+    /// # Errors
+    /// Key sets for another number of rows.
+    pub fn conflict_rows(
+        &self,
+        vectors: Vectors<'_>,
+        keys: Option<&KeySets>,
+        thresholds: &Thresholds,
+        sink: &(dyn Fn(&[ConflictPair]) -> ControlFlow<()> + Sync),
+    ) -> Result<Run<ControlFlow<()>>, KernelError> {
+        let input = ConflictInput::all_pairs(vectors, keys)?;
+        Ok(self.run_sized(input.size(), |backend| backend.conflict_rows(&input, thresholds, sink)))
+    }
+
+    /// As [`conflict_matrix`](Self::conflict_matrix), but refuses to list more than `limit` pairs.
+    ///
+    /// # Errors
+    /// Key sets for another number of rows; [`KernelError::TooLarge`] with `limit + 1` as soon as there are more.
+    pub fn conflict_matrix_within(
+        &self,
+        vectors: Vectors<'_>,
+        keys: Option<&KeySets>,
+        thresholds: &Thresholds,
+        limit: usize,
+    ) -> Result<Run<ConflictList>, KernelError> {
+        let listed = Mutex::new(Vec::new());
+        let sink = |pairs: &[ConflictPair]| {
+            let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
+            if pairs.len() > limit.saturating_sub(listed.len()) {
+                return ControlFlow::Break(());
+            }
+            listed.extend_from_slice(pairs);
+            ControlFlow::Continue(())
+        };
+        let run = self.conflict_rows(vectors, keys, thresholds, &sink)?;
+        if run.value.is_break() {
+            let (what, got) = ("pairs that are not orthogonal", limit.saturating_add(1));
+            return Err(KernelError::TooLarge { what, got, limit });
+        }
+        let mut pairs = listed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        pairs.sort_unstable();
+        let (rows, compared) = (vectors.rows(), ConflictInput::all_pairs(vectors, keys)?.pairs());
+        Ok(Run { value: ConflictList::new(rows, rows, compared, pairs), info: run.info })
     }
 
     /// Classes of all pairs i < j of dense rows by direction alone: rules 4, 6, 7 and 9 of
@@ -193,7 +262,7 @@ impl Kernels {
         if !(1..=10_000).contains(&got) {
             return Err(KernelError::BadThreshold { name: "at_least", got, min: 1, max: 10_000 });
         }
-        Ok(self.run(|backend| backend.all_pairs(pairs, similarity, at_least)))
+        Ok(self.run_sized(pairs.size(), |backend| backend.all_pairs(pairs, similarity, at_least)))
     }
 
     /// The scores of all pairs of sparse rows, in f32, each at its [place](Pairs::place).
@@ -214,7 +283,30 @@ impl Kernels {
             let expected = usize::try_from(pairs.count()).unwrap_or(usize::MAX);
             return Err(KernelError::LengthMismatch { what: "scores", got: scores.len(), expected });
         }
-        Ok(self.run(|backend| backend.all_pairs_scores(pairs, similarity, scores)))
+        Ok(self.run_sized(pairs.size(), |backend| backend.all_pairs_scores(pairs, similarity, scores)))
+    }
+
+    /// Which way [`all_pairs`](Self::all_pairs) would go about its task, and why; `None` where there is but one.
+    ///
+    /// ```
+    /// use tensor_kernels::{Kernels, Pairs, Similarity, SparseBatch};
+    /// let batch = SparseBatch::view(4, &[0, 2, 3], &[0, 1, 0], &[3.0, 4.0, 1.0])?;
+    /// if let Some(why) = Kernels::detect()?.explain_all_pairs(&Pairs::of(&batch), Similarity::Cosine) {
+    ///     println!("{why}"); // e.g. touched lists: 1 pairs share 1.000 positions on average; …
+    /// }
+    /// # Ok::<(), tensor_kernels::KernelError>(())
+    /// ```
+    #[must_use]
+    pub fn explain_all_pairs(&self, pairs: &Pairs<'_>, similarity: Similarity) -> Option<Explanation> {
+        self.backend.explain_all_pairs(pairs, similarity)
+    }
+
+    /// The same for [`conflict_matrix`](Self::conflict_matrix).
+    ///
+    /// # Errors
+    /// None today: without keys every batch is a valid input.
+    pub fn explain_conflicts(&self, vectors: Vectors<'_>) -> Result<Option<Explanation>, KernelError> {
+        Ok(self.backend.explain_conflicts(&ConflictInput::all_pairs(vectors, None)?))
     }
 
     /// The nearest delta of each f32 row: codes rounded half to even under the smallest exponent that
@@ -543,10 +635,28 @@ impl Kernels {
         self.run(|backend| backend.kmeans_codes(codes, dim, options)).transpose()
     }
 
+    /// As [`run`](Self::run), but on the caller's thread where the rows are so few that the operation asks for no other.
+    fn run_sized<T: Send>(
+        &self,
+        (left_rows, entries): (usize, usize),
+        operation: impl FnOnce(&dyn Backend) -> T + Send,
+    ) -> Run<T> {
+        if !is_small(left_rows, entries) {
+            return self.run(operation);
+        }
+        let start = Instant::now();
+        let value = operation(&*self.backend);
+        self.ran(value, start)
+    }
+
     /// Runs one operation on the pool and notes what ran.
     fn run<T: Send>(&self, operation: impl FnOnce(&dyn Backend) -> T + Send) -> Run<T> {
         let start = Instant::now();
         let value = self.pool.install(|| operation(&*self.backend));
+        self.ran(value, start)
+    }
+
+    fn ran<T>(&self, value: T, start: Instant) -> Run<T> {
         let info = RunInfo {
             backend: self.kind(),
             isa: self.isa(),

@@ -62,10 +62,11 @@ pub use kmeans_stream::{KMeansStream, StreamRate};
 pub use mapped::{MapError, MappedRows};
 pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
+pub use simd::variant::{Explanation, Variant};
 pub use types::{
-    ByteView, ClassMatrix, Codebook, ConflictClass, ConflictList, ConflictPair, ConsensusCodebook,
-    CosineRows, Decimal, DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView, HalfKind, HalfRows,
-    HalfView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT, Measure,
-    Metric, Neighbor, PairScores, Pairs, PreparedSparse, RowMask, Rule, ScoredPair, SearchOptions,
-    Similarity, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
+    ByteView, ClassMatrix, Codebook, ConflictClass, ConflictCounts, ConflictList, ConflictPair,
+    ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView,
+    HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ,
+    MIN_EXPONENT, Measure, Metric, Neighbor, PairScores, Pairs, PreparedSparse, RowMask, Rule, ScoredPair,
+    SearchOptions, Similarity, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
 };

@@ -1,9 +1,12 @@
 //! `conflict_matrix`: identical lists on every backend, and an oracle that big integers confirm.
 
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
 use proptest::prelude::*;
 use tensor_kernels::{
-    ConflictClass, ConflictList, DeltaBatch, DeltaVector, Kernels, KeySets, SparseBatch, SparseVec,
-    Thresholds, Vectors,
+    ConflictClass, ConflictList, ConflictPair, DeltaBatch, DeltaVector, KernelError, Kernels, KeySets,
+    SparseBatch, SparseVec, Thresholds, Vectors,
 };
 use tensor_tests::every_backend;
 
@@ -130,5 +133,64 @@ fn a_wide_batch_takes_the_sweep_and_a_thin_one_the_touched_list() {
         let listed = agreed((&sparse).into(), None);
         assert!(listed.count(ConflictClass::LowConflict) > 0 && listed.count(ConflictClass::Orthogonal) > 0);
         agreed((&deltas(dim, &rows)).into(), None);
+    }
+}
+
+/// Counts, portions and a bounded list tell the same as the list, on every backend.
+fn check_counts(vectors: Vectors<'_>, keys: Option<&KeySets>) {
+    let list = agreed(vectors, keys);
+    let thresholds = Thresholds::default();
+    for kernels in every_backend().unwrap() {
+        let counts = kernels.conflict_counts(vectors, keys, &thresholds).unwrap().value;
+        assert_eq!(counts, list.counts(), "{kernels:?}");
+        let portions = Mutex::new(Vec::new());
+        let sink = |pairs: &[ConflictPair]| {
+            assert!(pairs.is_sorted() && !pairs.is_empty());
+            portions.lock().unwrap().extend_from_slice(pairs);
+            ControlFlow::Continue(())
+        };
+        assert!(kernels.conflict_rows(vectors, keys, &thresholds, &sink).unwrap().value.is_continue());
+        let mut pairs = portions.into_inner().unwrap();
+        pairs.sort_unstable();
+        assert_eq!(pairs, list.pairs(), "{kernels:?}");
+        let within = |limit| kernels.conflict_matrix_within(vectors, keys, &thresholds, limit);
+        assert_eq!(within(list.pairs().len()).unwrap().value, list);
+        if let Some(limit) = list.pairs().len().checked_sub(1) {
+            let (what, got) = ("pairs that are not orthogonal", limit + 1);
+            assert_eq!(within(limit).unwrap_err(), KernelError::TooLarge { what, got, limit });
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn counts_and_portions_agree_with_the_list(
+        (dim, rows) in crate::all_pairs::batch(),
+        ids in proptest::collection::vec(proptest::collection::btree_set(0u32..6, 0..3), 40),
+    ) {
+        let ids: Vec<Vec<u32>> = ids.into_iter().take(rows.len()).map(|set| set.into_iter().collect()).collect();
+        let keys = KeySets::new(ids.iter().map(Vec::as_slice)).unwrap();
+        let sparse = SparseBatch::from_rows(dim, &rows).unwrap();
+        for keys in [None, Some(&keys)] {
+            check_counts((&sparse).into(), keys);
+        }
+    }
+}
+
+#[test]
+fn counts_of_more_rows_than_a_task_in_every_variant() {
+    for (rows, dim, entries) in [(300, 40, 20), (300, 5_000, 30), (700, 60_000, 6), (60, 100, 30)] {
+        let batch = crate::all_pairs::skewed(rows, dim, entries);
+        check_counts((&batch).into(), None);
+    }
+}
+
+#[test]
+fn a_sink_that_breaks_off_ends_the_walk() {
+    let batch = crate::all_pairs::skewed(300, 40, 20);
+    for kernels in every_backend().unwrap() {
+        let run =
+            kernels.conflict_rows((&batch).into(), None, &Thresholds::default(), &|_| ControlFlow::Break(()));
+        assert!(run.unwrap().value.is_break());
     }
 }

@@ -12,7 +12,6 @@ pub(crate) trait JudgedRows: Sync {
     type Norm: Copy + Send + Sync;
 
     fn rows(&self) -> usize;
-    fn dim(&self) -> u32;
     fn indptr(&self) -> &[usize];
     fn indices(&self) -> &[u32];
     /// All values as f32, exactly. A row's values may share a power of two that is left out: it
@@ -48,10 +47,6 @@ impl JudgedRows for SparseBatch<'_> {
 
     fn rows(&self) -> usize {
         SparseBatch::rows(self)
-    }
-
-    fn dim(&self) -> u32 {
-        SparseBatch::dim(self)
     }
 
     fn indptr(&self) -> &[usize] {
@@ -95,10 +90,6 @@ impl JudgedRows for DeltaBatch {
 
     fn rows(&self) -> usize {
         DeltaBatch::rows(self)
-    }
-
-    fn dim(&self) -> u32 {
-        DeltaBatch::dim(self)
     }
 
     fn indptr(&self) -> &[usize] {

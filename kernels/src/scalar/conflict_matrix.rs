@@ -1,38 +1,60 @@
 //! Conflict classes of all pairs: one merge of two index lists a pair.
 
+use std::ops::ControlFlow;
+
+use super::sparse_pair::intersect;
 use crate::Thresholds;
-use crate::exact::{Comparison, JudgedRows, classify, shared_values};
-use crate::types::{ConflictClass, ConflictList, ConflictPair};
+use crate::exact::{Comparison, JudgedRows, classify};
+use crate::types::{ConflictClass, ConflictCounts, ConflictList, ConflictPair};
 
 /// The pairs that are not orthogonal. Cost: pairs × nnz.
 pub(crate) fn conflict_matrix<B: JudgedRows>(
     job: &Comparison<'_, B>,
     thresholds: &Thresholds,
 ) -> ConflictList {
-    let (left, right) = (job.left, job.right);
-    let (left_values, right_values) = (left.scaled_values(), right.scaled_values());
-    let row = |batch: &B, row: usize| batch.indptr()[row]..batch.indptr()[row + 1];
-    let left_norms: Vec<_> = (0..left.rows()).map(|i| left.norm(i)).collect();
-    let right_norms: Vec<_> = (0..right.rows()).map(|j| right.norm(j)).collect();
+    let pairs = rows(job, thresholds).flatten().collect();
+    ConflictList::new(job.left.rows(), job.right.rows(), job.pairs(), pairs)
+}
 
-    let mut pairs = Vec::new();
-    for i in 0..left.rows() {
-        for j in if job.triangle { i + 1 } else { 0 }..right.rows() {
-            let a = (left.row_indices(i), &left_values[row(left, i)]);
-            let b = (right.row_indices(j), &right_values[row(right, j)]);
-            let (mut dot, mut shared) = (0.0, 0);
-            for (x, y) in shared_values(a, b) {
-                dot += f64::from(x) * f64::from(y);
-                shared += 1;
-            }
-            let pair = left.pair((i, left_norms[i]), right, (j, right_norms[j]), dot);
-            let counts = (a.0.len(), b.0.len(), shared);
-            let (class, rule) = classify(counts, &pair, || job.key_relation(i, j), thresholds);
-            if class != ConflictClass::Orthogonal {
-                #[expect(clippy::cast_possible_truncation, reason = "batches have at most u32::MAX rows")]
-                pairs.push(ConflictPair { left: i as u32, right: j as u32, class, rule });
-            }
-        }
-    }
-    ConflictList::new(left.rows(), right.rows(), job.pairs(), pairs)
+/// How many pairs there are of each class and rule.
+pub(crate) fn conflict_counts<B: JudgedRows>(
+    job: &Comparison<'_, B>,
+    thresholds: &Thresholds,
+) -> ConflictCounts {
+    let mut counts = ConflictCounts::new(job.pairs());
+    rows(job, thresholds).for_each(|pairs| counts.extend(&pairs));
+    counts
+}
+
+/// Hands on the pairs that are not orthogonal, row by row, until the sink breaks off.
+pub(crate) fn conflict_rows<B: JudgedRows>(
+    job: &Comparison<'_, B>,
+    thresholds: &Thresholds,
+    sink: &(dyn Fn(&[ConflictPair]) -> ControlFlow<()> + Sync),
+) -> ControlFlow<()> {
+    rows(job, thresholds).filter(|pairs| !pairs.is_empty()).try_for_each(|pairs| sink(&pairs))
+}
+
+/// The pairs of each left row that are not orthogonal.
+fn rows<B: JudgedRows>(
+    job: &Comparison<'_, B>,
+    thresholds: &Thresholds,
+) -> impl Iterator<Item = Vec<ConflictPair>> {
+    let norms = |batch: &B| -> Vec<B::Norm> { (0..batch.rows()).map(|row| batch.norm(row)).collect() };
+    let (left, right) = (job.left, job.right);
+    let (left_norms, right_norms) = (norms(left), norms(right));
+    let judge = move |i: usize, j: usize| {
+        let shared = intersect(left.row_indices(i), right.row_indices(j)).count() as u64;
+        let dot = left.dot(i, right, j);
+        let pair = left.pair((i, left_norms[i]), right, (j, right_norms[j]), dot);
+        let counts = (left.row_len(i), right.row_len(j), shared);
+        let (class, rule) = classify(counts, &pair, || job.key_relation(i, j), thresholds);
+        #[expect(clippy::cast_possible_truncation, reason = "batches have at most u32::MAX rows")]
+        let (left, right) = (i as u32, j as u32);
+        (class != ConflictClass::Orthogonal).then_some(ConflictPair { left, right, class, rule })
+    };
+    (0..left.rows()).map(move |i| {
+        let first = if job.triangle { i + 1 } else { 0 };
+        (first..right.rows()).filter_map(|j| judge(i, j)).collect()
+    })
 }

@@ -3,14 +3,17 @@
 //! Cosines are the accumulators themselves, so only their bound is promised. A Jaccard index is a quotient
 //! of two counts, rounded correctly.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
-use super::pairs::{Consumer, Index, Side, scan, units};
+use super::pairs::{Consumer, Index, Side, scan, stream, units};
 use super::variant::Wants;
 use crate::exact::SquaredNorm;
 use crate::isa::Level;
 use crate::types::{Pairs, Similarity, SparseBatch};
 
+/// From this many scores on they are written past the caches.
+const STREAMED: usize = 1 << 20;
 /// Counts up to this are exact in f32, and so is the rounding of their quotient.
 const EXACT_IN_F32: usize = 1 << 24;
 
@@ -22,6 +25,7 @@ pub(crate) fn all_pairs_scores(level: Level, pairs: &Pairs<'_>, similarity: Simi
     };
     let index = index(level, pairs, wants);
     let rows = pairs.left().rows();
+    let streams = scores.len() >= STREAMED;
     let mut rest = scores;
     #[expect(clippy::cast_possible_truncation, reason = "places of a slice")]
     let parts = |range: Range<usize>| {
@@ -32,20 +36,27 @@ pub(crate) fn all_pairs_scores(level: Level, pairs: &Pairs<'_>, similarity: Simi
     };
     match similarity {
         Similarity::Cosine => {
-            let start =
-                |range: Range<usize>, scores| Cosines { place: Place { pairs, first: range.start, scores } };
-            scan(level, &index, rows, parts, start, drop);
+            let start = |range: Range<usize>, scores| Cosines {
+                place: Place { pairs, first: range.start, streams, scores },
+            };
+            let Ok(_) = scan(level, &index, rows, parts, start, done);
         }
         Similarity::Jaccard => {
             let lens = row_lens(pairs.right());
             let start = |range: Range<usize>, scores| Indices {
                 lens: &lens,
                 left: pairs.left(),
-                place: Place { pairs, first: range.start, scores },
+                place: Place { pairs, first: range.start, streams, scores },
             };
-            scan(level, &index, rows, parts, start, drop);
+            let Ok(_) = scan(level, &index, rows, parts, start, done);
         }
     }
+}
+
+/// A consumer that has written everything leaves nothing.
+fn done<C>(_: C) -> Result<(), Infallible> {
+    stream::finish();
+    Ok(())
 }
 
 /// The index of all pairs, for what is wanted of them.
@@ -54,7 +65,7 @@ pub(super) fn index(level: Level, pairs: &Pairs<'_>, wants: Wants) -> Index {
     Index::new(level, wants, &left, right.as_ref())
 }
 
-fn sides<'a>(pairs: &Pairs<'a>, wants: Wants) -> (Side<'a>, Option<Side<'a>>) {
+pub(super) fn sides<'a>(pairs: &Pairs<'a>, wants: Wants) -> (Side<'a>, Option<Side<'a>>) {
     let side = |batch: &'a SparseBatch<'a>| {
         let roots = (0..batch.rows()).map(|row| SquaredNorm::of_values(batch.row(row).1).root);
         let units = if wants.dots { units(batch.indptr(), batch.values(), roots) } else { Vec::new() };
@@ -74,17 +85,24 @@ struct Place<'a> {
     pairs: &'a Pairs<'a>,
     /// The first of the rows.
     first: usize,
+    /// Whether the scores are too many for the caches.
+    streams: bool,
     scores: &'a mut [f32],
 }
 
 impl Place<'_> {
-    /// The place of the scores of row `i` with the `len` rows from `j` on.
+    /// Writes the scores of row `i` with the rows from `j` on.
     #[inline(always)]
-    fn of(&mut self, i: usize, j: usize, len: usize) -> &mut [f32] {
+    fn put(&mut self, i: usize, j: usize, scores: &[f32]) {
         let row = self.pairs.before(i) - self.pairs.before(self.first);
         #[expect(clippy::cast_possible_truncation, reason = "a place in a slice")]
         let at = row as usize + j - self.pairs.first_partner(i);
-        &mut self.scores[at..at + len]
+        let place = &mut self.scores[at..at + scores.len()];
+        if self.streams {
+            stream::copy(scores, place);
+        } else {
+            place.copy_from_slice(scores);
+        }
     }
 }
 
@@ -97,10 +115,10 @@ impl Consumer for Cosines<'_> {
 
     #[inline(always)]
     fn segment<S: pulp::Simd>(&mut self, _: S, i: usize, first: usize, dots: &mut [f32], _: &mut [u32]) {
-        let place = self.place.of(i, first, dots.len());
-        for (place, dot) in place.iter_mut().zip(dots) {
-            *place = dot.clamp(-1.0, 1.0);
+        for dot in &mut *dots {
+            *dot = dot.clamp(-1.0, 1.0);
         }
+        self.place.put(i, first, dots);
     }
 }
 
@@ -117,22 +135,23 @@ impl Consumer for Indices<'_> {
     fn segment<S: pulp::Simd>(&mut self, _: S, i: usize, first: usize, _: &mut [f32], counts: &mut [u32]) {
         let len = self.left.row(i).0.len();
         let lens = &self.lens[first..first + counts.len()];
-        let place = self.place.of(i, first, counts.len());
         let longest = len + lens.iter().fold(0, |most, &len| most.max(len)) as usize;
         if longest < EXACT_IN_F32 {
             #[expect(clippy::cast_precision_loss, reason = "below 2^24")]
             let len = len as f32;
-            for ((place, &shared), &partner) in place.iter_mut().zip(&*counts).zip(lens) {
+            for (shared, &partner) in counts.iter_mut().zip(lens) {
                 #[expect(clippy::cast_possible_wrap, clippy::cast_precision_loss, reason = "below 2^24")]
-                let (shared, partner) = (shared as i32 as f32, partner as i32 as f32);
-                let union = len + partner - shared;
-                *place = if union == 0.0 { 1.0 } else { shared / union };
+                let (both, partner) = (*shared as i32 as f32, partner as i32 as f32);
+                let union = len + partner - both;
+                *shared = if union == 0.0 { 1.0 } else { both / union }.to_bits();
             }
         } else {
-            for ((place, &shared), &partner) in place.iter_mut().zip(&*counts).zip(lens) {
-                *place = jaccard(len, partner, shared);
+            for (shared, &partner) in counts.iter_mut().zip(lens) {
+                *shared = jaccard(len, partner, *shared).to_bits();
             }
         }
+        // The counts have become the bits of their scores.
+        self.place.put(i, first, bytemuck::cast_slice(counts));
     }
 }
 

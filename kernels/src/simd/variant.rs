@@ -23,7 +23,7 @@ const LIST_COUNT_NS: f64 = 0.24;
 /// Finding one list and leaving it.
 const WALK_NS: f64 = 4.0;
 /// One vector of a tile's column multiplied and added.
-const TILE_NS: f64 = 0.35;
+const TILE_NS: f64 = 0.7;
 /// One vector of mask words intersected and counted.
 const MASK_NS: f64 = 0.5;
 /// The same where counting bits takes a table in registers.
@@ -127,6 +127,18 @@ pub struct Explanation {
     pub pairs: u64,
     /// Nanoseconds on one thread that the model expects of each variant that is possible.
     pub expected_ns: Vec<(Variant, f64)>,
+}
+
+impl Explanation {
+    /// The same where all dimensions are taken densely whatever the model expects, because rows are few.
+    pub(crate) fn directly(self) -> Self {
+        Self {
+            variant: Variant::DenseTile,
+            dense_dimensions: self.dimensions,
+            least_dense_share: 0.0,
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for Explanation {

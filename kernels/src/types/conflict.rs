@@ -114,6 +114,67 @@ pub struct ConflictPair {
     pub rule: Rule,
 }
 
+/// How many pairs of a batch there are of each class, and by which rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConflictCounts {
+    compared: u64,
+    /// Of classes other than orthogonal; the place of that one stays 0.
+    classes: [u64; ConflictClass::ALL.len()],
+    rules: [u64; Rule::COUNT],
+}
+
+impl ConflictCounts {
+    /// Counts over `compared` pairs of which none is known to be other than orthogonal.
+    pub(crate) const fn new(compared: u64) -> Self {
+        Self { compared, classes: [0; ConflictClass::ALL.len()], rules: [0; Rule::COUNT] }
+    }
+
+    pub(crate) fn add(&mut self, class: ConflictClass, rule: Rule, pairs: u64) {
+        self.classes[class as usize] += pairs;
+        self.rules[usize::from(rule.number()) - 1] += pairs;
+    }
+
+    pub(crate) fn extend(&mut self, pairs: &[ConflictPair]) {
+        for pair in pairs {
+            self.add(pair.class, pair.rule, 1);
+        }
+    }
+
+    pub(crate) fn plus(mut self, other: &Self) -> Self {
+        self.compared += other.compared;
+        self.classes.iter_mut().zip(other.classes).for_each(|(sum, n)| *sum += n);
+        self.rules.iter_mut().zip(other.rules).for_each(|(sum, n)| *sum += n);
+        self
+    }
+
+    /// Number of pairs compared.
+    #[must_use]
+    pub const fn compared(&self) -> u64 {
+        self.compared
+    }
+
+    /// Number of pairs that are not orthogonal.
+    #[must_use]
+    pub fn not_orthogonal(&self) -> u64 {
+        self.classes.iter().sum()
+    }
+
+    /// Number of pairs of a class.
+    #[must_use]
+    pub fn count(&self, class: ConflictClass) -> u64 {
+        match class {
+            ConflictClass::Orthogonal => self.compared - self.not_orthogonal(),
+            _ => self.classes[class as usize],
+        }
+    }
+
+    /// Number of pairs that are not orthogonal and that a rule decided.
+    #[must_use]
+    pub fn count_by_rule(&self, rule: Rule) -> u64 {
+        self.rules[usize::from(rule.number()) - 1]
+    }
+}
+
 /// The pairs of a batch that are not orthogonal, ascending by (left, right), with counts of all pairs.
 ///
 /// Memory is proportional to the pairs listed, not to the square of the batch.
@@ -130,6 +191,14 @@ impl ConflictList {
         debug_assert!(pairs.is_sorted_by_key(|pair| (pair.left, pair.right)));
         debug_assert!(pairs.iter().all(|pair| pair.class != ConflictClass::Orthogonal));
         Self { left_rows, right_rows, pairs, compared }
+    }
+
+    /// How many pairs there are of each class, and by which rule.
+    #[must_use]
+    pub fn counts(&self) -> ConflictCounts {
+        let mut counts = ConflictCounts::new(self.compared);
+        counts.extend(&self.pairs);
+        counts
     }
 
     /// The listed pairs, ascending by (left, right).

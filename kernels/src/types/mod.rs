@@ -33,7 +33,7 @@ pub use byte_view::ByteView;
 pub use class_matrix::ClassMatrix;
 pub(crate) use class_matrix::{BLOCK as CLASS_BLOCK, Shape as ClassShape};
 pub use codebook::Codebook;
-pub use conflict::{ConflictClass, ConflictList, ConflictPair, Rule};
+pub use conflict::{ConflictClass, ConflictCounts, ConflictList, ConflictPair, Rule};
 pub use consensus_codebook::ConsensusCodebook;
 pub(crate) use consensus_codebook::MAX_ENTRIES;
 pub use cosine_rows::CosineRows;

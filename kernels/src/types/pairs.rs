@@ -97,6 +97,12 @@ impl<'a> Pairs<'a> {
         exists.then(|| self.before(i) + (j - first) as u64)
     }
 
+    /// Left rows, and entries of all rows.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let right = if self.triangle { 0 } else { self.right.nnz() };
+        (self.left.rows(), self.left.nnz() + right)
+    }
+
     /// The first row that row i is paired with.
     pub(crate) const fn first_partner(&self, i: usize) -> usize {
         if self.triangle { i + 1 } else { 0 }

@@ -1,8 +1,13 @@
 //! The index of all pairs: the right rows in blocks, each with its inverted lists, its tile of dense
 //! dimensions and its masks; and the left rows as what they look up there.
 
+use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
+
 use super::columns::Columns;
-use super::{CHUNK, WORD};
+use super::{CHUNK, WORD, direct};
+use crate::aligned::AlignedBuf;
 use crate::isa::Level;
 use crate::simd::variant::{Column, Explanation, Plan, Shape, Variant, Wants, choose};
 
@@ -32,33 +37,64 @@ pub(super) struct Walk {
 /// Everything that all left rows share.
 pub(crate) struct Index {
     pub(super) triangle: bool,
+    /// Entries of both sides; of one, where they are the same.
+    pub(super) entries: usize,
     pub(super) variant: Variant,
     /// Mask words of a row.
     pub(super) words: usize,
     pub(super) blocks: Vec<Block>,
-    walks: Ragged<Walk>,
-    dense: Ragged<(u32, f32)>,
+    pub(super) walks: Ragged<Walk>,
+    pub(super) dense: Ragged<(u32, f32)>,
     /// Left rows' masks, row-major.
-    masks: Vec<u64>,
+    pub(super) masks: Vec<u64>,
+}
+
+/// Entries of a list that are added without looking for its end: a cache line of [`Entry`]s.
+pub(super) const GROUP: usize = 8;
+/// Entries of a block whose lists are filled up to whole groups: eight times as many fit 32 bits.
+const MOST_FILLED: usize = 1 << 29;
+
+/// A row in a list, counted from the first of its block and at most their number, which `lists.rs` relies on.
+#[derive(Clone, Copy, Zeroable, Pod)]
+#[repr(C)]
+pub(super) struct Entry {
+    pub(super) id: u32,
+    pub(super) value: f32,
 }
 
 /// Consecutive right rows.
 pub(super) struct Block {
     first: usize,
     rows: usize,
+    /// Every list is filled up to a multiple of this, at its beginning, with entries of the row `rows`, which does not exist.
+    group: usize,
     /// Where each list begins and, one further, ends.
     starts: Vec<u32>,
-    /// Rows by list, counted from the block's first: below `rows`, which `lists.rs` relies on.
-    ids: Vec<u32>,
-    /// Their values, where dot products are wanted.
-    values: Vec<f32>,
+    /// Rows and values by list, where dot products are wanted.
+    entries: AlignedBuf<Entry>,
+    /// Rows by list, where only counts are.
+    ids: AlignedBuf<u32>,
     /// Values of dense dimensions by chunk of rows: `[chunk][dimension][CHUNK]`.
-    pub(super) tile: Vec<f32>,
+    pub(super) tile: AlignedBuf<f32>,
     /// Masks by chunk of rows: `[chunk][word][CHUNK]`.
     pub(super) masks: Vec<u64>,
 }
 
 impl Block {
+    /// Rows without lists, in a tile and masks that are still to be filled.
+    pub(super) fn dense(rows: usize, dimensions: usize, words: usize) -> Self {
+        Self {
+            first: 0,
+            rows,
+            group: GROUP,
+            starts: vec![0],
+            entries: AlignedBuf::zeroed(0),
+            ids: AlignedBuf::zeroed(0),
+            tile: AlignedBuf::zeroed(stride(rows) * dimensions),
+            masks: vec![0; stride(rows) * words],
+        }
+    }
+
     /// The first of the rows.
     pub(super) fn first(&self) -> usize {
         self.first
@@ -69,30 +105,71 @@ impl Block {
         self.rows
     }
 
-    /// The rows, below [`rows`](Self::rows), and values that a left row meets in a list. `own`: it is a row of the
-    /// block itself and meets those after it.
+    /// What a left row meets in a list, where dot products are wanted, filled up to whole groups of [`GROUP`] with
+    /// entries that no pair of the row needs. `own`: it is a row of the block itself and meets those after it.
     #[inline(always)]
-    pub(super) fn list(&self, walk: &Walk, own: bool) -> (&[u32], &[f32]) {
-        let (start, end) = (self.starts[walk.list as usize], self.starts[walk.list as usize + 1]);
-        let met = (if own { walk.own_end } else { start }) as usize..end as usize;
-        (&self.ids[met.clone()], self.values.get(met).unwrap_or_default())
+    pub(super) fn entries(&self, walk: &Walk, own: bool) -> &[Entry] {
+        &self.entries[self.filled(walk, own)]
     }
 
-    /// Rows rounded up to whole chunks.
+    /// The same, where only counts are wanted.
+    #[inline(always)]
+    pub(super) fn ids(&self, walk: &Walk, own: bool) -> &[u32] {
+        &self.ids[self.filled(walk, own)]
+    }
+
+    /// Where the entries of a walk begin, to be fetched ahead of it.
+    #[inline(always)]
+    pub(super) fn start(&self, walk: &Walk, own: bool) -> usize {
+        if own { walk.own_end as usize } else { self.starts[walk.list as usize] as usize }
+    }
+
+    #[inline(always)]
+    fn filled(&self, walk: &Walk, own: bool) -> Range<usize> {
+        let met = self.met(walk, own);
+        met.end - met.len().next_multiple_of(self.group)..met.end
+    }
+
+    /// The places of what a left row meets in a list; a list may begin with padding.
+    #[inline(always)]
+    pub(super) fn met(&self, walk: &Walk, own: bool) -> Range<usize> {
+        self.start(walk, own)..self.starts[walk.list as usize + 1] as usize
+    }
+
+    /// The address of a place of the lists.
+    #[inline(always)]
+    pub(super) fn line(&self, place: usize) -> Option<*const i8> {
+        let entry = self.entries.get(place).map(|entry| std::ptr::from_ref(entry).cast());
+        entry.or_else(|| self.ids.get(place).map(|id| std::ptr::from_ref(id).cast()))
+    }
+
+    /// The row and the value at a place of a list; `None` where it is padding.
+    #[inline(always)]
+    pub(super) fn at(&self, place: usize) -> Option<(u32, f32)> {
+        let entry = self.entries.get(place).copied();
+        let (id, value) = entry.map_or_else(|| (self.ids[place], 0.0), |entry| (entry.id, entry.value));
+        ((id as usize) < self.rows).then_some((id, value))
+    }
+
+    /// Accumulators of a left row: one for each row and at least one for padding, in whole chunks.
     pub(super) fn stride(&self) -> usize {
-        self.rows.next_multiple_of(CHUNK)
+        stride(self.rows)
     }
 }
 
+fn stride(rows: usize) -> usize {
+    (rows + 1).next_multiple_of(CHUNK)
+}
+
 /// Rows of different lengths, end to end.
-struct Ragged<T> {
-    ends: Vec<u32>,
-    items: Vec<T>,
+pub(super) struct Ragged<T> {
+    pub(super) ends: Vec<usize>,
+    pub(super) items: Vec<T>,
 }
 
 impl<T> Ragged<T> {
     fn row(&self, row: usize) -> &[T] {
-        &self.items[self.ends[row] as usize..self.ends[row + 1] as usize]
+        &self.items[self.ends[row]..self.ends[row + 1]]
     }
 }
 
@@ -123,6 +200,9 @@ impl Index {
     /// Memory: proportional to the entries, and to rows × dense dimensions, of which there are only as
     /// many as pay for themselves.
     pub(crate) fn new(level: Level, wants: Wants, left: &Side<'_>, right: Option<&Side<'_>>) -> Self {
+        if right.is_none() && direct::suits(left) {
+            return direct::index(wants, left);
+        }
         let survey = Survey::new(left, right);
         let (plan, _) = survey.plan(level, wants);
         survey.index(wants, &plan)
@@ -135,7 +215,8 @@ impl Index {
         left: &Side<'_>,
         right: Option<&Side<'_>>,
     ) -> Explanation {
-        Survey::new(left, right).plan(level, wants).1
+        let explanation = Survey::new(left, right).plan(level, wants).1;
+        if right.is_none() && direct::suits(left) { explanation.directly() } else { explanation }
     }
 }
 
@@ -173,6 +254,10 @@ impl<'a> Survey<'a> {
         Self { left, right, triangle, left_columns, right_columns, left_counts, right_counts }
     }
 
+    fn entries(&self) -> usize {
+        self.right.indices.len() + if self.triangle { 0 } else { self.left.indices.len() }
+    }
+
     /// Whether a column can make any pair meet.
     fn meets(&self, column: usize) -> bool {
         self.right_counts[column] > u32::from(self.triangle) && self.left_counts[column] > 0
@@ -180,12 +265,12 @@ impl<'a> Survey<'a> {
 
     fn plan(&self, level: Level, wants: Wants) -> (Plan, Explanation) {
         let column = |number: usize| {
-            #[expect(clippy::cast_possible_truncation, reason = "columns number at most u32::MAX")]
             let (left, right) = (self.left_counts[number], self.right_counts[number]);
+            // Columns number at most u32::MAX.
             self.meets(number).then_some(Column { number: number as u32, left, right })
         };
         let columns = (0..self.right_counts.len()).filter_map(column).collect();
-        let entries = self.right.indices.len() + if self.triangle { 0 } else { self.left.indices.len() };
+        let entries = self.entries();
         let (left_rows, right_rows) = (self.left.rows(), self.right.rows());
         choose(level, wants, Shape { left_rows, right_rows, triangle: self.triangle, entries }, columns)
     }
@@ -235,51 +320,71 @@ impl<'a> Survey<'a> {
                     }
                 }
             }
-            #[expect(clippy::cast_possible_truncation, reason = "batches have at most u32::MAX entries")]
-            {
-                walks.ends.push(walks.items.len() as u32);
-                dense.ends.push(dense.items.len() as u32);
-            }
+            walks.ends.push(walks.items.len());
+            dense.ends.push(dense.items.len());
         }
-        Index { triangle: self.triangle, variant: plan.variant, words, blocks, walks, dense, masks }
+        Index {
+            triangle: self.triangle,
+            entries: self.entries(),
+            variant: plan.variant,
+            words,
+            blocks,
+            walks,
+            dense,
+            masks,
+        }
     }
 
-    fn block(
-        &self,
-        layout: &Layout,
-        roles: &[Role],
-        rows: std::ops::Range<usize>,
-        own_ends: &mut [u32],
-    ) -> Block {
+    fn block(&self, layout: &Layout, roles: &[Role], rows: Range<usize>, own_ends: &mut [u32]) -> Block {
         let entries = self.right.indptr[rows.start]..self.right.indptr[rows.end];
         let columns = &self.right_columns[entries.clone()];
         let role_of = |column: u32| roles[column as usize];
-        let mut starts = vec![0u32; layout.lists + 1];
+        let mut lens = vec![0u32; layout.lists];
         for &column in columns {
             if let Role::List(list) = role_of(column) {
-                starts[list as usize + 1] += 1;
+                lens[list as usize] += 1;
             }
         }
-        for list in 1..starts.len() {
-            starts[list] += starts[list - 1];
+        // Whole groups need no loop over what is left; places must fit 32 bits all the same.
+        let group = if columns.len() < MOST_FILLED { GROUP } else { 1 };
+        let (mut starts, mut next) = (Vec::with_capacity(layout.lists + 1), Vec::with_capacity(layout.lists));
+        let mut end = 0;
+        for &len in &lens {
+            starts.push(end);
+            #[expect(clippy::cast_possible_truncation, reason = "a group is small")]
+            let filled = len.next_multiple_of(group as u32);
+            next.push(end + filled - len);
+            end += filled;
         }
-        let listed = starts[layout.lists] as usize;
-        let stride = rows.len().next_multiple_of(CHUNK);
+        starts.push(end);
+        let listed = end as usize;
+        let stride = stride(rows.len());
         let tile_dense = if layout.wants.dots { layout.dense } else { 0 };
         let mut block = Block {
             first: rows.start,
             rows: rows.len(),
-            starts: Vec::new(),
-            ids: vec![0; listed],
-            values: vec![0.0; if layout.wants.dots { listed } else { 0 }],
-            tile: vec![0.0; stride * tile_dense],
+            group,
+            starts,
+            entries: AlignedBuf::zeroed(if layout.wants.dots { listed } else { 0 }),
+            ids: AlignedBuf::zeroed(if layout.wants.dots { 0 } else { listed }),
+            tile: AlignedBuf::zeroed(stride * tile_dense),
             masks: vec![0; stride * layout.words],
         };
+        #[expect(clippy::cast_possible_truncation, reason = "batches have at most u32::MAX rows")]
+        let nobody = rows.len() as u32;
+        for (&start, &first) in block.starts.iter().zip(&next) {
+            let padding = start as usize..first as usize;
+            if layout.wants.dots {
+                block.entries[padding].fill(Entry { id: nobody, value: 0.0 });
+            } else {
+                block.ids[padding].fill(nobody);
+            }
+        }
         // Rows ascend, so each list does. `next` ends as the end of each list.
-        let mut next = starts.clone();
         for row in rows.clone() {
             let local = row - rows.start;
             let (chunk, lane) = (local / CHUNK, local % CHUNK);
+            #[expect(clippy::needless_range_loop, reason = "`at` numbers entries of several slices")]
             for at in self.right.indptr[row]..self.right.indptr[row + 1] {
                 match role_of(self.right_columns[at]) {
                     Role::Unmet => {}
@@ -291,9 +396,10 @@ impl<'a> Survey<'a> {
                             reason = "batches have at most u32::MAX rows"
                         )]
                         let id = local as u32;
-                        block.ids[place as usize] = id;
-                        if let Some(value) = block.values.get_mut(place as usize) {
-                            *value = self.right.units[at];
+                        if layout.wants.dots {
+                            block.entries[place as usize] = Entry { id, value: self.right.units[at] };
+                        } else {
+                            block.ids[place as usize] = id;
                         }
                         if self.triangle {
                             own_ends[at] = place + 1;
@@ -312,7 +418,6 @@ impl<'a> Survey<'a> {
                 }
             }
         }
-        block.starts = starts;
         block
     }
 }

@@ -6,13 +6,13 @@
 
 #![expect(unsafe_code, reason = "accumulators are reached without a bounds check in the hottest loop")]
 
-use super::index::{Block, Walk};
+use super::index::{Block, GROUP, Walk};
 
-/// Entries added without looking for the end of the list.
-const UNROLLED: usize = 8;
+/// How many lists ahead the beginning of a list is fetched.
+const AHEAD: usize = 4;
 
 /// Adds what the lists say of a left row to the accumulators of a block, one for each of its rows.
-/// `own`: the left row lies in the block itself.
+/// `own`: the left row lies in the block itself; the accumulators up to its own then hold nothing of meaning.
 #[inline(always)]
 pub(super) fn add<const DOTS: bool, const COUNTS: bool>(
     block: &Block,
@@ -21,11 +21,11 @@ pub(super) fn add<const DOTS: bool, const COUNTS: bool>(
     dots: &mut [f32],
     counts: &mut [u32],
 ) {
-    assert!(!DOTS || dots.len() >= block.rows(), "an accumulator for each row");
-    assert!(!COUNTS || counts.len() >= block.rows(), "a count for each row");
+    assert!(!DOTS || dots.len() > block.rows(), "an accumulator for each row, and one for padding");
+    assert!(!COUNTS || counts.len() > block.rows(), "a count for each row, and one for padding");
     let mut one = |id: u32, product: f32| {
-        // SAFETY: a block's ids are below its number of rows, and the slices that are used were
-        // checked above to be that long.
+        // SAFETY: ids of a block are at most its number of rows, and the slices that are used were
+        // checked above to be longer.
         unsafe {
             if DOTS {
                 *dots.get_unchecked_mut(id as usize) += product;
@@ -35,20 +35,22 @@ pub(super) fn add<const DOTS: bool, const COUNTS: bool>(
             }
         }
     };
-    for walk in walks {
-        let (ids, values) = block.list(walk, own);
-        let (many, few) = ids.as_chunks::<UNROLLED>();
+    for (number, walk) in walks.iter().enumerate() {
+        if let Some(later) = walks.get(number + AHEAD) {
+            fetch(block, later, own);
+        }
         if DOTS {
-            let (many_values, few_values) = values.as_chunks::<UNROLLED>();
-            for (ids, values) in many.iter().zip(many_values) {
-                for lane in 0..UNROLLED {
-                    one(ids[lane], walk.weight * values[lane]);
+            let (many, few) = block.entries(walk, own).as_chunks::<GROUP>();
+            for entries in many {
+                for entry in entries {
+                    one(entry.id, walk.weight * entry.value);
                 }
             }
-            for (&id, &value) in few.iter().zip(few_values) {
-                one(id, walk.weight * value);
+            for entry in few {
+                one(entry.id, walk.weight * entry.value);
             }
         } else {
+            let (many, few) = block.ids(walk, own).as_chunks::<GROUP>();
             for ids in many {
                 for &id in ids {
                     one(id, 0.0);
@@ -70,17 +72,25 @@ pub(super) fn touch<const DOTS: bool>(
     (dots, counts): (&mut [f32], &mut [u32]),
     touched: &mut Vec<u32>,
 ) {
-    for walk in walks {
-        let (ids, values) = block.list(walk, own);
-        for (at, &id) in ids.iter().enumerate() {
-            let count = &mut counts[id as usize];
-            if *count == 0 {
-                touched.push(id);
-            }
-            *count += 1;
-            if DOTS {
-                dots[id as usize] += walk.weight * values[at];
-            }
+    for (walk, place) in walks.iter().flat_map(|walk| block.met(walk, own).map(move |place| (walk, place))) {
+        let Some((id, value)) = block.at(place) else { continue };
+        let count = &mut counts[id as usize];
+        if *count == 0 {
+            touched.push(id);
         }
+        *count += 1;
+        if DOTS {
+            dots[id as usize] += walk.weight * value;
+        }
+    }
+}
+
+/// Asks for the cache line in which a list begins.
+#[inline(always)]
+fn fetch(block: &Block, walk: &Walk, own: bool) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(line) = block.line(block.start(walk, own)) {
+        // SAFETY: fetching ahead reads nothing that the program sees, and the address is a reference.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line) };
     }
 }

@@ -5,13 +5,15 @@
 //! [`Consumer`]. Sums are in f32 and only ever a filter, or a score with a stated bound; counts are exact.
 
 mod columns;
+mod direct;
 mod index;
 mod lists;
+pub(crate) mod stream;
 mod sums;
 mod walk;
 
 pub(crate) use index::{Index, Side};
-pub(crate) use walk::{Consumer, scan};
+pub(crate) use walk::{Consumer, is_small, scan};
 
 use crate::simd::variant::Wants;
 
@@ -26,7 +28,7 @@ const UNIT: f64 = 1.0 / (1u64 << 24) as f64;
 /// A bound on |computed − exact| for a cosine computed from `shared` positions at most.
 ///
 /// With x̂, ŷ the rows divided by their norms and rounded to f32, each component has a relative error of
-/// at most (1 + 2⁻²⁰)u (the norm and the quotient, in f64, add far less than 2⁻²⁰u to the rounding u = 2⁻²⁴) or,
+/// at most (1 + 2⁻²⁰)u (the norm, its reciprocal and the product, in f64, add far less than 2⁻²⁰u to the rounding u = 2⁻²⁴) or,
 /// where it underflows, an absolute one of 2⁻¹⁵⁰. The sum of m products in any order, fused or not, is off by
 /// at most γₘ Σ|x̂ᵢŷᵢ| plus m·2⁻¹⁵⁰ for products that underflow, γₘ = mu/(1 − mu) (Higham, Accuracy and Stability
 /// of Numerical Algorithms, §3.1). By Cauchy–Schwarz Σ|xᵢyᵢ| ≤ ‖x‖‖y‖, so all of this is below
@@ -37,12 +39,29 @@ pub(crate) fn cosine_error(shared: usize) -> f64 {
     if shared < 1 << 23 { n / (1.0 - n) } else { f64::INFINITY }
 }
 
-/// Each row divided by its norm: `values` by `roots`, in f64, rounded once.
+/// Each row times the reciprocal of its norm, in f64, rounded once.
 pub(crate) fn units(indptr: &[usize], values: &[f32], roots: impl IntoIterator<Item = f64>) -> Vec<f32> {
     let mut units = Vec::with_capacity(values.len());
     for (row, root) in indptr.windows(2).zip(roots) {
-        #[expect(clippy::cast_possible_truncation, reason = "a quotient of at most 1, to be rounded")]
-        units.extend(values[row[0]..row[1]].iter().map(|&value| (f64::from(value) / root) as f32));
+        let factor = 1.0 / root;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 1 in magnitude, to be rounded")]
+        units.extend(values[row[0]..row[1]].iter().map(|&value| (f64::from(value) * factor) as f32));
     }
     units
+}
+
+/// Pairs decided at once.
+pub(crate) const LANES: usize = 16;
+
+/// The next values, filled up with zeros.
+#[inline(always)]
+pub(crate) fn take<T: Copy + Default>(rest: &mut &[T]) -> [T; LANES] {
+    if let Some((group, after)) = rest.split_first_chunk() {
+        *rest = after;
+        return *group;
+    }
+    let mut group = [T::default(); LANES];
+    group[..rest.len()].copy_from_slice(rest);
+    *rest = &[];
+    group
 }

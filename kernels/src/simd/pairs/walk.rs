@@ -9,8 +9,18 @@ use super::{CHUNK, Wants, lists, sums};
 use crate::isa::Level;
 use crate::simd::variant::Variant;
 
-/// Left rows of one task. Fixed, so the work is cut the same for every number of threads.
-const ROWS_PER_TASK: usize = 128;
+/// Most left rows of one task, and least.
+const ROWS_PER_TASK: (usize, usize) = (128, 8);
+/// Tasks that a batch is cut into where its rows are few: by its size alone, never by the number of threads.
+const TASKS: usize = 64;
+/// Entries of a batch that is not worth a second thread.
+const FEW_ENTRIES: usize = 32_768;
+
+/// Whether a batch is one task, which runs on the caller's thread: waking another would take longer.
+pub(crate) fn is_small(left_rows: usize, entries: usize) -> bool {
+    left_rows <= ROWS_PER_TASK.0 && entries <= FEW_ENTRIES
+}
+
 /// Accumulators of the left rows that share a pass over the tile and the masks of a block.
 const GROUP: usize = 65_536;
 
@@ -43,21 +53,27 @@ struct Room {
 }
 
 /// Walks all left rows, one consumer a task of consecutive rows. Returns what `finish` makes of the consumers, in
-/// order. `start` is given the rows of the task and whatever `parts` holds for it.
-pub(crate) fn scan<C, P, R>(
+/// order; an error ends the walk early. `start` is given the rows of the task and whatever `parts` holds for it.
+pub(crate) fn scan<C, P, R, E>(
     level: Level,
     index: &Index,
     rows: usize,
     parts: impl FnMut(Range<usize>) -> P,
     start: impl Fn(Range<usize>, P) -> C + Sync,
-    finish: impl Fn(C) -> R + Sync,
-) -> Vec<R>
+    finish: impl Fn(C) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E>
 where
     C: Consumer,
     P: Send,
     R: Send,
+    E: Send,
 {
-    let ranges = (0..rows).step_by(ROWS_PER_TASK).map(|first| first..(first + ROWS_PER_TASK).min(rows));
+    let step = if is_small(rows, index.entries) {
+        ROWS_PER_TASK.0
+    } else {
+        rows.div_ceil(TASKS).clamp(ROWS_PER_TASK.1, ROWS_PER_TASK.0)
+    };
+    let ranges = (0..rows).step_by(step).map(|first| first..(first + step).min(rows));
     let mut parts = parts;
     let tasks: Vec<_> = ranges.map(|range| (range.clone(), parts(range))).collect();
     let run = |room: &mut Room, (range, part): (Range<usize>, P)| {
@@ -66,7 +82,6 @@ where
         finish(consumer)
     };
     if tasks.len() <= 1 {
-        // A small batch stays on the caller's thread.
         return tasks.into_iter().map(|task| run(&mut Room::default(), task)).collect();
     }
     tasks.into_par_iter().map_init(Room::default, run).collect()
@@ -167,10 +182,10 @@ impl<C: Consumer> Task<'_, C> {
         let Room { dots, counts, .. } = &mut *self.room;
         let (mut dots, mut counts) = (&mut dots[..], &mut counts[..]);
         if C::WANTS.dots {
-            dots = &mut dots[at..at + block.rows()];
+            dots = &mut dots[at..at + block.stride()];
         }
         if C::WANTS.counts {
-            counts = &mut counts[at..at + block.rows()];
+            counts = &mut counts[at..at + block.stride()];
         }
         if !dense {
             if C::WANTS.dots {
@@ -186,8 +201,8 @@ impl<C: Consumer> Task<'_, C> {
             (true, false) => lists::add::<true, false>(block, walks, own, dots, counts),
             _ => lists::add::<false, true>(block, walks, own, dots, counts),
         }
-        let dots = if C::WANTS.dots { &mut dots[first..] } else { dots };
-        let counts = if C::WANTS.counts { &mut counts[first..] } else { counts };
+        let dots = if C::WANTS.dots { &mut dots[first..block.rows()] } else { dots };
+        let counts = if C::WANTS.counts { &mut counts[first..block.rows()] } else { counts };
         self.consumer.segment(simd, i, block.first() + first, dots, counts);
     }
 
