@@ -40,14 +40,15 @@ impl<'a> DeltaRow<'a> {
         cosine_at_least(self.dot(book.codes_of(id)), norm, u64::from(entry_norm), threshold)
     }
 
-    /// The nearest entry, the lowest id among equals, given the dot product with every entry.
+    /// The nearest of some entries, the lowest id among equals, given their ids, ascending, and their dot
+    /// products with the delta.
     pub(crate) fn nearest(
         self,
         book: &ConsensusCodebook,
         metric: Metric,
-        dots: impl Iterator<Item = i64>,
+        entries: impl Iterator<Item = (usize, i64)>,
     ) -> Option<Neighbor> {
-        let met = dots.zip(book.squared_norms()).map(|(dot, &norm)| Met { dot, norm });
+        let met = entries.map(|(id, dot)| (id, Met { dot, norm: book.squared_norms()[id] }));
         let nearer = |a: Met, b: Met| match metric {
             Metric::Dot => a.dot.cmp(&b.dot),
             Metric::Cosine => a.compare_cosine(b),
@@ -56,7 +57,7 @@ impl<'a> DeltaRow<'a> {
                 distance(b).cmp(&distance(a))
             }
         };
-        let best = met.enumerate().reduce(|best, met| if nearer(met.1, best.1).is_gt() { met } else { best });
+        let best = met.reduce(|best, met| if nearer(met.1, best.1).is_gt() { met } else { best });
         best.map(|(id, met)| {
             #[expect(clippy::cast_possible_truncation, reason = "a codebook has at most 65,536 entries")]
             let row = id as u32;

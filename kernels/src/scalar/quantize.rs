@@ -22,7 +22,7 @@ pub(crate) fn quantize_deltas(
 ) -> Vec<Option<Neighbor>> {
     let nearest = |row| {
         let delta = DeltaRow::of(deltas, row);
-        delta.nearest(book, metric, (0..book.len()).map(|id| delta.dot(book.codes_of(id))))
+        delta.nearest(book, metric, (0..book.len()).map(|id| (id, delta.dot(book.codes_of(id)))))
     };
     (0..deltas.rows()).map(nearest).collect()
 }

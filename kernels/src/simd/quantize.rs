@@ -71,6 +71,7 @@ impl pulp::WithSimd for Quantize<'_> {
         let Self { book, columns, deltas, metric, first } = self;
         let mut sums = vec![0i64; book.len()];
         let mut safe_sums = vec![0i32; book.len()];
+        let mut filter = Filter::new(book, metric);
         let mut found = Vec::with_capacity(ROWS_PER_TASK);
         for row in first..(first + ROWS_PER_TASK).min(deltas.rows()) {
             let delta = DeltaRow::of(deltas, row);
@@ -82,9 +83,62 @@ impl pulp::WithSimd for Quantize<'_> {
                     *sum += i64::from(safe);
                 }
             }
-            found.push(delta.nearest(book, metric, sums.iter().copied()));
+            let least = filter.least_key(delta.exponent, &sums);
+            let candidates = filter.keys.iter().zip(&sums).enumerate().filter(|(_, (key, _))| **key >= least);
+            found.push(delta.nearest(book, metric, candidates.map(|(id, (_, &dot))| (id, dot))));
         }
         found
+    }
+}
+
+/// Leaves out entries that are surely not nearest, so that exact comparisons, in numbers of 128 bits, are few.
+///
+/// Each entry has a key in f64, greater for a nearer one: the dot product; dot · (1 / √norm); or, as distance²
+/// less what all entries share, dot · 2^(f + 1) − norm · 2^e for exponents e of the codebook and f of the
+/// delta. With u = 2⁻⁵³ a key is within 3.1u of its real value, relatively: integers below 2³⁸ and their
+/// products with powers of two are exact, nothing overflows or underflows, and a root, a quotient, a product
+/// or a difference rounds once.
+///
+/// Let K be the greatest key, k its entry's real value, and m ≥ k the greatest real value, of key M ≤ K. Then
+/// M ≥ m − 3.1u|m| ≥ k − 3.1u|m| ≥ K − 3.1u(|k| + |m|). From k ≥ K − 3.1u|k| and m ≤ K + 3.1u|m| both |k|
+/// and |m| are below 1.01|K|, so M ≥ K − 8u|K|: the nearest entry and its equals are never left out.
+struct Filter<'a> {
+    book: &'a ConsensusCodebook,
+    metric: Metric,
+    /// 1 / √norm of each entry; 0 for a zero entry, whose dot products are 0.
+    inverse_roots: Vec<f64>,
+    keys: Vec<f64>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(book: &'a ConsensusCodebook, metric: Metric) -> Self {
+        let inverse_root = |&norm: &u32| if norm == 0 { 0.0 } else { 1.0 / f64::from(norm).sqrt() };
+        let inverse_roots = match metric {
+            Metric::Cosine => book.squared_norms().iter().map(inverse_root).collect(),
+            Metric::Dot | Metric::L2 => Vec::new(),
+        };
+        Self { book, metric, inverse_roots, keys: vec![0.0; book.len()] }
+    }
+
+    /// Fills the keys and returns the least that the nearest entry can have.
+    #[inline(always)]
+    fn least_key(&mut self, exponent: i8, dots: &[i64]) -> f64 {
+        let keys = self.keys.iter_mut().zip(dots);
+        match self.metric {
+            Metric::Dot => keys.for_each(|(key, &dot)| *key = dot as f64),
+            Metric::Cosine => {
+                keys.zip(&self.inverse_roots).for_each(|((key, &dot), root)| *key = dot as f64 * root);
+            }
+            Metric::L2 => {
+                let dot_scale = libm::ldexp(1.0, i32::from(exponent) + 1);
+                let norm_scale = libm::ldexp(1.0, i32::from(self.book.exponent()));
+                keys.zip(self.book.squared_norms()).for_each(|((key, &dot), &norm)| {
+                    *key = dot as f64 * dot_scale - f64::from(norm) * norm_scale;
+                });
+            }
+        }
+        let greatest = self.keys.iter().fold(f64::NEG_INFINITY, |a, &b| if a > b { a } else { b });
+        greatest - greatest.abs() * (4.0 * f64::EPSILON)
     }
 }
 
