@@ -101,11 +101,6 @@ impl<'a> Judge<'a> {
         candidates.iter().map(|c| Neighbor { row: c.row, score: self.score(c) }).collect()
     }
 
-    /// The row with the score that [`nearest`](Self::nearest) would give it.
-    pub(crate) fn neighbor(&self, row: u32) -> Neighbor {
-        Neighbor { row, score: self.score(&self.candidate(row)) }
-    }
-
     fn score(&self, candidate: &Candidate) -> f64 {
         match self.metric {
             Metric::Dot | Metric::Cosine => candidate.key.value,

@@ -10,7 +10,9 @@ use crate::kmeans::{BLOCK, DensePoints};
 use crate::simd::nearest::{ByteCentroids, BytePoints, perhaps_nearer};
 
 /// Chains of multiply-adds that run side by side, to hide the time each waits for its last step.
-const CHAINS: usize = 8;
+const CHAINS: usize = 16;
+/// Differences that are made at a time.
+const LANES: usize = 16;
 
 /// The candidates of one seed.
 pub(super) struct Seeds<'a> {
@@ -90,12 +92,22 @@ impl WithSimd for Exact<'_> {
 #[inline(always)]
 fn chains<const N: usize>(pairs: [(&[f32], &[f32]); N]) -> [f32; N] {
     let dim = pairs[0].0.len();
-    let pairs = pairs.map(|(x, c)| (&x[..dim], &c[..dim]));
     let mut sums = [0.0f32; N];
-    for i in 0..dim {
-        for n in 0..N {
-            let difference = pairs[n].0[i] - pairs[n].1[i];
-            sums[n] = difference.mul_add(difference, sums[n]);
+    let mut differences = [[0.0; LANES]; N];
+    for first in (0..dim).step_by(LANES) {
+        let len = (dim - first).min(LANES);
+        for (differences, (x, c)) in differences.iter_mut().zip(pairs) {
+            let (x, c) = (&x[first..first + len], &c[first..first + len]);
+            for ((difference, &x), &c) in differences.iter_mut().zip(x).zip(c) {
+                *difference = x - c;
+            }
+            // Zeros leave a sum as it is.
+            differences[len..].fill(0.0);
+        }
+        for i in 0..LANES {
+            for n in 0..N {
+                sums[n] = differences[n][i].mul_add(differences[n][i], sums[n]);
+            }
         }
     }
     sums

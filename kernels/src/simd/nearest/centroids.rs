@@ -20,6 +20,13 @@ pub(crate) struct ByteCentroids {
     fixed: f64,
 }
 
+/// For each row of a panel s·t, and the key up to which a centroid is not near.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) scales: [f32; SIDE],
+    pub(super) limits: [f32; SIDE],
+}
+
 impl ByteCentroids {
     /// Rounds centroids in the frame of their rows. `euclidean` says whether β = −‖a‖²/2; otherwise it is 0.
     pub(crate) fn round<'a>(
@@ -102,27 +109,30 @@ impl ByteCentroids {
     }
 
     /// E.
+    #[inline(always)]
     fn error(&self, terms: &Terms, lane: usize) -> f64 {
         let (norm, residual) = (f64::from(terms.norm[lane]), f64::from(terms.residual[lane]));
         self.by_norm * norm + self.by_residual * residual + self.fixed
     }
 
-    /// For each row of a panel s·t, and the key below which a centroid is surely no nearer than `squares`, the
-    /// squared distances that f32 sums of `dim` terms gave.
+    /// The keys up to which a centroid is surely no nearer than `squares`, the squared distances that f32 sums of
+    /// `dim` terms gave.
     ///
     /// K = (‖y‖² − D) / 2 for the real squared distance D, so D ≥ d where v ≤ (‖y‖² − d) / 2 − E. An f32 sum
     /// is at least D(1 − γ) less what underflowed, so it is no less than `square` where D ≥ d = square · (1
     /// + 2γ) + tiny.
-    pub(super) fn farther_than(&self, terms: &Terms, squares: &[f32]) -> ([f32; SIDE], [f32; SIDE]) {
-        let (mut scales, mut limits) = ([0.0; SIDE], [f32::INFINITY; SIDE]);
+    #[inline(always)] // so that it is compiled for the level of the caller
+    pub(super) fn farther_than(&self, terms: &Terms, squares: &[f32; SIDE]) -> Limits {
+        let (mut scales, mut limits) = ([0.0; SIDE], [0.0; SIDE]);
         let mu = (self.rows.dim() as f64 + 8.0) * U;
         let raise = 1.0 + 1.0 / f64::from(1 << 20);
-        for (lane, &square) in squares.iter().enumerate() {
-            let distance = f64::from(square) * (1.0 + 2.0 * mu / (1.0 - mu)) + TINY;
+        for lane in 0..SIDE {
+            let distance = f64::from(squares[lane]) * (1.0 + 2.0 * mu / (1.0 - mu)) + TINY;
             let key = (f64::from(terms.square[lane]) - distance) / 2.0 - raise * self.error(terms, lane);
             scales[lane] = terms.scale[lane] * self.scale;
-            limits[lane] = (key as f32).next_down();
+            // Times the neighbour of 1 on the far side: a rounded key would not be safe.
+            limits[lane] = (key - key.abs() * f64::from(f32::EPSILON)) as f32;
         }
-        (scales, limits)
+        Limits { scales, limits }
     }
 }

@@ -183,3 +183,6 @@ impl pulp::WithSimd for Pick<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

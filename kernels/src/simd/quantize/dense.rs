@@ -1,11 +1,13 @@
 //! Nearest codebook entries of f32 rows: by bytes where they can tell, else by the exact judge among what
 //! they leave. Rows to which they leave many are searched for in f32.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::exact::Judge;
+use crate::exact::{AT_ONCE, Judge, scores};
 use crate::isa::Level;
-use crate::simd::nearest::{ByteCentroids, BytePoints, Filter, Found, Frame, unit_exponent};
+use crate::kmeans::nearest;
+use crate::simd::nearest::{ByteCentroids, BytePoints, Candidates, Filter, Found, Frame, unit_exponent};
 use crate::simd::search::search;
 use crate::simd::tile::{DIM_LIMIT, SIDE};
 use crate::types::{Codebook, DenseView, Metric, Neighbor, SearchOptions, Wanted};
@@ -28,34 +30,89 @@ pub(crate) fn quantize(level: Level, book: &Codebook, rows: DenseView<'_>) -> Ve
         let task = first..(first + ROWS_PER_TASK).min(rows.rows());
         let points = BytePoints::round(level, &frame, task.clone(), |row| rows.row(row));
         let mut filter = Filter::new(level, &centroids);
-        let mut nearest = vec![None; task.len()];
-        let (mut hard, mut hard_rows) = (Vec::new(), Vec::new());
-        for (panel, nearest) in nearest.chunks_mut(SIDE).enumerate() {
+        let mut ids = vec![0; task.len()];
+        let mut hard = Vec::new();
+        for (panel, ids) in ids.chunks_mut(SIDE).enumerate() {
             let found = filter.candidates(&points, panel);
-            for (lane, nearest) in nearest.iter_mut().enumerate() {
-                let row = rows.row(first + panel * SIDE + lane);
-                let judge = Judge::new(book.metric(), book.view(), row);
-                *nearest = match found.of(lane) {
-                    Found::Decided(id) => Some(judge.neighbor(id)),
-                    Found::OneOf(many) if many >= MANY => {
-                        hard.push(panel * SIDE + lane);
-                        hard_rows.extend_from_slice(row);
-                        None
-                    }
-                    Found::OneOf(_) => {
-                        let candidates = found.ids(lane).map(|id| judge.candidate(id)).collect();
-                        judge.nearest(candidates, Wanted::Top(1)).first().copied()
-                    }
-                };
-            }
+            let first = first + panel * SIDE;
+            level.dispatch(Decide { book, rows, first, found, hard: &mut hard, ids });
         }
+        let mut nearest = level.dispatch(Score { book, rows, first, ids: &ids });
+        let hard_rows: Vec<f32> = hard.iter().flat_map(|&row| rows.row(row)).copied().collect();
         let found = searched(level, book, DenseView::from_checked(&hard_rows, hard.len(), dim));
-        for (at, found) in hard.into_iter().zip(found) {
-            nearest[at] = found;
+        for (row, found) in hard.into_iter().zip(found) {
+            nearest[row - first] = found;
         }
         nearest
     });
     tasks.collect::<Vec<_>>().concat()
+}
+
+/// Decides the rows of one panel but for the `hard` ones.
+struct Decide<'a> {
+    book: &'a Codebook,
+    rows: DenseView<'a>,
+    first: usize,
+    found: &'a Candidates,
+    hard: &'a mut Vec<usize>,
+    ids: &'a mut [u32],
+}
+
+impl WithSimd for Decide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (lane, out) in self.ids.iter_mut().enumerate() {
+            let row = self.rows.row(self.first + lane);
+            let ids = self.found.ids(lane);
+            match self.found.of(lane) {
+                Found::Decided(id) => *out = id,
+                Found::OneOf(many) if many >= MANY => self.hard.push(self.first + lane),
+                Found::OneOf(_) if self.book.metric() == Metric::L2 => {
+                    *out = nearest(row, self.book.centroids(), ids);
+                }
+                Found::OneOf(_) => {
+                    let judge = Judge::new(self.book.metric(), self.book.view(), row);
+                    let candidates = ids.map(|id| judge.candidate(id)).collect();
+                    let nearest = judge.nearest(candidates, Wanted::Top(1));
+                    *out = nearest.first().map_or(0, |nearest| nearest.row);
+                }
+            }
+        }
+    }
+}
+
+/// The scores of rows and their entries.
+struct Score<'a> {
+    book: &'a Codebook,
+    rows: DenseView<'a>,
+    first: usize,
+    ids: &'a [u32],
+}
+
+impl WithSimd for Score<'_> {
+    type Output = Vec<Option<Neighbor>>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let Self { book, rows, first, ids } = self;
+        let entries = book.view();
+        let pair = |row: usize| (rows.row(first + row), entries.row(ids[row] as usize));
+        let neighbor = |row: usize, score| Some(Neighbor { row: ids[row], score });
+        let mut nearest = Vec::with_capacity(ids.len());
+        let (groups, rest) = ids.as_chunks::<{ AT_ONCE }>();
+        for group in 0..groups.len() {
+            let at: [usize; AT_ONCE] = std::array::from_fn(|n| group * AT_ONCE + n);
+            let scores = scores(book.metric(), at.map(pair));
+            nearest.extend(at.into_iter().zip(scores).map(|(row, score)| neighbor(row, score)));
+        }
+        for row in ids.len() - rest.len()..ids.len() {
+            let [score] = scores(book.metric(), [pair(row)]);
+            nearest.push(neighbor(row, score));
+        }
+        nearest
+    }
 }
 
 /// The same by search.
