@@ -136,6 +136,22 @@ impl Bench {
         check: impl Fn(&T) -> Result<bool, BenchError>,
         operation: impl Fn(&Kernels) -> Result<T, KernelError>,
     ) -> Result<Option<T>, BenchError> {
+        self.ours_as(OURS, work, limit, kernels, check, operation)
+    }
+
+    /// As [`ours`](Self::ours), for one of several ways to do the same, under a name that begins with [`OURS`].
+    ///
+    /// # Errors
+    /// As [`ours`](Self::ours).
+    pub fn ours_as<T: PartialEq>(
+        &mut self,
+        name: &str,
+        work: &Work,
+        limit: Option<Limit>,
+        kernels: &[Kernels],
+        check: impl Fn(&T) -> Result<bool, BenchError>,
+        operation: impl Fn(&Kernels) -> Result<T, KernelError>,
+    ) -> Result<Option<T>, BenchError> {
         self.progress.begin(&format!("checking {} {}", work.workload, work.variant));
         let mut first: Option<T> = None;
         for handle in kernels {
@@ -145,13 +161,13 @@ impl Bench {
                 None => check(&answer)?,
             };
             if !right {
-                return Err(wrong(work, OURS, handle.isa().name(), handle.threads()));
+                return Err(wrong(work, name, handle.isa().name(), handle.threads()));
             }
             first.get_or_insert(answer);
         }
         let operation = &operation;
         let contenders = kernels.iter().map(|handle| Contender {
-            case: work.case(OURS).on(handle.isa(), handle.threads()),
+            case: work.case(name).on(handle.isa(), handle.threads()),
             run: Box::new(move || drop(std::hint::black_box(operation(handle)))),
         });
         self.contest(work, limit, contenders.collect())?;

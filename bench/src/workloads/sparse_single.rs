@@ -1,12 +1,15 @@
 //! `w8`: cosine and Jaccard of one pair of sparse vectors, both prepared outside the timing.
 
-use tensor_kernels::SparseVec;
+use tensor_kernels::{PreparedSparse, SparseVec};
 
 use crate::error::BenchError;
 use crate::inputs;
 use crate::options::or_default;
 use crate::runner::{Bench, Contender, OURS, wrong};
 use crate::work::Work;
+
+/// Pairs that are computed by hand too.
+const SAMPLE: usize = 100;
 
 pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let pairs = if bench.options.quick { 100 } else { 2_000 };
@@ -33,21 +36,28 @@ fn one_after_another(
     let mut vectors = Vec::with_capacity(2 * pairs);
     for row in 0..batch.rows() {
         let (indices, values) = batch.row(row);
-        vectors.push(SparseVec::new(dim, indices.to_vec(), values.to_vec())?);
+        vectors.push(PreparedSparse::new(SparseVec::new(dim, indices.to_vec(), values.to_vec())?));
     }
-    for (pair, (left, right)) in vectors.chunks_exact(2).map(|two| (&two[0], &two[1])).enumerate() {
-        let expected = by_hand(left, right);
-        if pair < 100 && (left.cosine_similarity(right)?, left.jaccard_index(right)?) != expected {
-            return Err(wrong(work, OURS, "-", 1));
+    let vectors = &vectors;
+    let two = || vectors.chunks_exact(2).map(|two| (&two[0], &two[1]));
+    let kernels = bench.kernels()?;
+    let mut contenders = Vec::new();
+    // A pair is answered on the caller's thread.
+    for handle in kernels.iter().filter(|handle| handle.threads() == 1) {
+        for (left, right) in two().take(SAMPLE) {
+            let scores = handle.prepared_pair(left, right)?;
+            if (scores.cosine, scores.jaccard) != by_hand(left.vector(), right.vector()) {
+                return Err(wrong(work, OURS, handle.isa().name(), 1));
+            }
         }
+        let run = move || {
+            for (left, right) in two() {
+                let _ = std::hint::black_box(handle.prepared_pair(left, right));
+            }
+        };
+        contenders.push(Contender { case: work.case(OURS).on(handle.isa(), 1), run: Box::new(run) });
     }
-    let run = || {
-        for two in vectors.chunks_exact(2) {
-            let _ = std::hint::black_box((two[0].cosine_similarity(&two[1]), two[0].jaccard_index(&two[1])));
-        }
-    };
-    let case = work.case(OURS).on("-", 1);
-    bench.contest(work, None, vec![Contender { case, run: Box::new(run) }])
+    bench.contest(work, None, contenders)
 }
 
 /// The two formulas over dense copies, f64 sums in ascending position.
