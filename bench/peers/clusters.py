@@ -1,4 +1,4 @@
-"""W5: k-means++ and 20 rounds of Lloyd; W6: the nearest of 256 centroids."""
+"""w5: k-means++ and 20 rounds of Lloyd; w6: the nearest of 256 centroids."""
 
 import numpy as np
 
@@ -24,12 +24,12 @@ def faiss_kmeans(inputs: Inputs, threads: int, init) -> Prepared:
     return Prepared(run, np.asarray, faiss_isa())
 
 
-@peer("W5", "faiss:k-means++", "faiss-cpu")
+@peer("w5", "faiss:k-means++", "faiss-cpu")
 def faiss_plus_plus(inputs: Inputs, threads: int) -> Prepared:
     return faiss_kmeans(inputs, threads, lambda faiss: faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS)
 
 
-@peer("W5", "faiss:random start", "faiss-cpu")
+@peer("w5", "faiss:random start", "faiss-cpu")
 def faiss_random(inputs: Inputs, threads: int) -> Prepared:
     return faiss_kmeans(inputs, threads, lambda faiss: faiss.ClusteringInitMethod_RANDOM)
 
@@ -40,14 +40,14 @@ def estimator(model_of, inputs: Inputs) -> Prepared:
     return Prepared(lambda: make().fit(rows).cluster_centers_, np.asarray)
 
 
-@peer("W5", "scikit-learn", "scikit-learn")
+@peer("w5", "scikit-learn", "scikit-learn")
 def sklearn_kmeans(inputs: Inputs, threads: int) -> Prepared:
     from sklearn.cluster import KMeans
 
     return estimator(KMeans, inputs)
 
 
-@peer("W5", "scikit-learn-intelex", "scikit-learn-intelex")
+@peer("w5", "scikit-learn-intelex", "scikit-learn-intelex")
 def intelex_kmeans(inputs: Inputs, threads: int) -> Prepared:
     import daal4py
     from sklearnex.cluster import KMeans
@@ -60,7 +60,7 @@ def assigned(result) -> np.ndarray:
     return np.asarray(result).reshape(-1)
 
 
-@peer("W6", "faiss:IndexFlatL2", "faiss-cpu")
+@peer("w6", "faiss:IndexFlatL2", "faiss-cpu")
 def faiss_assign(inputs: Inputs, threads: int) -> Prepared:
     import faiss
 
@@ -71,7 +71,7 @@ def faiss_assign(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(lambda: index.search(rows, 1), lambda result: assigned(result[1]), faiss_isa())
 
 
-@peer("W6", "numpy", "numpy")
+@peer("w6", "numpy", "numpy")
 def numpy_assign(inputs: Inputs, threads: int) -> Prepared:
     rows, centroids = inputs.array("rows"), inputs.array("centroids")
     doubled, norms = 2 * centroids.T, (centroids * centroids).sum(1)
@@ -83,7 +83,7 @@ def numpy_assign(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(run, assigned)
 
 
-@peer("W6", "scipy:vq", "scipy")
+@peer("w6", "scipy:vq", "scipy")
 def scipy_assign(inputs: Inputs, threads: int) -> Prepared:
     from scipy.cluster.vq import vq
 
@@ -91,7 +91,7 @@ def scipy_assign(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(lambda: vq(rows, centroids, check_finite=False), lambda result: assigned(result[0]))
 
 
-@peer("W6", "scikit-learn:pairwise_distances_argmin", "scikit-learn")
+@peer("w6", "scikit-learn:pairwise_distances_argmin", "scikit-learn")
 def sklearn_assign(inputs: Inputs, threads: int) -> Prepared:
     from sklearn.metrics import pairwise_distances_argmin
 
@@ -99,7 +99,7 @@ def sklearn_assign(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(lambda: pairwise_distances_argmin(rows, centroids), assigned)
 
 
-@peer("W6", "numkong:packed bf16 + numpy argmax", "numkong")
+@peer("w6", "numkong:packed bf16 + numpy argmax", "numkong")
 def numkong_assign(inputs: Inputs, threads: int) -> Prepared:
     import numkong as nk
     from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""W3: classes of all pairs of dense rows, f32 or signed bytes.
+"""w3: classes of all pairs of dense rows, f32 or signed bytes.
 
 The answer is one byte a pair i < j: 0 below the first limit, 1 below the second, else 2, by the
 size of the cosine. f32 rows come with unit length. Products are taken in blocks of rows over the
@@ -62,21 +62,21 @@ def in_blocks(classes: Classes, product, dtype) -> Prepared:
     return Prepared(run, classes.answer)
 
 
-@peer("W3/128 W3/768", "numpy:matmul", "numpy")
+@peer("w3/128 w3/768", "numpy:matmul", "numpy")
 def numpy_gram(inputs: Inputs, threads: int) -> Prepared:
     rows = inputs.array("rows")
     product = lambda some, all_, out: np.matmul(rows[some], rows[all_].T, out=out)  # noqa: E731
     return in_blocks(Classes(inputs, len(rows)), product, np.float32)
 
 
-@peer("W3/128 W3/768", "mkl:sgemm", "mkl")
+@peer("w3/128 w3/768", "mkl:sgemm", "mkl")
 def mkl_gram(inputs: Inputs, threads: int) -> Prepared:
     rows = inputs.array("rows")
     product = lambda some, all_, out: intel.mkl_sgemm(rows[some], rows[all_], out)  # noqa: E731
     return in_blocks(Classes(inputs, len(rows)), product, np.float32).on(intel.mkl_isa())
 
 
-@peer("W3/128 W3/768", "mkl:ssyrk", "mkl")
+@peer("w3/128 w3/768", "mkl:ssyrk", "mkl")
 def mkl_triangle(inputs: Inputs, threads: int) -> Prepared:
     rows = inputs.array("rows")
     classes = Classes(inputs, len(rows))
@@ -90,7 +90,7 @@ def mkl_triangle(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(run, classes.answer, intel.mkl_isa())
 
 
-@peer("W3/128 W3/768", "onednn:sgemm", "onednn")
+@peer("w3/128 w3/768", "onednn:sgemm", "onednn")
 def onednn_gram(inputs: Inputs, threads: int) -> Prepared:
     rows = inputs.array("rows")
     product = lambda some, all_, out: intel.onednn_sgemm(rows[some], rows[all_], out)  # noqa: E731
@@ -118,7 +118,7 @@ def numkong_triangle(rows: np.ndarray, classes: Classes, dtype, threads: int) ->
     return Prepared(run, classes.answer, numkong_isa())
 
 
-@peer("W3/128 W3/768", "numkong:symmetric f32", "numkong")
+@peer("w3/128 w3/768", "numkong:symmetric f32", "numkong")
 def numkong_gram(inputs: Inputs, threads: int) -> Prepared:
     rows = inputs.array("rows")
     return numkong_triangle(rows, Classes(inputs, len(rows)), np.float64, threads)
@@ -130,20 +130,20 @@ def bytes_and_classes(inputs: Inputs) -> tuple[np.ndarray, Classes]:
     return rows, Classes(inputs, len(rows), inverse.astype(np.float32))
 
 
-@peer("W3i/128 W3i/768", "numkong:symmetric i8", "numkong")
+@peer("w3i/128 w3i/768", "numkong:symmetric i8", "numkong")
 def numkong_bytes(inputs: Inputs, threads: int) -> Prepared:
     rows, classes = bytes_and_classes(inputs)
     return numkong_triangle(rows, classes, np.int32, threads)
 
 
-@peer("W3i/128 W3i/768", "onednn:gemm_s8s8s32", "onednn")
+@peer("w3i/128 w3i/768", "onednn:gemm_s8s8s32", "onednn")
 def onednn_bytes(inputs: Inputs, threads: int) -> Prepared:
     rows, classes = bytes_and_classes(inputs)
     product = lambda some, all_, out: intel.onednn_gemm_s8(rows[some], rows[all_], out)  # noqa: E731
     return in_blocks(classes, product, np.int32).on(intel.onednn_isa())
 
 
-@peer("W3i/128 W3i/768", "mkl:gemm_s8u8s32", "mkl")
+@peer("w3i/128 w3i/768", "mkl:gemm_s8u8s32", "mkl")
 def mkl_bytes(inputs: Inputs, threads: int) -> Prepared:
     rows, classes = bytes_and_classes(inputs)
     shifted = (rows.astype(np.int16) + 128).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""W1 and W2: the nearest rows by dot product, f32 or signed bytes."""
+"""w1, w2 and w2i: the nearest rows by dot product, f32 or signed bytes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,10 +17,7 @@ def ids_of(result) -> np.ndarray:
     return np.asarray(result).reshape(-1, K)
 
 
-# ---- W1, W2: f32 -------------------------------------------------------------------------------
-
-
-@peer("W1", "numpy", "numpy")
+@peer("w1", "numpy", "numpy")
 def numpy_one(inputs: Inputs, threads: int) -> Prepared:
     rows, query = inputs.array("rows"), inputs.array("queries")[0]
     return Prepared(lambda: top_k((rows @ query)[None, :], K), ids_of)
@@ -52,28 +49,28 @@ def spread(threads: int, one, queries: np.ndarray):
     return lambda: np.concatenate(list(pool.map(lambda run: run(), runs)))
 
 
-@peer("W2/128 W2/768", "numpy", "numpy")
+@peer("w2/128 w2/768", "numpy", "numpy")
 def numpy_many(inputs: Inputs, threads: int) -> Prepared:
     rows, queries = inputs.array("rows"), inputs.array("queries")
     product = lambda part, out: np.matmul(part, rows.T, out=out)  # noqa: E731
     return Prepared(in_blocks(product, queries, len(rows), np.float32), ids_of)
 
 
-@peer("W2/128 W2/768", "mkl:sgemm + numpy top-k", "mkl")
+@peer("w2/128 w2/768", "mkl:sgemm + numpy top-k", "mkl")
 def mkl_many(inputs: Inputs, threads: int) -> Prepared:
     rows, queries = inputs.array("rows"), inputs.array("queries")
     product = lambda part, out: intel.mkl_sgemm(part, rows, out)  # noqa: E731
     return Prepared(in_blocks(product, queries, len(rows), np.float32), ids_of, intel.mkl_isa())
 
 
-@peer("W2/128 W2/768", "onednn:sgemm + numpy top-k", "onednn")
+@peer("w2/128 w2/768", "onednn:sgemm + numpy top-k", "onednn")
 def onednn_many(inputs: Inputs, threads: int) -> Prepared:
     rows, queries = inputs.array("rows"), inputs.array("queries")
     product = lambda part, out: intel.onednn_sgemm(part, rows, out)  # noqa: E731
     return Prepared(in_blocks(product, queries, len(rows), np.float32), ids_of, intel.onednn_isa())
 
 
-@peer("W1 W2/128 W2/768", "faiss:IndexFlatIP", "faiss-cpu")
+@peer("w1 w2/128 w2/768", "faiss:IndexFlatIP", "faiss-cpu")
 def faiss_flat(inputs: Inputs, threads: int) -> Prepared:
     import faiss
 
@@ -85,7 +82,7 @@ def faiss_flat(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(lambda: index.search(queries, K), lambda result: ids_of(result[1]), faiss_isa())
 
 
-@peer("W1 W2/128 W2/768", "usearch:exact", "usearch")
+@peer("w1 w2/128 w2/768", "usearch:exact", "usearch")
 def usearch_exact(inputs: Inputs, threads: int) -> Prepared:
     from usearch.index import search
 
@@ -95,7 +92,7 @@ def usearch_exact(inputs: Inputs, threads: int) -> Prepared:
     )
 
 
-@peer("W1", "numkong:cdist + numpy top-k", "numkong")
+@peer("w1", "numkong:cdist + numpy top-k", "numkong")
 def numkong_one(inputs: Inputs, threads: int) -> Prepared:
     import numkong as nk
 
@@ -118,26 +115,13 @@ def numkong_packed(rows: np.ndarray, dtype, threads: int, queries: np.ndarray):
     return spread(threads, one, queries)
 
 
-@peer("W2/128 W2/768", "numkong:packed f32 + numpy top-k", "numkong")
+@peer("w2/128 w2/768", "numkong:packed f32 + numpy top-k", "numkong")
 def numkong_many(inputs: Inputs, threads: int) -> Prepared:
     run = numkong_packed(inputs.array("rows"), np.float64, threads, inputs.array("queries"))
     return Prepared(run, ids_of, numkong_isa())
 
 
-@peer("W2/128 W2/768", "scikit-learn:brute", "scikit-learn")
-def sklearn_brute(inputs: Inputs, threads: int) -> Prepared:
-    from sklearn.neighbors import NearestNeighbors
-
-    # Its pairwise reduction has no dot product; on rows of equal length the order is that of the distance.
-    rows, queries = inputs.array("rows"), inputs.array("queries")
-    model = NearestNeighbors(n_neighbors=K, algorithm="brute", metric="euclidean", n_jobs=threads).fit(rows)
-    return Prepared(lambda: model.kneighbors(queries), lambda result: ids_of(result[1]))
-
-
-# ---- W2i: signed bytes -------------------------------------------------------------------------
-
-
-@peer("W2i/128 W2i/768", "mkl:gemm_s8u8s32 + numpy top-k", "mkl")
+@peer("w2i/128 w2i/768", "mkl:gemm_s8u8s32 + numpy top-k", "mkl")
 def mkl_bytes(inputs: Inputs, threads: int) -> Prepared:
     rows, queries = inputs.array("rows"), inputs.array("queries")
     shifted = (queries.astype(np.int16) + 128).astype(np.uint8)
@@ -145,25 +129,25 @@ def mkl_bytes(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(in_blocks(product, shifted, len(rows), np.int32), ids_of, intel.mkl_isa())
 
 
-@peer("W2i/128 W2i/768", "onednn:gemm_s8s8s32 + numpy top-k", "onednn")
+@peer("w2i/128 w2i/768", "onednn:gemm_s8s8s32 + numpy top-k", "onednn")
 def onednn_bytes(inputs: Inputs, threads: int) -> Prepared:
     rows, queries = inputs.array("rows"), inputs.array("queries")
     product = lambda part, out: intel.onednn_gemm_s8(part, rows, out)  # noqa: E731
     return Prepared(in_blocks(product, queries, len(rows), np.int32), ids_of, intel.onednn_isa())
 
 
-@peer("W2i/128 W2i/768", "numkong:packed i8 + numpy top-k", "numkong")
+@peer("w2i/128 w2i/768", "numkong:packed i8 + numpy top-k", "numkong")
 def numkong_bytes(inputs: Inputs, threads: int) -> Prepared:
     run = numkong_packed(inputs.array("rows"), np.int32, threads, inputs.array("queries"))
     return Prepared(run, ids_of, numkong_isa())
 
 
-@peer("W2i/128 W2i/768", "usearch:exact i8", "usearch")
+@peer("w2i/128 w2i/768", "usearch:exact i8", "usearch")
 def usearch_bytes(inputs: Inputs, threads: int) -> Prepared:
     return usearch_exact(inputs, threads)
 
 
-@peer("W2i/128 W2i/768", "faiss:SQ8 direct signed", "faiss-cpu")
+@peer("w2i/128 w2i/768", "faiss:SQ8 direct signed", "faiss-cpu")
 def faiss_bytes(inputs: Inputs, threads: int) -> Prepared:
     import faiss
 

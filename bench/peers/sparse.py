@@ -1,4 +1,4 @@
-"""W4a and W4b: cosine and Jaccard of all pairs of sparse rows; W8: one pair.
+"""w4a and w4b: cosine and Jaccard of all pairs of sparse rows; w8: one pair.
 
 The rows come with unit length for the cosine, so every peer is spared the scaling. The answer that
 is checked is the upper triangle of the sampled rows.
@@ -10,8 +10,8 @@ import intel
 from isa import numkong_isa
 from registry import Inputs, Prepared, peer
 
-COSINE = "W4a/cosine W4b/cosine"
-JACCARD = "W4a/jaccard W4b/jaccard"
+COSINE = "w4a/cosine w4b/cosine"
+JACCARD = "w4a/jaccard w4b/jaccard"
 
 
 def sampled_dense(inputs: Inputs):
@@ -75,7 +75,7 @@ def topn_cosine(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(lambda: sp_matmul(rows, turned, n_threads=threads), sampled_sparse(inputs))
 
 
-@peer("W4a/cosine", "mkl:densify + ssyrk", "mkl")
+@peer("w4a/cosine", "mkl:densify + ssyrk", "mkl")
 def mkl_densify(inputs: Inputs, threads: int) -> Prepared:
     matrix = inputs.csr()
     count = matrix.shape[0]
@@ -123,7 +123,7 @@ def mkl_jaccard(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(run, sampled_dense(inputs), intel.mkl_isa())
 
 
-@peer("W4a/jaccard", "numkong:bits symmetric", "numkong")
+@peer("w4a/jaccard", "numkong:bits symmetric", "numkong")
 def numkong_bits(inputs: Inputs, threads: int) -> Prepared:
     import math
     from concurrent.futures import ThreadPoolExecutor
@@ -149,7 +149,7 @@ def numkong_bits(inputs: Inputs, threads: int) -> Prepared:
     return Prepared(run, lambda result: sampled_dense(inputs)(1 - result), numkong_isa())
 
 
-@peer("W8", "numkong", "numkong")
+@peer("w8", "numkong", "numkong")
 def numkong_pair(inputs: Inputs, threads: int) -> Prepared:
     import numkong as nk
 
