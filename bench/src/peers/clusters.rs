@@ -74,7 +74,7 @@ impl Workload for KMeansWork {
 
 /// The nearest centroid of each row.
 pub struct NearestWork {
-    rows: Dense,
+    pub(super) rows: Dense,
     book: Codebook,
 }
 
@@ -89,11 +89,6 @@ impl NearestWork {
         let options = KMeansOptions { k, max_iterations: 1, seed: 1, metric: Metric::L2 };
         let book = Kernels::detect()?.kmeans(rows.view()?, &options)?.value.codebook;
         Ok(Self { rows, book })
-    }
-
-    /// The rows.
-    pub fn rows(&self) -> &Dense {
-        &self.rows
     }
 
     /// The centroids, row by row.

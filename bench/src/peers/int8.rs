@@ -30,9 +30,10 @@ pub enum Direction {
 
 /// Rows and what the oracle makes of them.
 pub struct Int8Work {
-    direction: Direction,
-    rows: Dense,
-    codes: Int8Rows,
+    pub(super) direction: Direction,
+    pub(super) rows: Dense,
+    /// The rows as the oracle quantises them.
+    pub(super) codes: Int8Rows,
 }
 
 impl Int8Work {
@@ -44,21 +45,6 @@ impl Int8Work {
         let rows = points(if quick { 500 } else { 100_000 }, DIM)?;
         let codes = Kernels::scalar()?.int8_quantize(rows.view()?, Int8Mode::Symmetric).value;
         Ok(Self { direction, rows, codes })
-    }
-
-    /// Which way.
-    pub fn direction(&self) -> Direction {
-        self.direction
-    }
-
-    /// The rows of f32.
-    pub fn rows(&self) -> &Dense {
-        &self.rows
-    }
-
-    /// The rows as the oracle quantises them.
-    pub fn codes(&self) -> &Int8Rows {
-        &self.codes
     }
 
     /// What is checked of codes: every [`STEP`]th row, then every scale.

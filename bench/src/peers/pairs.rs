@@ -28,8 +28,8 @@ const CHECKED: usize = 64;
 pub struct PairsWork {
     work: Work,
     /// Rows at unit length; codes as f32, exactly.
-    rows: Dense,
-    codes: Option<Vec<i8>>,
+    pub(super) rows: Dense,
+    pub(super) codes: Option<Vec<i8>>,
 }
 
 impl PairsWork {
@@ -54,42 +54,28 @@ impl PairsWork {
         Ok(Self { work, rows: widened(&codes, dim), codes: Some(codes) })
     }
 
-    /// The rows; codes as f32.
-    pub fn rows(&self) -> &Dense {
-        &self.rows
-    }
-
-    /// The codes, row by row, where the input is codes.
-    pub fn as_codes(&self) -> Option<&[i8]> {
-        self.codes.as_deref()
-    }
-
-    /// The sampled rows of a square of classes, everything left of the diagonal and on it 0.
-    pub fn sampled_classes(&self, square: &[u8]) -> Vec<f64> {
+    /// The classes of the sampled rows, 0 on the diagonal and left of it.
+    pub(super) fn sampled(&self, class: impl Fn(usize, usize) -> f64) -> Vec<f64> {
         let count = self.rows.rows();
+        let class = |row, at| if at > row { class(row, at) } else { 0.0 };
         sampled(count, CHECKED)
-            .flat_map(|row| {
-                let line = &square[row * count..][..count];
-                line.iter().enumerate().map(move |(at, &class)| if at > row { f64::from(class) } else { 0.0 })
-            })
+            .flat_map(|row| (0..count).map(move |at| (row, at)))
+            .map(|(r, a)| class(r, a))
             .collect()
-    }
-
-    /// The same of our own answer.
-    fn sampled(&self, classes: &ClassMatrix) -> Vec<f64> {
-        let count = self.rows.rows();
-        let class = |row: usize, at: usize| match classes.class_of(row, at) {
-            _ if at <= row => 0.0,
-            Some(ConflictClass::Orthogonal) => 0.0,
-            Some(ConflictClass::LowConflict) => 1.0,
-            Some(ConflictClass::Conflicting) => 2.0,
-            _ => f64::NAN,
-        };
-        sampled(count, CHECKED).flat_map(|row| (0..count).map(move |at| class(row, at))).collect()
     }
 
     fn row(&self, row: usize) -> &[f32] {
         &self.rows.values()[row * self.rows.dim()..][..self.rows.dim()]
+    }
+}
+
+/// A class as peers give it; those that need more than the cosine do not occur.
+fn number(class: Option<ConflictClass>) -> f64 {
+    match class {
+        Some(ConflictClass::Orthogonal) => 0.0,
+        Some(ConflictClass::LowConflict) => 1.0,
+        Some(ConflictClass::Conflicting) => 2.0,
+        _ => f64::NAN,
     }
 }
 
@@ -115,7 +101,9 @@ impl Workload for PairsWork {
             None => CosineRows::F32(self.rows.view()?),
         };
         let classify = move || kernels.cosine_classes(rows, &Thresholds::default()).value;
-        Ok(Some(Box::new(Resident::new(kernels.isa().name(), classify, |classes| self.sampled(classes)))))
+        Ok(Some(Box::new(Resident::new(kernels.isa().name(), classify, |classes: &ClassMatrix| {
+            self.sampled(|row, at| number(classes.class_of(row, at)))
+        }))))
     }
 
     #[cfg(feature = "peers")]
@@ -154,17 +142,12 @@ mod tests {
     fn a_wrong_class_is_seen() {
         for work in [PairsWork::f32(128, true), PairsWork::codes(128, true)] {
             let work = work.unwrap();
-            let count = work.rows.rows();
-            let mut square = vec![0; count * count];
-            for left in 0..count {
-                for right in 0..count {
-                    let (a, b) = (work.row(left), work.row(right));
-                    let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
-                    square[left * count + right] = u8::from(cosine.abs() >= f64::from(LIMITS[0]))
-                        + u8::from(cosine.abs() >= f64::from(LIMITS[1]));
-                }
-            }
-            let mut answer = work.sampled_classes(&square);
+            let class = |left: usize, right: usize| {
+                let (a, b) = (work.row(left), work.row(right));
+                let cosine = (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).abs();
+                f64::from(u8::from(cosine >= EXACT_LIMITS[0]) + u8::from(cosine >= EXACT_LIMITS[1]))
+            };
+            let mut answer = work.sampled(class);
             assert!(work.check(&answer).max_error < 1e-12);
             for class in 0..3 {
                 assert!(answer.contains(&f64::from(class)), "the input has every class");

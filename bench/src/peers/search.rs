@@ -7,7 +7,7 @@ use tensor_kernels::{DenseView, Kernels, Metric, Wanted};
 
 use super::contender::{Contender, Resident};
 use super::exchange;
-use super::oracle::{codes_of, dot, sampled, widened};
+use super::oracle::{codes_of, dot, widened};
 use super::workload::{Verdict, Workload};
 use crate::error::BenchError;
 use crate::inputs::{Dense, corpus_and_queries};
@@ -23,9 +23,10 @@ const CHECKED: usize = 16;
 pub struct SearchWork {
     work: Work,
     /// Codes are held as f32 here, exactly.
-    corpus: Dense,
-    queries: Dense,
-    codes: Option<(Vec<i8>, Vec<i8>)>,
+    pub(super) corpus: Dense,
+    pub(super) queries: Dense,
+    /// The corpus, then the queries.
+    pub(super) codes: Option<(Vec<i8>, Vec<i8>)>,
 }
 
 impl SearchWork {
@@ -64,21 +65,6 @@ impl SearchWork {
         let rows = if quick { 2_000 } else { 100_000 };
         let (corpus, asked) = corpus_and_queries(rows, queries, dim)?;
         Ok(Self { work: Work::search(name, queries, rows, dim), corpus, queries: asked, codes: None })
-    }
-
-    /// The corpus; codes as f32.
-    pub fn corpus(&self) -> &Dense {
-        &self.corpus
-    }
-
-    /// The queries; codes as f32.
-    pub fn queries(&self) -> &Dense {
-        &self.queries
-    }
-
-    /// Corpus and queries as codes, where the input is codes.
-    pub fn as_codes(&self) -> Option<(&[i8], &[i8])> {
-        self.codes.as_ref().map(|(corpus, queries)| (corpus.as_slice(), queries.as_slice()))
     }
 }
 

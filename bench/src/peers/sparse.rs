@@ -40,8 +40,8 @@ impl Score {
 /// Sparse rows at unit length, which spares peers the scaling.
 pub struct SparseWork {
     work: Work,
-    score: Score,
-    rows: SparseBatch<'static>,
+    pub(super) score: Score,
+    pub(super) rows: SparseBatch<'static>,
 }
 
 impl SparseWork {
@@ -64,16 +64,6 @@ impl SparseWork {
         let density = 64.0 / 65_536.0;
         let work = Work::sparse_pairs("w4b", score.name(), rows.rows(), 65_536, density, "64 a row, zipf");
         Ok(Self { work, score, rows })
-    }
-
-    /// The rows.
-    pub fn rows(&self) -> &SparseBatch<'static> {
-        &self.rows
-    }
-
-    /// Which score is wanted.
-    pub fn score(&self) -> Score {
-        self.score
     }
 
     /// Flattens the sampled rows of a triangle of scores that `row` gives line by line.

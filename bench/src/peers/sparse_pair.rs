@@ -15,7 +15,8 @@ use crate::work::Work;
 
 /// Pairs of neighbouring rows: (0, 1), (2, 3), …
 pub struct SparsePairWork {
-    rows: SparseBatch<'static>,
+    /// The rows of which neighbours are pairs.
+    pub(super) rows: SparseBatch<'static>,
     vectors: Vec<SparseVec>,
 }
 
@@ -29,11 +30,6 @@ impl SparsePairWork {
         let vector = |row| SparseVec::new(rows.dim(), rows.row(row).0.to_vec(), rows.row(row).1.to_vec());
         let vectors = (0..rows.rows()).map(vector).collect::<Result<_, _>>()?;
         Ok(Self { rows, vectors })
-    }
-
-    /// The rows of which neighbours are pairs.
-    pub fn rows(&self) -> &SparseBatch<'static> {
-        &self.rows
     }
 }
 

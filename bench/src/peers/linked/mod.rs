@@ -32,13 +32,13 @@ fn boxed<'a, T: 'a>(
 /// Who answers `w1`, `w2` and `w2i`.
 pub fn search(work: &SearchWork, threads: usize) -> Vec<Linked<'_>> {
     let rows = |found: &Vec<u32>| found.iter().map(|&row| f64::from(row)).collect();
-    if let Some((corpus, queries)) = work.as_codes() {
-        return numkong::search_codes(corpus, queries, work.corpus().dim(), threads)
+    if let Some((corpus, queries)) = &work.codes {
+        return numkong::search_codes(corpus, queries, work.corpus.dim(), threads)
             .map(|run| ("numkong 7.8 packed i8, linked", boxed(run, rows)))
             .into_iter()
             .collect();
     }
-    let (corpus, queries) = (work.corpus(), work.queries());
+    let (corpus, queries) = (&work.corpus, &work.queries);
     let mut peers: Vec<Linked<'_>> = Vec::new();
     for (name, product) in PRODUCTS {
         let run =
@@ -54,13 +54,18 @@ pub fn search(work: &SearchWork, threads: usize) -> Vec<Linked<'_>> {
 
 /// Who answers `w3`.
 pub fn pairs(work: &PairsWork, threads: usize) -> Vec<Linked<'_>> {
-    if work.as_codes().is_some() {
+    if work.codes.is_some() {
         return Vec::new();
     }
-    let rows = work.rows();
+    let rows = &work.rows;
     let peer = |(name, product): (&'static str, Product)| -> Linked<'_> {
         let run = move || blocks::classes(rows.values(), rows.dim(), threads, product);
-        (name, boxed(run, |square: &Vec<u8>| work.sampled_classes(square)))
+        (
+            name,
+            boxed(run, move |square: &Vec<u8>| {
+                work.sampled(|row, at| f64::from(square[row * rows.rows() + at]))
+            }),
+        )
     };
     PRODUCTS.into_iter().map(peer).collect()
 }
@@ -68,10 +73,10 @@ pub fn pairs(work: &PairsWork, threads: usize) -> Vec<Linked<'_>> {
 /// Who answers `w4a` and `w4b`.
 pub fn sparse(work: &SparseWork, threads: usize) -> Vec<Linked<'_>> {
     let answer = |scores: &Vec<f32>| {
-        let count = work.rows().rows();
+        let count = work.rows.rows();
         work.sampled_scores(|row| scores[row * count..][..count].iter().map(|&s| f64::from(s)).collect())
     };
-    let pairs = move || numkong::all_pairs(work.rows(), work.score(), threads);
+    let pairs = move || numkong::all_pairs(&work.rows, work.score, threads);
     let mut peers: Vec<Linked<'_>> = vec![("numkong 7.8 pair by pair", boxed(pairs, answer))];
     if let Some(run) = sprs::cosine(work) {
         peers.push(("sprs 0.11", boxed(run, |product: &sprs::Product| sprs::answer(work, product))));
@@ -81,7 +86,7 @@ pub fn sparse(work: &SparseWork, threads: usize) -> Vec<Linked<'_>> {
 
 /// Who answers `w6`.
 pub fn nearest(work: &NearestWork, threads: usize) -> Vec<Linked<'_>> {
-    let rows = work.rows();
+    let rows = &work.rows;
     let peer = |(name, product): (&'static str, Product)| -> Linked<'_> {
         let run = move || blocks::argmin(rows.values(), work.centroids(), rows.dim(), threads, product);
         (name, boxed(run, |ids: &Vec<u32>| ids.iter().map(|&id| f64::from(id)).collect()))
@@ -98,7 +103,7 @@ pub fn int8(work: &Int8Work, threads: usize) -> Vec<Linked<'_>> {
 pub fn sparse_pair(work: &SparsePairWork) -> Vec<Linked<'_>> {
     let scores = |scores: &Vec<f64>| scores.clone();
     vec![
-        ("numkong 7.8", boxed(|| numkong::pairs(work.rows()), scores)),
-        ("sprs 0.11", boxed(sprs::pairs(work.rows()), scores)),
+        ("numkong 7.8", boxed(|| numkong::pairs(&work.rows), scores)),
+        ("sprs 0.11", boxed(sprs::pairs(&work.rows), scores)),
     ]
 }

@@ -108,13 +108,13 @@ pub fn pairs(rows: &SparseBatch<'_>) -> Vec<f64> {
 /// Codes by the least and greatest value, a scaling and a cast of each row; and the way back. The output is
 /// allocated once, so that no run pays for fresh pages.
 pub fn int8(work: &Int8Work, threads: usize) -> Vec<Linked<'_>> {
-    let dim = work.rows().dim();
-    let expected = work.codes();
-    match work.direction() {
+    let dim = work.rows.dim();
+    let expected = &work.codes;
+    match work.direction {
         Direction::Quantize => {
             let codes = Rc::new(RefCell::new(vec![0i8; expected.codes().len()]));
             let written = Rc::clone(&codes);
-            let run = move || quantize_rows(work.rows().values(), &mut codes.borrow_mut(), dim, threads);
+            let run = move || quantize_rows(work.rows.values(), &mut codes.borrow_mut(), dim, threads);
             let answer =
                 move |scales: &Vec<f32>| Int8Work::sampled_codes(&written.borrow(), scales.iter().copied());
             vec![("numkong 7.8 min-max, scale, cast", boxed(run, answer))]

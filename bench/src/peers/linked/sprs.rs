@@ -16,8 +16,8 @@ fn matrix(rows: &SparseBatch<'_>) -> CsMat<f32> {
 
 /// All pairs of unit rows; the Jaccard index has no form here.
 pub fn cosine(work: &SparseWork) -> Option<impl FnMut() -> Product> {
-    (work.score() == Score::Cosine).then(|| {
-        let rows = matrix(work.rows());
+    (work.score == Score::Cosine).then(|| {
+        let rows = matrix(&work.rows);
         let turned = rows.transpose_view().to_csr();
         move || &rows * &turned
     })
