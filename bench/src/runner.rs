@@ -53,7 +53,15 @@ impl Bench {
         if let Some(data) = &data {
             record.environment.data.insert(data.name.clone(), data.sha256.clone());
         }
-        Ok(Self { options, record, table: None, progress, data, skipped: String::new(), roofs: BTreeMap::new() })
+        Ok(Self {
+            options,
+            record,
+            table: None,
+            progress,
+            data,
+            skipped: String::new(),
+            roofs: BTreeMap::new(),
+        })
     }
 
     /// The user's own data, in place of generated inputs.

@@ -51,6 +51,7 @@ pub struct PeerOptions {
 /// # Errors
 /// Our own kernels refuse an input or answer wrongly; the interpreter cannot be started at all.
 pub fn run(bench: &mut Bench, options: &PeerOptions) -> Result<(), BenchError> {
+    bench.without_data("peers")?;
     let python = options.python.as_deref().map(Python::new).transpose()?;
     let listed = python.as_ref().map_or_else(|| Ok(Vec::new()), Python::list)?;
     let (kernels, budget) = (bench.kernels()?, bench.options.budget());

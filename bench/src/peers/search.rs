@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use tensor_kernels::{DenseView, Kernels, Metric, Wanted};
+use tensor_kernels::{DenseView, Kernels, Metric, SearchOptions, Wanted};
 
 use super::contender::{Contender, Resident};
 use super::exchange;
@@ -83,12 +83,14 @@ impl Workload for SearchWork {
         exchange::write(folder, "queries", self.queries.values(), dim)
     }
 
+    /// The corpus is packed once, as peers may build their index.
     fn ours<'a>(&'a self, kernels: &'a Kernels) -> Result<Option<Box<dyn Contender + 'a>>, BenchError> {
         if self.codes.is_some() {
             return Ok(None);
         }
-        let (corpus, queries) = (self.corpus.view()?, self.queries.view()?);
-        let search = move || kernels.search(corpus, queries, Metric::Dot, Wanted::Top(K));
+        let (corpus, queries) = (kernels.corpus(self.corpus.view()?).value, self.queries.view()?);
+        let options = SearchOptions::new(Metric::Dot, Wanted::Top(K));
+        let search = move || kernels.search_corpus(&corpus, queries, &options);
         Ok(Some(Box::new(Resident::new(kernels.isa().name(), search, |found| {
             let found = found.as_ref().map(|run| run.value.as_slice()).unwrap_or_default();
             found.iter().flatten().map(|neighbor| f64::from(neighbor.row)).collect()
