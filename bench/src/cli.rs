@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::compare::{Comparison, compare};
 use crate::error::BenchError;
 use crate::options::{Options, Output};
+use crate::peers::{self, PeerOptions};
 use crate::record::Record;
 use crate::runner::Bench;
 use crate::workloads::Family;
@@ -40,6 +41,13 @@ enum Command {
     Limits(Options),
     /// w1 to w9 and the limits: everything that the report draws.
     All(Options),
+    /// w1 to w8 beside the libraries people would otherwise use, in turns, held against our bars.
+    Peers {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        peers: PeerOptions,
+    },
     /// One HTML page with plots from a file that --json wrote.
     Report(ReportOptions),
 }
@@ -71,6 +79,7 @@ pub fn run(cli: Cli, out: &mut impl std::io::Write) -> Result<(), BenchError> {
             limits::run(bench)?;
             families(&Family::NAMED)(bench)
         }),
+        Command::Peers { options, peers } => measured(options, out, |bench| peers::run(bench, &peers)),
         Command::Report(options) => draw(&options, out),
     }
 }
@@ -90,6 +99,7 @@ fn measured(
     let before = options.compare.as_ref().map(|name| Record::read(&kept(name))).transpose()?;
     let mut bench = Bench::new(options.clone())?;
     measure(&mut bench)?;
+    let own_table = bench.table.take();
     let (record, remarks) = bench.finish()?;
 
     if let Some(path) = &options.json {
@@ -106,7 +116,7 @@ fn measured(
         Output::Json => record.to_json()?,
         Output::Table => {
             let compared = comparison.as_ref().map(Comparison::table).unwrap_or_default();
-            [table::table(&record), remarks, compared].concat()
+            [own_table.unwrap_or_else(|| table::table(&record)), remarks, compared].concat()
         }
     };
     out.write_all(text.as_bytes())?;

@@ -8,6 +8,7 @@ use tensor_datasets::generate::GenerateError;
 use tensor_kernels::KernelError;
 
 use crate::compare::CompareError;
+use crate::peers::PeerError;
 use crate::record::RecordError;
 
 /// Why there is no figure.
@@ -83,6 +84,9 @@ pub enum BenchError {
         /// The workload.
         workload: &'static str,
     },
+    /// Peers could not be asked at all.
+    #[error("peers: {0}")]
+    Peer(#[from] PeerError),
     /// A committer panicked.
     #[error("a committer panicked")]
     Panicked,

@@ -13,6 +13,7 @@ pub mod given;
 pub mod inputs;
 pub mod limits;
 pub mod options;
+pub mod peers;
 pub mod progress;
 pub mod record;
 pub mod report;

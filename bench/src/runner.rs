@@ -22,6 +22,8 @@ pub struct Bench {
     pub options: Options,
     /// All cases so far.
     pub record: Record,
+    /// A table to print in place of the usual one.
+    pub table: Option<String>,
     pub(crate) progress: Progress,
     data: Option<Arc<Given>>,
     skipped: String,
@@ -51,7 +53,15 @@ impl Bench {
         if let Some(data) = &data {
             record.environment.data.insert(data.name.clone(), data.sha256.clone());
         }
-        Ok(Self { options, record, progress, data, skipped: String::new(), roofs: BTreeMap::new() })
+        Ok(Self {
+            options,
+            record,
+            table: None,
+            progress,
+            data,
+            skipped: String::new(),
+            roofs: BTreeMap::new(),
+        })
     }
 
     /// The user's own data, in place of generated inputs.
