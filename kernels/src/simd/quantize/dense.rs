@@ -5,6 +5,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::exact::{AT_ONCE, Judge, scores};
+use crate::corpus::Corpus;
 use crate::isa::Level;
 use crate::kmeans::nearest;
 use crate::simd::nearest::{ByteCentroids, BytePoints, Candidates, Filter, Found, Frame, unit_exponent};
@@ -118,7 +119,7 @@ impl WithSimd for Score<'_> {
 /// The same by search.
 fn searched(level: Level, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
     let nearest =
-        search(level, &book.view().into(), rows, &SearchOptions::new(book.metric(), Wanted::Top(1)));
+        search(level, &Corpus::unpacked(book.view()), rows.into(), &SearchOptions::new(book.metric(), Wanted::Top(1)));
     nearest.into_iter().map(|found| found.first().copied()).collect()
 }
 

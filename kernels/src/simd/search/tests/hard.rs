@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::{METRICS, Rows, agreed, agreed_on, metric, view, wanted};
-use crate::types::{DenseView, Metric, RowMask, SearchOptions, Wanted};
+use super::{METRICS, Rows, agreed, agreed_in, agreed_on, metric, view, wanted};
+use crate::types::{ByteView, DenseView, HalfKind, HalfView, Metric, RowMask, SearchOptions, Wanted};
 
 /// How the rows of a corpus lie.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +93,29 @@ proptest! {
         let options = mask.as_ref().map_or(options, |mask| options.only(mask));
         let found = agreed_on(view(&corpus, dim), view(&asked, dim), &options);
         prop_assert!(found.iter().flatten().all(|near| options.allows(near.row as usize)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn rows_of_other_kinds_agree(
+        dim in prop::sample::select(&[1usize, 7, 64, 65][..]), (rows, queries) in (0usize..100, 1usize..40),
+        bits in prop::collection::vec(any::<u16>(), 65 * 140), metric in metric(), wanted in wanted(),
+        kind in prop::sample::select(&HalfKind::ALL[..]),
+    ) {
+        // Not infinite and not NaN.
+        let finite = |&bits: &u16| if bits & 0x7c00 == 0x7c00 || bits & 0x7f80 == 0x7f80 { bits & 0x83ff } else { bits };
+        let halves: Vec<u16> = bits.iter().map(finite).collect();
+        let codes: Vec<i8> = bits.iter().map(|&bits| bits as i8).collect();
+        let (stored, asked) = (0..rows * dim, rows * dim..(rows + queries) * dim);
+        let half = |range: std::ops::Range<usize>, count| HalfView::from_bits(kind, &halves[range], count, dim).unwrap();
+        let bytes = |range: std::ops::Range<usize>, count| ByteView::new(&codes[range], count, dim).unwrap();
+        let options = SearchOptions::new(metric, wanted);
+        let (half_rows, byte_rows) = (half(stored.clone(), rows).into(), bytes(stored, rows).into());
+        let (half_queries, byte_queries) = (half(asked.clone(), queries).into(), bytes(asked, queries).into());
+        agreed_in(half_rows, half_queries, &options);
+        agreed_in(byte_rows, byte_queries, &options);
+        agreed_in(byte_rows, half_queries, &options);
     }
 }
 
