@@ -11,8 +11,8 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
     ClassMatrix, Codebook, ConflictCounts, ConflictList, ConflictPair, ConsensusCodebook, CosineRows,
     Decimal, DeltaBatch, DenseView, HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor,
-    PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch, Thresholds,
-    SearchRows,
+    PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, SearchRows, Similarity, SparseBatch,
+    Thresholds,
 };
 use crate::{BackendKind, Explanation, scalar, simd};
 

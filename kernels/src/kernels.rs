@@ -20,9 +20,8 @@ use crate::simd::variant::Explanation;
 use crate::types::{
     ClassMatrix, Codebook, ConflictCounts, ConflictList, ConflictPair, ConsensusCodebook, CosineRows,
     Decimal, DeltaBatch, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure,
-    Metric, Neighbor, PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch,
-    SparseVec, Thresholds, Vectors, Wanted,
-    SearchRows,
+    Metric, Neighbor, PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, SearchRows, Similarity,
+    SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.

@@ -85,14 +85,16 @@ fn by_bytes(
 ) -> Vec<Vec<Neighbor>> {
     let rows = corpus.rows();
     let scan = Scan::new(level, queries, asked, options);
+    let ask = |query: usize| (asked.row(query), scan.norm(query));
+    let raise_floors = matches!(options.wanted, Wanted::Top(_))
+        && !matches!((rows, queries), (SearchRows::Bytes(_), SearchRows::Bytes(_)));
     let mut known = scan.start();
     for range in pieces(rows.rows(), if corpus.coded().is_some() { usize::MAX } else { piece }) {
-        if range.start > 0 && matches!(options.wanted, Wanted::Top(_)) {
+        if raise_floors && range.start == FIRST_ROWS {
             // What the first rows say in f32 is a floor that spares most of the later ones.
-            let tighten =
-                |query: usize, known| refine::tighten(level, rows, asked.row(query), known, options);
-            let known_in_f32 = known.into_par_iter().enumerate();
-            known = known_in_f32.map(|(query, known)| known.map(|known| tighten(query, known))).collect();
+            let tighten = |query: usize, known| refine::tighten(level, rows, ask(query), known, options);
+            let tightened = known.into_par_iter().enumerate();
+            known = tightened.map(|(query, known)| known.map(|known| tighten(query, known))).collect();
         }
         if let Some(packed) = corpus.coded() {
             let panels = range.start / SIDE..range.end.div_ceil(SIDE);
@@ -105,7 +107,7 @@ fn by_bytes(
     // Queries that bytes could not decide are searched again in f32.
     let open: Vec<usize> = (0..known.len()).filter(|&query| known[query].is_none()).collect();
     let nearest = |(query, known): (usize, Option<Shortlist>)| {
-        known.map(|known| refine::nearest(level, rows, asked.row(query), known, options)).unwrap_or_default()
+        known.map(|known| refine::nearest(level, rows, ask(query), known, options)).unwrap_or_default()
     };
     let mut answers: Vec<_> = known.into_par_iter().enumerate().map(nearest).collect();
     if !open.is_empty() {
@@ -118,11 +120,11 @@ fn by_bytes(
     answers
 }
 
-/// The rows in pieces of at most `most`, each at most seven times all before it.
+/// The rows in pieces of at most `most`, the first one small.
 fn pieces(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0usize;
     std::iter::from_fn(move || {
-        let len = start.saturating_mul(7).clamp(FIRST_ROWS.min(most), most);
+        let len = if start == 0 { FIRST_ROWS.min(most) } else { most };
         let piece = start..start.saturating_add(len).min(rows);
         start = piece.end;
         (!piece.is_empty()).then_some(piece)

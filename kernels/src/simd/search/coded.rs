@@ -214,7 +214,7 @@ fn encode<S: Simd>(simd: S, row: &[f32], codes: &mut [i8]) -> Coded {
 
 /// The integer that [`LAST_PLACE_IS_1`] was added to.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the low byte is the code")]
+#[expect(clippy::cast_possible_truncation, reason = "the low byte is the code")]
 const fn low_byte(shifted: f32) -> i8 {
     shifted.to_bits() as i8
 }

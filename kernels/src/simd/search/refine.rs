@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::bounds;
 use super::dots;
 use super::shortlist::{self, Shortlist};
-use crate::exact::{Judge, Sum};
+use crate::exact::Judge;
 use crate::isa::Level;
 use crate::types::{DenseView, Neighbor, SearchOptions, SearchRows, Wanted};
 
@@ -15,15 +15,16 @@ const LEAST_JUDGED: usize = 256;
 /// Rows that the query meets at a time.
 const ROWS_AT_ONCE: usize = 8;
 
-/// The wanted ones of a shortlist that holds every row that could be wanted, nearest first.
+/// The wanted ones of a shortlist that holds every row that could be wanted, nearest first. A query comes with its
+/// norm ([`bounds::query_norm`]).
 pub(super) fn nearest(
     level: Level,
     corpus: SearchRows<'_>,
-    query: &[f32],
+    (query, norm): (&[f32], f32),
     shortlist: Shortlist,
     options: &SearchOptions<'_>,
 ) -> Vec<Neighbor> {
-    let mut rows = tighten(level, corpus, query, shortlist, options).into_rows();
+    let mut rows = tighten(level, corpus, (query, norm), shortlist, options).into_rows();
     if let SearchRows::F32(corpus) = corpus {
         return judge(corpus, query, &rows, options);
     }
@@ -48,16 +49,17 @@ fn judge(corpus: DenseView<'_>, query: &[f32], rows: &[u32], options: &SearchOpt
 pub(super) fn tighten(
     level: Level,
     corpus: SearchRows<'_>,
-    query: &[f32],
+    (query, norm): (&[f32], f32),
     shortlist: Shortlist,
     options: &SearchOptions<'_>,
 ) -> Shortlist {
-    level.dispatch(Tighten { corpus, query, shortlist, options })
+    level.dispatch(Tighten { corpus, query, norm, shortlist, options })
 }
 
 struct Tighten<'a> {
     corpus: SearchRows<'a>,
     query: &'a [f32],
+    norm: f32,
     shortlist: Shortlist,
     options: &'a SearchOptions<'a>,
 }
@@ -67,8 +69,7 @@ impl pulp::WithSimd for Tighten<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, simd: S) -> Shortlist {
-        let Self { corpus, query, shortlist, options } = self;
-        let norm = bounds::query_norm(Sum::dot(query, query));
+        let Self { corpus, query, norm, shortlist, options } = self;
         let epsilon = bounds::epsilon(corpus.dim(), dots::depth(corpus.dim(), S::F32_LANES));
         let dim = corpus.dim().max(1);
         let mut room = vec![0.0; ROWS_AT_ONCE * dim];

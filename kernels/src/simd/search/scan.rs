@@ -58,6 +58,8 @@ pub(super) struct Scan<'a> {
     epsilon: f32,
     queries: CodedRows,
     terms: Vec<QueryTerms>,
+    /// By query.
+    norms: Vec<f32>,
     /// Rows at which a shortlist is given up: bytes do not tell enough of this query and corpus.
     too_many: usize,
 }
@@ -78,6 +80,7 @@ impl<'a> Scan<'a> {
         let (zeros, never) = ([0.0; SIDE], [f32::INFINITY; SIDE]);
         let blank = QueryTerms { scale: zeros, norm: zeros, residual: zeros, floor: never };
         let mut terms = vec![blank; packed.rows.blocks()];
+        let mut norms = Vec::with_capacity(asked.rows());
         for (index, (query, coded)) in asked.iter().zip(&packed.coded).enumerate() {
             let (terms, lane) = (&mut terms[index / SIDE], index % SIDE);
             #[expect(clippy::cast_possible_truncation, reason = "rounded up at once")]
@@ -85,16 +88,23 @@ impl<'a> Scan<'a> {
             terms.scale[lane] = coded.scale;
             terms.norm[lane] = norm;
             terms.residual[lane] = (coded.residual + epsilon * norm) * (1.0 + epsilon);
+            let square = Sum::dot(query, query);
+            norms.push(bounds::query_norm(square));
             terms.floor[lane] = match options.wanted {
                 Wanted::Top(_) => f32::NEG_INFINITY,
-                Wanted::Within(near) => bounds::least_key(options.metric, near, Sum::dot(query, query)),
+                Wanted::Within(near) => bounds::least_key(options.metric, near, square),
             };
         }
         let too_many = match options.wanted {
             Wanted::Top(k) => k.saturating_mul(16).max(LEAST_GIVEN_UP),
             Wanted::Within(_) => usize::MAX,
         };
-        Self { level, options: *options, epsilon, queries: packed, terms, too_many }
+        Self { level, options: *options, epsilon, queries: packed, terms, norms, too_many }
+    }
+
+    /// ‖q‖ as [`bounds::query_norm`] has it.
+    pub(super) fn norm(&self, query: usize) -> f32 {
+        self.norms[query]
     }
 
     /// What is known before the first row. A query that is not ordinary is not for bytes to decide.
@@ -255,15 +265,15 @@ impl Sink for Worker<'_> {
         let queries = (scan.queries.rows.rows() - block * SIDE).min(SIDE);
         for lane in 0..queries {
             let mut passed = false;
-            for i in 0..SIDE {
-                let key = estimate(dots[lane][i], row, i, query.scale[lane]);
+            for (i, &dot) in dots[lane].iter().enumerate() {
+                let key = estimate(dot, row, i, query.scale[lane]);
                 passed |= !shortlist::below(key, bounds[lane]);
             }
             if passed {
                 let (mut keys, mut open) = ([0f32; SIDE], 0u32);
-                for i in 0..SIDE {
-                    keys[i] = estimate(dots[lane][i], row, i, query.scale[lane]);
-                    open |= u32::from(!shortlist::below(keys[i], bounds[lane])) << i;
+                for (i, key) in keys.iter_mut().enumerate() {
+                    *key = estimate(dots[lane][i], row, i, query.scale[lane]);
+                    open |= u32::from(!shortlist::below(*key, bounds[lane])) << i;
                 }
                 if open & allowed != 0 {
                     self.offer(block * SIDE + lane, panel, open & allowed, &keys);

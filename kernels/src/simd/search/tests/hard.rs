@@ -64,7 +64,9 @@ fn hard_rows(kind: Kind, rows: usize, dim: usize, seed: u64) -> Rows {
                 data[first] = 3.0;
             }
             Kind::Clusters => data.extend(near(1e-3)),
-            Kind::Scales => data.extend(noise.iter().map(|x| x * 10f32.powi((row % 61) as i32 - 30))),
+            Kind::Scales => {
+                data.extend(noise.iter().map(|x| x * 10f32.powi(i32::try_from(row % 61).unwrap() - 30)))
+            }
             Kind::Vanishing => data.extend(near(0.5).map(|x| match row % 3 {
                 0 => x * 0.0,
                 1 => x * 1e-39,
@@ -88,7 +90,7 @@ proptest! {
             0 => None,
             1 => Some(RowMask::none(rows)),
             2 => Some(RowMask::from_fn(rows, |_| true)),
-            every => Some(RowMask::from_fn(rows, |row| (row as u64 ^ seed) % every as u64 == 0)),
+            every => Some(RowMask::from_fn(rows, |row| (row as u64 ^ seed).is_multiple_of(every as u64))),
         };
         let options = mask.as_ref().map_or(options, |mask| options.only(mask));
         let found = agreed_on(view(&corpus, dim), view(&asked, dim), &options);
@@ -148,7 +150,7 @@ fn products_of_bytes_beyond_the_integers_of_f32_are_ranked() {
     let dim = 4_096;
     let mut data = vec![1f32; 40 * dim];
     for row in 0..40 {
-        data[row * dim + row] = 1.0 - 2f32.powi(-(row as i32 % 20) - 4);
+        data[row * dim + row] = 1.0 - 2f32.powi(-i32::try_from(row % 20).unwrap() - 4);
     }
     let corpus = DenseView::new(&data, 40, dim).unwrap();
     for metric in METRICS {
