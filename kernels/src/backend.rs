@@ -11,7 +11,8 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::types::{
     ClassMatrix, Codebook, ConflictCounts, ConflictList, ConflictPair, ConsensusCodebook, CosineRows,
     Decimal, DeltaBatch, DenseView, HalfKind, HalfRows, HalfView, Int8Rows, Measure, Metric, Neighbor,
-    PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch, Thresholds,
+    PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, SearchRows, Similarity, SparseBatch,
+    Thresholds,
 };
 use crate::{BackendKind, Explanation, scalar, simd};
 
@@ -98,13 +99,13 @@ pub trait Backend: Send + Sync + Debug {
     fn half_narrow(&self, rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, KernelError>;
 
     /// Rows made ready to be searched many times.
-    fn corpus<'a>(&self, rows: DenseView<'a>) -> Corpus<'a>;
+    fn corpus<'a>(&self, rows: SearchRows<'a>) -> Corpus<'a>;
 
     /// Nearest rows of each query.
     fn search(
         &self,
         corpus: &Corpus<'_>,
-        queries: DenseView<'_>,
+        queries: SearchRows<'_>,
         options: &SearchOptions<'_>,
     ) -> Vec<Vec<Neighbor>>;
 
@@ -250,14 +251,14 @@ impl Backend for ScalarBackend {
         scalar::half::narrow(rows, kind)
     }
 
-    fn corpus<'a>(&self, rows: DenseView<'a>) -> Corpus<'a> {
-        rows.into()
+    fn corpus<'a>(&self, rows: SearchRows<'a>) -> Corpus<'a> {
+        Corpus::unpacked(rows)
     }
 
     fn search(
         &self,
         corpus: &Corpus<'_>,
-        queries: DenseView<'_>,
+        queries: SearchRows<'_>,
         options: &SearchOptions<'_>,
     ) -> Vec<Vec<Neighbor>> {
         scalar::search::search(corpus.rows(), queries, options)
@@ -390,14 +391,14 @@ impl Backend for SimdBackend {
         simd::half::narrow(self.level, rows, kind)
     }
 
-    fn corpus<'a>(&self, rows: DenseView<'a>) -> Corpus<'a> {
+    fn corpus<'a>(&self, rows: SearchRows<'a>) -> Corpus<'a> {
         simd::search::corpus(self.level, rows)
     }
 
     fn search(
         &self,
         corpus: &Corpus<'_>,
-        queries: DenseView<'_>,
+        queries: SearchRows<'_>,
         options: &SearchOptions<'_>,
     ) -> Vec<Vec<Neighbor>> {
         simd::search::search(self.level, corpus, queries, options)

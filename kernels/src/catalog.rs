@@ -144,7 +144,7 @@ pub const OPERATIONS: &[Operation] = &[
     Operation {
         name: "search",
         formula: "k nearest rows, or all within a threshold, by dot, cosine or Euclidean distance",
-        shapes: "queries × dim and rows × dim dense f32 → neighbours",
+        shapes: "queries × dim and rows × dim dense f32, f16, bf16 or i8 → neighbours",
         cost: "O(queries · rows · dim)",
         agreement: Agreement::Exact,
         backends: BOTH,

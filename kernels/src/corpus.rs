@@ -1,27 +1,33 @@
 //! A corpus that is searched more than once.
 
 use crate::simd::search::coded::CodedPanels;
-use crate::types::DenseView;
+use crate::types::SearchRows;
 
-/// Rows to be searched: as they lie (`From<DenseView>`), or packed by [`Kernels::corpus`](crate::Kernels::corpus).
+/// Rows to be searched: as they lie ([`Corpus::unpacked`]), or packed by [`Kernels::corpus`](crate::Kernels::corpus).
 ///
-/// Packed, the rows are there a second time as signed bytes, a quarter of their size, which a search reads
-/// instead; the rows themselves only settle which of the nearest are nearest. Answers are the same either way,
+/// Packed, the rows are there a second time as signed bytes, a quarter of f32's size, which a search
+/// reads instead; the rows themselves only settle which of the nearest are nearest. Answers are the same either way,
 /// and whichever [`Kernels`](crate::Kernels) packed it, any may search it.
 #[derive(Debug)]
 pub struct Corpus<'a> {
-    rows: DenseView<'a>,
+    rows: SearchRows<'a>,
     packed: Option<CodedPanels>,
 }
 
 impl<'a> Corpus<'a> {
-    pub(crate) const fn packed(rows: DenseView<'a>, packed: Option<CodedPanels>) -> Self {
+    /// Rows as they lie: nothing is read or kept. For a corpus that is searched once, or too large for memory.
+    #[must_use]
+    pub fn unpacked(rows: impl Into<SearchRows<'a>>) -> Self {
+        Self::packed(rows.into(), None)
+    }
+
+    pub(crate) const fn packed(rows: SearchRows<'a>, packed: Option<CodedPanels>) -> Self {
         Self { rows, packed }
     }
 
     /// The rows as they lie.
     #[must_use]
-    pub const fn rows(&self) -> DenseView<'a> {
+    pub const fn rows(&self) -> SearchRows<'a> {
         self.rows
     }
 
@@ -33,11 +39,5 @@ impl<'a> Corpus<'a> {
 
     pub(crate) const fn coded(&self) -> Option<&CodedPanels> {
         self.packed.as_ref()
-    }
-}
-
-impl<'a> From<DenseView<'a>> for Corpus<'a> {
-    fn from(rows: DenseView<'a>) -> Self {
-        Self::packed(rows, None)
     }
 }

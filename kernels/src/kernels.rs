@@ -20,8 +20,8 @@ use crate::simd::variant::Explanation;
 use crate::types::{
     ClassMatrix, Codebook, ConflictCounts, ConflictList, ConflictPair, ConsensusCodebook, CosineRows,
     Decimal, DeltaBatch, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure,
-    Metric, Neighbor, PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, Similarity, SparseBatch,
-    SparseVec, Thresholds, Vectors, Wanted,
+    Metric, Neighbor, PairScores, Pairs, PreparedSparse, ScoredPair, SearchOptions, SearchRows, Similarity,
+    SparseBatch, SparseVec, Thresholds, Vectors, Wanted,
 };
 
 /// A backend and its worker threads. Cheap to clone; share one for the whole program.
@@ -479,27 +479,25 @@ impl Kernels {
     ///
     /// Agreement: exact: the order is that of the real numbers; scores are f64 sums in ascending
     /// dimension. Shape: `queries × dim`, `rows × dim` → one list a query. Cost: O(queries · rows · dim).
+    /// Rows and queries may be f32, f16, bf16 or signed bytes, each meaning exactly the numbers it holds.
     ///
     /// # Errors
     /// Dimensions that differ (an empty corpus or no queries fit any dimension).
-    pub fn search(
+    pub fn search<'a>(
         &self,
-        corpus: DenseView<'_>,
-        queries: DenseView<'_>,
+        corpus: impl Into<SearchRows<'a>>,
+        queries: impl Into<SearchRows<'a>>,
         metric: Metric,
         wanted: Wanted,
     ) -> Result<Run<Vec<Vec<Neighbor>>>, KernelError> {
-        if corpus.rows() > 0 && queries.rows() > 0 {
-            same_dim(queries.dim(), corpus.dim())?;
-        }
-        let (corpus, options) = (Corpus::from(corpus), SearchOptions::new(metric, wanted));
-        Ok(self.run(|backend| backend.search(&corpus, queries, &options)))
+        self.search_corpus(&Corpus::unpacked(corpus), queries, &SearchOptions::new(metric, wanted))
     }
 
     /// Rows made ready for many searches: read once now, a quarter of their bytes each time after. Pays from
     /// the second search on.
     #[must_use]
-    pub fn corpus<'a>(&self, rows: DenseView<'a>) -> Run<Corpus<'a>> {
+    pub fn corpus<'a>(&self, rows: impl Into<SearchRows<'a>>) -> Run<Corpus<'a>> {
+        let rows = rows.into();
         self.run(|backend| backend.corpus(rows))
     }
 
@@ -520,13 +518,13 @@ impl Kernels {
     ///
     /// # Errors
     /// As [`search`](Self::search), and a mask for another number of rows.
-    pub fn search_corpus(
+    pub fn search_corpus<'a>(
         &self,
         corpus: &Corpus<'_>,
-        queries: DenseView<'_>,
+        queries: impl Into<SearchRows<'a>>,
         options: &SearchOptions<'_>,
     ) -> Result<Run<Vec<Vec<Neighbor>>>, KernelError> {
-        let rows = corpus.rows();
+        let (rows, queries) = (corpus.rows(), queries.into());
         if rows.rows() > 0 && queries.rows() > 0 {
             same_dim(queries.dim(), rows.dim())?;
         }

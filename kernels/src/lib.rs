@@ -68,5 +68,6 @@ pub use types::{
     ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView,
     HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ,
     MIN_EXPONENT, Measure, Metric, Neighbor, PairScores, Pairs, PreparedSparse, RowMask, Rule, ScoredPair,
-    SearchOptions, Similarity, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors, Wanted,
+    SearchOptions, SearchRows, Similarity, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors,
+    Wanted,
 };

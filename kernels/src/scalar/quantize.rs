@@ -9,7 +9,7 @@ use crate::types::{
 /// The nearest entry of each row by the codebook's metric, the lowest id among equals; `row` is the
 /// entry's id. `None` where the codebook is empty.
 pub(crate) fn quantize(book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
-    let nearest = search(book.view(), rows, &SearchOptions::new(book.metric(), Wanted::Top(1)));
+    let nearest = search(book.view().into(), rows.into(), &SearchOptions::new(book.metric(), Wanted::Top(1)));
     nearest.into_iter().map(|found| found.first().copied()).collect()
 }
 

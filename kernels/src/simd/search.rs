@@ -24,7 +24,7 @@ use self::shortlist::Shortlist;
 use crate::corpus::Corpus;
 use crate::isa::{Isa, Level};
 use crate::simd::tile::{DIM_LIMIT, SIDE};
-use crate::types::{DenseView, Neighbor, SearchOptions, Wanted};
+use crate::types::{DenseView, Neighbor, SearchOptions, SearchRows, Wanted};
 
 /// From so many queries on, rows that are scanned once are worth packing: coding a row takes about as long as f32
 /// takes to meet this many queries.
@@ -39,7 +39,7 @@ const FIRST_ROWS: usize = 1_024;
 const PIECE_BYTES: usize = 64 << 20;
 
 /// The corpus made ready for many searches.
-pub(crate) fn corpus(level: Level, rows: DenseView<'_>) -> Corpus<'_> {
+pub(crate) fn corpus(level: Level, rows: SearchRows<'_>) -> Corpus<'_> {
     let packed = (rows.dim() < DIM_LIMIT).then(|| CodedPanels::pack(level, rows, 0..rows.rows()));
     Corpus::packed(rows, packed)
 }
@@ -49,38 +49,52 @@ pub(crate) fn corpus(level: Level, rows: DenseView<'_>) -> Corpus<'_> {
 pub(crate) fn search(
     level: Level,
     corpus: &Corpus<'_>,
-    queries: DenseView<'_>,
+    queries: SearchRows<'_>,
     options: &SearchOptions<'_>,
 ) -> Vec<Vec<Neighbor>> {
-    let rows = corpus.rows();
-    if options.wanted == Wanted::Top(0) {
+    if options.wanted == Wanted::Top(0) || queries.rows() == 0 {
         return vec![Vec::new(); queries.rows()];
     }
-    if !bytes_pay(level, corpus, queries.rows()) {
-        return float::search(level, rows, queries.iter().collect(), *options);
-    }
-    let piece = (PIECE_BYTES / rows.dim().max(1)).next_multiple_of(SIDE);
-    by_bytes(level, corpus, queries, options, piece)
+    let piece = (PIECE_BYTES / queries.dim().max(1)).next_multiple_of(SIDE);
+    in_f32(queries, |asked| {
+        if bytes_pay(level, corpus, queries.rows()) {
+            by_bytes(level, corpus, queries, asked, options, piece)
+        } else {
+            in_f32(corpus.rows(), |rows| float::search(level, rows, asked.iter().collect(), *options))
+        }
+    })
 }
 
-/// The scan of bytes. A corpus that is not packed is packed `piece` rows at a time, a multiple of 32.
+/// What `action` makes of the rows in f32, which they are or are widened to.
+fn in_f32<T>(rows: SearchRows<'_>, action: impl FnOnce(DenseView<'_>) -> T) -> T {
+    match rows {
+        SearchRows::F32(rows) => action(rows),
+        _ => action(rows.view_of(&rows.gather(0..rows.rows()))),
+    }
+}
+
+/// The scan of bytes. A corpus that is not packed is packed `piece` rows at a time, a multiple of 32. `asked` are the
+/// queries in f32.
 fn by_bytes(
     level: Level,
     corpus: &Corpus<'_>,
-    queries: DenseView<'_>,
+    queries: SearchRows<'_>,
+    asked: DenseView<'_>,
     options: &SearchOptions<'_>,
     piece: usize,
 ) -> Vec<Vec<Neighbor>> {
     let rows = corpus.rows();
-    let scan = Scan::new(level, queries, options);
+    let scan = Scan::new(level, queries, asked, options);
+    let ask = |query: usize| (asked.row(query), scan.norm(query));
+    let raise_floors = matches!(options.wanted, Wanted::Top(_))
+        && !matches!((rows, queries), (SearchRows::Bytes(_), SearchRows::Bytes(_)));
     let mut known = scan.start();
     for range in pieces(rows.rows(), if corpus.coded().is_some() { usize::MAX } else { piece }) {
-        if range.start > 0 && matches!(options.wanted, Wanted::Top(_)) {
+        if raise_floors && range.start == FIRST_ROWS {
             // What the first rows say in f32 is a floor that spares most of the later ones.
-            let tighten =
-                |query: usize, known| refine::tighten(level, rows, queries.row(query), known, options);
-            let known_in_f32 = known.into_par_iter().enumerate();
-            known = known_in_f32.map(|(query, known)| known.map(|known| tighten(query, known))).collect();
+            let tighten = |query: usize, known| refine::tighten(level, rows, ask(query), known, options);
+            let tightened = known.into_par_iter().enumerate();
+            known = tightened.map(|(query, known)| known.map(|known| tighten(query, known))).collect();
         }
         if let Some(packed) = corpus.coded() {
             let panels = range.start / SIDE..range.end.div_ceil(SIDE);
@@ -92,24 +106,25 @@ fn by_bytes(
     }
     // Queries that bytes could not decide are searched again in f32.
     let open: Vec<usize> = (0..known.len()).filter(|&query| known[query].is_none()).collect();
-    let again = open.iter().map(|&query| queries.row(query)).collect();
     let nearest = |(query, known): (usize, Option<Shortlist>)| {
-        known
-            .map(|known| refine::nearest(level, rows, queries.row(query), known, options))
-            .unwrap_or_default()
+        known.map(|known| refine::nearest(level, rows, ask(query), known, options)).unwrap_or_default()
     };
     let mut answers: Vec<_> = known.into_par_iter().enumerate().map(nearest).collect();
-    for (query, answer) in open.into_iter().zip(float::search(level, rows, again, *options)) {
-        answers[query] = answer;
+    if !open.is_empty() {
+        let again = open.iter().map(|&query| asked.row(query)).collect();
+        let found = in_f32(rows, |rows| float::search(level, rows, again, *options));
+        for (query, answer) in open.into_iter().zip(found) {
+            answers[query] = answer;
+        }
     }
     answers
 }
 
-/// The rows in pieces of at most `most`, each at most seven times all before it.
+/// The rows in pieces of at most `most`, the first one small.
 fn pieces(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0usize;
     std::iter::from_fn(move || {
-        let len = start.saturating_mul(7).clamp(FIRST_ROWS.min(most), most);
+        let len = if start == 0 { FIRST_ROWS.min(most) } else { most };
         let piece = start..start.saturating_add(len).min(rows);
         start = piece.end;
         (!piece.is_empty()).then_some(piece)
@@ -120,12 +135,12 @@ fn pieces(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
 fn bytes_pay(level: Level, corpus: &Corpus<'_>, queries: usize) -> bool {
     let rows = corpus.rows();
     let multiplies_bytes = matches!(level.isa(), Isa::Avx512Vnni | Isa::Amx);
-    match corpus.coded() {
-        Some(_) => multiplies_bytes || queries <= FEW_QUERIES,
-        None => {
-            let many = queries >= MANY_QUERIES && rows.rows() >= MANY_ROWS;
-            multiplies_bytes && many && rows.dim() < DIM_LIMIT
-        }
+    match (corpus.coded(), rows) {
+        _ if rows.dim() >= DIM_LIMIT => false,
+        (Some(_), SearchRows::F32(_)) => multiplies_bytes || queries <= FEW_QUERIES,
+        (None, SearchRows::F32(_)) => multiplies_bytes && queries >= MANY_QUERIES && rows.rows() >= MANY_ROWS,
+        // Shorter rows than f32 are read as they are.
+        (_, SearchRows::Half(_) | SearchRows::Bytes(_)) => true,
     }
 }
 

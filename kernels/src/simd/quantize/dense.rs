@@ -4,6 +4,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::corpus::Corpus;
 use crate::exact::{AT_ONCE, Judge, scores};
 use crate::isa::Level;
 use crate::kmeans::nearest;
@@ -117,8 +118,12 @@ impl WithSimd for Score<'_> {
 
 /// The same by search.
 fn searched(level: Level, book: &Codebook, rows: DenseView<'_>) -> Vec<Option<Neighbor>> {
-    let nearest =
-        search(level, &book.view().into(), rows, &SearchOptions::new(book.metric(), Wanted::Top(1)));
+    let nearest = search(
+        level,
+        &Corpus::unpacked(book.view()),
+        rows.into(),
+        &SearchOptions::new(book.metric(), Wanted::Top(1)),
+    );
     nearest.into_iter().map(|found| found.first().copied()).collect()
 }
 

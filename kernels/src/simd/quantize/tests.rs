@@ -39,7 +39,8 @@ fn by_search(book: &ConsensusCodebook, deltas: &DeltaBatch, metric: Metric) -> V
         (0..deltas.rows()).flat_map(|row| deltas.delta(row).unwrap().to_sparse().to_dense()).collect();
     let entries = DenseView::new(&entries, book.len(), dim).unwrap();
     let rows = DenseView::new(&rows, deltas.rows(), dim).unwrap();
-    let found = scalar::search::search(entries, rows, &SearchOptions::new(metric, Wanted::Top(1)));
+    let found =
+        scalar::search::search(entries.into(), rows.into(), &SearchOptions::new(metric, Wanted::Top(1)));
     found.into_iter().map(|found| found.first().copied()).collect()
 }
 

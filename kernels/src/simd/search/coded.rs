@@ -13,8 +13,9 @@ use rayon::prelude::*;
 use super::terms::PanelTerms;
 use super::{bounds, dots};
 use crate::isa::Level;
+use crate::simd::half::widen_block;
 use crate::simd::tile::{BytePanels, ByteRows, SIDE};
-use crate::types::{DenseView, Metric};
+use crate::types::{DenseView, Metric, SearchRows};
 
 /// 1.5 · 2²³: adding it to a magnitude below 2²² rounds to an integer, half to even, and leaves that integer's two's
 /// complement in the low bits.
@@ -69,16 +70,49 @@ impl CodedPanels {
     }
 
     /// Packs the rows of `range`; they become rows 0, 1, …
-    pub(super) fn pack(level: Level, rows: DenseView<'_>, range: Range<usize>) -> Self {
+    pub(super) fn pack(level: Level, rows: SearchRows<'_>, range: Range<usize>) -> Self {
         let first = range.start;
         let (panels, coded) = BytePanels::pack_panels(range.len(), rows.dim(), |panel, codes, depth| {
             let mut coded = [Coded::default(); SIDE];
-            let range = first + panel.start..first + panel.end;
-            level.dispatch(Encode { rows, range, codes, depth, coded: &mut coded });
+            code(level, rows, first + panel.start..first + panel.end, codes, depth, &mut coded);
             coded
         });
         Self { panels, coded, terms: Default::default() }
     }
+}
+
+/// Codes some rows, `depth` bytes apart.
+fn code(
+    level: Level,
+    rows: SearchRows<'_>,
+    range: Range<usize>,
+    codes: &mut [i8],
+    depth: usize,
+    coded: &mut [Coded],
+) {
+    match rows {
+        SearchRows::F32(rows) => level.dispatch(Encode { rows, range, codes, depth, coded }),
+        SearchRows::Half(half) => {
+            let mut values = vec![0f32; range.len() * half.dim()];
+            let bits = &half.bits()[range.start * half.dim()..range.end * half.dim()];
+            widen_block(level, half.kind(), bits, &mut values);
+            let (rows, range) = (rows.view_of(&values), 0..range.len());
+            level.dispatch(Encode { rows, range, codes, depth, coded });
+        }
+        SearchRows::Bytes(rows) => {
+            for ((row, codes), coded) in range.zip(codes.chunks_exact_mut(depth)).zip(coded) {
+                codes[..rows.dim()].copy_from_slice(rows.row(row));
+                #[expect(clippy::cast_precision_loss, reason = "a rounding that the bound allows for")]
+                let square = square(rows.row(row)) as f32;
+                *coded = Coded { scale: 1.0, residual: 0.0, square };
+            }
+        }
+    }
+}
+
+/// Σ code².
+fn square(codes: &[i8]) -> i64 {
+    codes.iter().map(|&code| i64::from(code).pow(2)).sum()
 }
 
 /// Queries as blocks of bytes.
@@ -91,7 +125,7 @@ pub(super) struct CodedRows {
 }
 
 impl CodedRows {
-    pub(super) fn pack(level: Level, rows: DenseView<'_>) -> Self {
+    pub(super) fn pack(level: Level, rows: SearchRows<'_>) -> Self {
         let dim = rows.dim();
         let mut packed = ByteRows::zeroed(rows.rows(), dim);
         let mut codes = vec![0i8; dim];
@@ -99,12 +133,11 @@ impl CodedRows {
         let mut norms = Vec::with_capacity(rows.rows());
         for row in 0..rows.rows() {
             let mut coded = [Coded::default()];
-            let range = row..row + 1;
-            level.dispatch(Encode { rows, range, codes: &mut codes, depth: dim.max(1), coded: &mut coded });
+            code(level, rows, row..row + 1, &mut codes, dim.max(1), &mut coded);
             packed.set(row, &codes);
-            let square: i64 = codes.iter().map(|&code| i64::from(code).pow(2)).sum();
             all.extend(coded);
-            norms.push(f64::from(coded[0].scale) * libm::sqrt(square as f64));
+            #[expect(clippy::cast_precision_loss, reason = "below 2^31")]
+            norms.push(f64::from(coded[0].scale) * libm::sqrt(square(&codes) as f64));
         }
         Self { rows: packed, coded: all, norms }
     }
@@ -181,7 +214,7 @@ fn encode<S: Simd>(simd: S, row: &[f32], codes: &mut [i8]) -> Coded {
 
 /// The integer that [`LAST_PLACE_IS_1`] was added to.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the low byte is the code")]
+#[expect(clippy::cast_possible_truncation, reason = "the low byte is the code")]
 const fn low_byte(shifted: f32) -> i8 {
     shifted.to_bits() as i8
 }

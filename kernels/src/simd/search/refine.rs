@@ -6,25 +6,41 @@ use rayon::prelude::*;
 use super::bounds;
 use super::dots;
 use super::shortlist::{self, Shortlist};
-use crate::exact::{Judge, Sum};
+use crate::exact::Judge;
 use crate::isa::Level;
-use crate::types::{DenseView, Neighbor, SearchOptions, Wanted};
+use crate::types::{DenseView, Neighbor, SearchOptions, SearchRows, Wanted};
 
 /// Candidates worth a task of their own.
 const LEAST_JUDGED: usize = 256;
 /// Rows that the query meets at a time.
 const ROWS_AT_ONCE: usize = 8;
 
-/// The wanted ones of a shortlist that holds every row that could be wanted, nearest first.
+/// The wanted ones of a shortlist that holds every row that could be wanted, nearest first. A query comes with its
+/// norm ([`bounds::query_norm`]).
 pub(super) fn nearest(
     level: Level,
-    corpus: DenseView<'_>,
-    query: &[f32],
+    corpus: SearchRows<'_>,
+    (query, norm): (&[f32], f32),
     shortlist: Shortlist,
     options: &SearchOptions<'_>,
 ) -> Vec<Neighbor> {
+    let mut rows = tighten(level, corpus, (query, norm), shortlist, options).into_rows();
+    if let SearchRows::F32(corpus) = corpus {
+        return judge(corpus, query, &rows, options);
+    }
+    // Ascending, so that the lower of two copies is the lower of two rows.
+    rows.sort_unstable();
+    let values = corpus.gather(rows.iter().map(|&row| row as usize));
+    let copies: Vec<u32> = (0..).take(rows.len()).collect();
+    let mut found = judge(corpus.view_of(&values), query, &copies, options);
+    for near in &mut found {
+        near.row = rows[near.row as usize];
+    }
+    found
+}
+
+fn judge(corpus: DenseView<'_>, query: &[f32], rows: &[u32], options: &SearchOptions<'_>) -> Vec<Neighbor> {
     let judge = Judge::new(options.metric, corpus, query);
-    let rows = tighten(level, corpus, query, shortlist, options).into_rows();
     let candidates = rows.par_iter().with_min_len(LEAST_JUDGED).map(|&row| judge.candidate(row));
     judge.nearest(candidates.collect(), options.wanted)
 }
@@ -32,17 +48,18 @@ pub(super) fn nearest(
 /// The same shortlist with the bounds that f32 gives, and so with fewer rows and a higher floor.
 pub(super) fn tighten(
     level: Level,
-    corpus: DenseView<'_>,
-    query: &[f32],
+    corpus: SearchRows<'_>,
+    (query, norm): (&[f32], f32),
     shortlist: Shortlist,
     options: &SearchOptions<'_>,
 ) -> Shortlist {
-    level.dispatch(Tighten { corpus, query, shortlist, options })
+    level.dispatch(Tighten { corpus, query, norm, shortlist, options })
 }
 
 struct Tighten<'a> {
-    corpus: DenseView<'a>,
+    corpus: SearchRows<'a>,
     query: &'a [f32],
+    norm: f32,
     shortlist: Shortlist,
     options: &'a SearchOptions<'a>,
 }
@@ -52,9 +69,10 @@ impl pulp::WithSimd for Tighten<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, simd: S) -> Shortlist {
-        let Self { corpus, query, shortlist, options } = self;
-        let norm = bounds::query_norm(Sum::dot(query, query));
+        let Self { corpus, query, norm, shortlist, options } = self;
         let epsilon = bounds::epsilon(corpus.dim(), dots::depth(corpus.dim(), S::F32_LANES));
+        let dim = corpus.dim().max(1);
+        let mut room = vec![0.0; ROWS_AT_ONCE * dim];
         let mut tight = Shortlist::new(options.wanted, shortlist.floor());
         // Rows in the order of their upper bounds: as soon as one is below the floor all others are.
         let ranked = shortlist.into_ranked();
@@ -69,9 +87,9 @@ impl pulp::WithSimd for Tighten<'_> {
             }
             for entries in some.chunks(ROWS_AT_ONCE) {
                 let mut tile: [&[f32]; ROWS_AT_ONCE] = [&[]; ROWS_AT_ONCE];
-                for (r, slot) in tile.iter_mut().enumerate() {
+                for (r, (slot, room)) in tile.iter_mut().zip(room.chunks_exact_mut(dim)).enumerate() {
                     // Past the end the last row again.
-                    *slot = corpus.row(entries[r.min(entries.len() - 1)].row as usize);
+                    *slot = corpus.row(entries[r.min(entries.len() - 1)].row as usize, room);
                 }
                 let dots = dots::dots_of_rows(simd, tile, query);
                 for (r, entry) in entries.iter().enumerate() {

@@ -32,7 +32,7 @@ use super::terms::{PanelTerms, RowTerms};
 use crate::exact::Sum;
 use crate::isa::Level;
 use crate::simd::tile::{Dots, SIDE, Sink, products};
-use crate::types::{DenseView, SearchOptions, Wanted};
+use crate::types::{DenseView, SearchOptions, SearchRows, Wanted};
 
 /// Bytes of the panels that stay in the second-level cache while all queries pass.
 const GROUP_BYTES: usize = 512 << 10;
@@ -58,6 +58,8 @@ pub(super) struct Scan<'a> {
     epsilon: f32,
     queries: CodedRows,
     terms: Vec<QueryTerms>,
+    /// By query.
+    norms: Vec<f32>,
     /// Rows at which a shortlist is given up: bytes do not tell enough of this query and corpus.
     too_many: usize,
 }
@@ -66,30 +68,43 @@ pub(super) struct Scan<'a> {
 pub(super) type Shortlists = Vec<Option<Shortlist>>;
 
 impl<'a> Scan<'a> {
-    /// Codes the queries.
-    pub(super) fn new(level: Level, queries: DenseView<'_>, options: &SearchOptions<'a>) -> Self {
+    /// Codes the queries; `asked` are the queries in f32.
+    pub(super) fn new(
+        level: Level,
+        queries: SearchRows<'_>,
+        asked: DenseView<'_>,
+        options: &SearchOptions<'a>,
+    ) -> Self {
         let packed = CodedRows::pack(level, queries);
         let epsilon = epsilon(queries.dim());
         let (zeros, never) = ([0.0; SIDE], [f32::INFINITY; SIDE]);
         let blank = QueryTerms { scale: zeros, norm: zeros, residual: zeros, floor: never };
         let mut terms = vec![blank; packed.rows.blocks()];
-        for (index, (query, coded)) in queries.iter().zip(&packed.coded).enumerate() {
+        let mut norms = Vec::with_capacity(asked.rows());
+        for (index, (query, coded)) in asked.iter().zip(&packed.coded).enumerate() {
             let (terms, lane) = (&mut terms[index / SIDE], index % SIDE);
             #[expect(clippy::cast_possible_truncation, reason = "rounded up at once")]
             let norm = (packed.norms[index] as f32).next_up();
             terms.scale[lane] = coded.scale;
             terms.norm[lane] = norm;
             terms.residual[lane] = (coded.residual + epsilon * norm) * (1.0 + epsilon);
+            let square = Sum::dot(query, query);
+            norms.push(bounds::query_norm(square));
             terms.floor[lane] = match options.wanted {
                 Wanted::Top(_) => f32::NEG_INFINITY,
-                Wanted::Within(near) => bounds::least_key(options.metric, near, Sum::dot(query, query)),
+                Wanted::Within(near) => bounds::least_key(options.metric, near, square),
             };
         }
         let too_many = match options.wanted {
             Wanted::Top(k) => k.saturating_mul(16).max(LEAST_GIVEN_UP),
             Wanted::Within(_) => usize::MAX,
         };
-        Self { level, options: *options, epsilon, queries: packed, terms, too_many }
+        Self { level, options: *options, epsilon, queries: packed, terms, norms, too_many }
+    }
+
+    /// ‖q‖ as [`bounds::query_norm`] has it.
+    pub(super) fn norm(&self, query: usize) -> f32 {
+        self.norms[query]
     }
 
     /// What is known before the first row. A query that is not ordinary is not for bytes to decide.
@@ -225,6 +240,14 @@ impl Worker<'_> {
     }
 }
 
+/// The key of row `i` of a panel, from the integer product.
+#[inline(always)]
+fn estimate(dot: i32, panel: &PanelTerms, i: usize, scale: f32) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "a rounding that the bound allows for")]
+    let dot = dot as f32;
+    (dot * panel.scale[i]).mul_add(scale, panel.offset[i])
+}
+
 impl Sink for Worker<'_> {
     #[inline(always)]
     fn take<S: Simd>(&mut self, _: S, block: usize, panel: usize, dots: &Dots) {
@@ -241,18 +264,16 @@ impl Sink for Worker<'_> {
         }
         let queries = (scan.queries.rows.rows() - block * SIDE).min(SIDE);
         for lane in 0..queries {
-            let mut keys = [0f32; SIDE];
             let mut passed = false;
-            for (i, key) in keys.iter_mut().enumerate() {
-                #[expect(clippy::cast_precision_loss, reason = "a rounding that the bound allows for")]
-                let dot = dots[lane][i] as f32;
-                *key = (dot * row.scale[i]).mul_add(query.scale[lane], row.offset[i]);
-                passed |= !shortlist::below(*key, bounds[lane]);
+            for (i, &dot) in dots[lane].iter().enumerate() {
+                let key = estimate(dot, row, i, query.scale[lane]);
+                passed |= !shortlist::below(key, bounds[lane]);
             }
             if passed {
-                let mut open = 0u32;
-                for (i, &key) in keys.iter().enumerate() {
-                    open |= u32::from(!shortlist::below(key, bounds[lane])) << i;
+                let (mut keys, mut open) = ([0f32; SIDE], 0u32);
+                for (i, key) in keys.iter_mut().enumerate() {
+                    *key = estimate(dots[lane][i], row, i, query.scale[lane]);
+                    open |= u32::from(!shortlist::below(*key, bounds[lane])) << i;
                 }
                 if open & allowed != 0 {
                     self.offer(block * SIDE + lane, panel, open & allowed, &keys);

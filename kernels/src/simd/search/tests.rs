@@ -10,7 +10,7 @@ use super::{SIDE, by_bytes, search};
 use crate::corpus::Corpus;
 use crate::isa::{Isa, Level};
 use crate::scalar;
-use crate::types::{Decimal, DenseView, Metric, Neighbor, SearchOptions, Wanted};
+use crate::types::{Decimal, DenseView, Metric, Neighbor, SearchOptions, SearchRows, Wanted};
 
 mod hard;
 
@@ -37,19 +37,30 @@ fn agreed(
     agreed_on(corpus, queries, &SearchOptions::new(metric, wanted))
 }
 
-/// The same for any options: every level, straight from the rows, packed, and packed a few rows at a time.
+/// The same for any options.
 fn agreed_on(
     corpus: DenseView<'_>,
     queries: DenseView<'_>,
     options: &SearchOptions<'_>,
 ) -> Vec<Vec<Neighbor>> {
+    agreed_in(corpus.into(), queries.into(), options)
+}
+
+/// The same for any rows: every level, straight from the rows, packed, and packed a few rows at a time.
+fn agreed_in(
+    corpus: SearchRows<'_>,
+    queries: SearchRows<'_>,
+    options: &SearchOptions<'_>,
+) -> Vec<Vec<Neighbor>> {
     let expected = scalar::search::search(corpus, queries, options);
     for level in levels() {
-        let (lying, packed) = (Corpus::from(corpus), super::corpus(level, corpus));
+        let (lying, packed) = (Corpus::unpacked(corpus), super::corpus(level, corpus));
         let mut got = vec![search(level, &lying, queries, options), search(level, &packed, queries, options)];
-        if options.wanted != Wanted::Top(0) {
-            got.push(by_bytes(level, &packed, queries, options, SIDE));
-            got.push(by_bytes(level, &lying, queries, options, 2 * SIDE));
+        if options.wanted != Wanted::Top(0) && queries.rows() > 0 {
+            super::in_f32(queries, |asked| {
+                got.push(by_bytes(level, &packed, queries, asked, options, SIDE));
+                got.push(by_bytes(level, &lying, queries, asked, options, 2 * SIDE));
+            });
         }
         for (way, got) in got.iter().enumerate() {
             assert_eq!(bits(got), bits(&expected), "{options:?} on {}, way {way}", level.isa());

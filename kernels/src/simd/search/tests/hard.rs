@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::{METRICS, Rows, agreed, agreed_on, metric, view, wanted};
-use crate::types::{DenseView, Metric, RowMask, SearchOptions, Wanted};
+use super::{METRICS, Rows, agreed, agreed_in, agreed_on, metric, view, wanted};
+use crate::types::{ByteView, DenseView, HalfKind, HalfView, Metric, RowMask, SearchOptions, Wanted};
 
 /// How the rows of a corpus lie.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +64,9 @@ fn hard_rows(kind: Kind, rows: usize, dim: usize, seed: u64) -> Rows {
                 data[first] = 3.0;
             }
             Kind::Clusters => data.extend(near(1e-3)),
-            Kind::Scales => data.extend(noise.iter().map(|x| x * 10f32.powi((row % 61) as i32 - 30))),
+            Kind::Scales => {
+                data.extend(noise.iter().map(|x| x * 10f32.powi(i32::try_from(row % 61).unwrap() - 30)))
+            }
             Kind::Vanishing => data.extend(near(0.5).map(|x| match row % 3 {
                 0 => x * 0.0,
                 1 => x * 1e-39,
@@ -88,11 +90,34 @@ proptest! {
             0 => None,
             1 => Some(RowMask::none(rows)),
             2 => Some(RowMask::from_fn(rows, |_| true)),
-            every => Some(RowMask::from_fn(rows, |row| (row as u64 ^ seed) % every as u64 == 0)),
+            every => Some(RowMask::from_fn(rows, |row| (row as u64 ^ seed).is_multiple_of(every as u64))),
         };
         let options = mask.as_ref().map_or(options, |mask| options.only(mask));
         let found = agreed_on(view(&corpus, dim), view(&asked, dim), &options);
         prop_assert!(found.iter().flatten().all(|near| options.allows(near.row as usize)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn rows_of_other_kinds_agree(
+        dim in prop::sample::select(&[1usize, 7, 64, 65][..]), (rows, queries) in (0usize..100, 1usize..40),
+        bits in prop::collection::vec(any::<u16>(), 65 * 140), metric in metric(), wanted in wanted(),
+        kind in prop::sample::select(&HalfKind::ALL[..]),
+    ) {
+        // Not infinite and not NaN.
+        let finite = |&bits: &u16| if bits & 0x7c00 == 0x7c00 || bits & 0x7f80 == 0x7f80 { bits & 0x83ff } else { bits };
+        let halves: Vec<u16> = bits.iter().map(finite).collect();
+        let codes: Vec<i8> = bits.iter().map(|&bits| bits as i8).collect();
+        let (stored, asked) = (0..rows * dim, rows * dim..(rows + queries) * dim);
+        let half = |range: std::ops::Range<usize>, count| HalfView::from_bits(kind, &halves[range], count, dim).unwrap();
+        let bytes = |range: std::ops::Range<usize>, count| ByteView::new(&codes[range], count, dim).unwrap();
+        let options = SearchOptions::new(metric, wanted);
+        let (half_rows, byte_rows) = (half(stored.clone(), rows).into(), bytes(stored, rows).into());
+        let (half_queries, byte_queries) = (half(asked.clone(), queries).into(), bytes(asked, queries).into());
+        agreed_in(half_rows, half_queries, &options);
+        agreed_in(byte_rows, byte_queries, &options);
+        agreed_in(byte_rows, half_queries, &options);
     }
 }
 
@@ -125,7 +150,7 @@ fn products_of_bytes_beyond_the_integers_of_f32_are_ranked() {
     let dim = 4_096;
     let mut data = vec![1f32; 40 * dim];
     for row in 0..40 {
-        data[row * dim + row] = 1.0 - 2f32.powi(-(row as i32 % 20) - 4);
+        data[row * dim + row] = 1.0 - 2f32.powi(-i32::try_from(row % 20).unwrap() - 4);
     }
     let corpus = DenseView::new(&data, 40, dim).unwrap();
     for metric in METRICS {
