@@ -15,7 +15,6 @@ pub(crate) mod kmeans_codes;
 mod nearest;
 pub(crate) mod pairs;
 pub(crate) mod prepared_pair;
-mod postings;
 pub(crate) mod quantize;
 pub(crate) mod roofs;
 pub(crate) mod search;
