@@ -171,22 +171,24 @@ mod tests {
         ) {
             packed(&data, dim, |isa, rows| {
                 let candidates = [3, 0, 39, 3, 7, 8, 9, 10, 11];
-                // Just reached, just missed and anything between.
                 let chain = |row: usize, candidate: usize| {
                     rows.row(row).iter().zip(rows.row(candidate)).fold(0.0f32, |sum, (&x, &c)| {
                         let difference = rows.points.scaled(x) - rows.points.scaled(c);
                         difference.mul_add(difference, sum)
                     })
                 };
-                let least = |row: usize| candidates.map(|c| chain(row, c)).into_iter().fold(f32::INFINITY, f32::min);
-                let nearest: Vec<f32> = (0..48).map(|row| if row < 40 { limits[row] * least(row) } else { 0.0 }).collect();
-                let nearest: Vec<f32> = nearest.iter().map(|x| if x.is_nan() { 0.0 } else { *x }).collect();
+                // What a row has: nothing yet, itself, or near its least distance.
+                let has = |row: usize| {
+                    let least = candidates.map(|c| chain(row, c)).into_iter().fold(f32::INFINITY, f32::min);
+                    if limits[row] < 2.0 { limits[row] * least } else { f32::INFINITY }
+                };
+                let nearest: Vec<f32> = (0..48).map(|row| if row < 40 { has(row) } else { 0.0 }).collect();
                 let mut out = vec![0.0; 48 * candidates.len()];
                 rows.distances(&candidates, &nearest, &mut out);
-                for row in 0..40 {
+                for (row, &nearest) in nearest[..40].iter().enumerate() {
                     for (trial, &candidate) in candidates.iter().enumerate() {
                         let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;
-                        let (got, expected) = (out[slot].min(nearest[row]), chain(row, candidate).min(nearest[row]));
+                        let (got, expected) = (out[slot].min(nearest), chain(row, candidate).min(nearest));
                         assert_eq!(got.to_bits(), expected.to_bits(), "{isa}: row {row}, candidate {candidate}");
                     }
                 }

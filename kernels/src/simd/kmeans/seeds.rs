@@ -105,8 +105,8 @@ fn chains<const N: usize>(pairs: [(&[f32], &[f32]); N]) -> [f32; N] {
             differences[len..].fill(0.0);
         }
         for i in 0..LANES {
-            for n in 0..N {
-                sums[n] = differences[n][i].mul_add(differences[n][i], sums[n]);
+            for (sum, differences) in sums.iter_mut().zip(&differences) {
+                *sum = differences[i].mul_add(differences[i], *sum);
             }
         }
     }

@@ -64,8 +64,9 @@ impl Sink for Nearer<'_> {
             let mut reached = 0u32;
             for lane in 0..SIDE {
                 let key = (dots[lane] as f32).mul_add(scales[lane], offset);
-                // Nothing is said of a limit that is no number.
-                reached |= u32::from(!(key <= limits[lane])) << lane;
+                // A limit that is no number says nothing is far.
+                let far = key <= limits[lane];
+                reached |= u32::from(!far) << lane;
             }
             while reached != 0 {
                 self.near.push((first_row + reached.trailing_zeros(), id));

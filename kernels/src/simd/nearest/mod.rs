@@ -168,9 +168,9 @@ impl pulp::WithSimd for Pick<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let mut thresholds = [0.0; SIDE];
-        for lane in 0..SIDE {
-            thresholds[lane] = self.best[lane] - self.slacks[lane];
+        let mut thresholds = self.best;
+        for (threshold, slack) in thresholds.iter_mut().zip(self.slacks) {
+            *threshold -= slack;
         }
         for (id, keys) in self.ids.zip(self.keys) {
             let mut reached = false;

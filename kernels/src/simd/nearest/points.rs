@@ -171,7 +171,8 @@ fn round(values: &[f32], dim: usize, codes: &mut [i8]) -> Rounded {
         }
     }
     let greatest = f32::from_bits(greatest.into_iter().fold(0, u32::max));
-    if !(greatest <= GREATEST) {
+    let ordinary = greatest <= GREATEST; // not so for NaN
+    if !ordinary {
         codes.fill([0; LANES]);
         return Rounded { scale: 0.0, norm: 0.0, square: 0.0, residual: f32::INFINITY };
     }

@@ -126,10 +126,10 @@ proptest! {
             let points = BytePoints::round(level, &frame, 0..rest, row);
             let mut near = Vec::new();
             perhaps_nearer(level, &points, &bytes, &squares, &mut near);
-            for x in 0..rest {
+            for (x, &square) in squares.iter().enumerate() {
                 for c in candidates.clone() {
                     // An f32 sum of so few terms is off by less than 2^-17.
-                    let nearer = distance(x, c) * (1.0 - 1.0 / f64::from(1 << 17)) < f64::from(squares[x]);
+                    let nearer = distance(x, c) * (1.0 - 1.0 / f64::from(1 << 17)) < f64::from(square);
                     prop_assert!(!nearer || near.contains(&(x as u32, c as u32)), "{}", level.isa());
                 }
             }
