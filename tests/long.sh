@@ -9,3 +9,7 @@ for _ in $(seq 20); do cargo test -q --release -p tensor-node --test faults -- k
 echo "property tests, 20,000 cases each"
 PROPTEST_CASES=20000 cargo test --release -p tensor-tests --test agreement
 PROPTEST_CASES=20000 cargo test --release -p tensor-kernels -p tensor-chain
+echo "slices against inaccessible pages: every length to 1,100 at every distance"
+GUARD_FULL=1 cargo test --release -p tensor-tests --test guard
+echo "AddressSanitizer: kernels, guard and agreement tests"
+tests/asan.sh
