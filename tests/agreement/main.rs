@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod adversarial;
 mod all_pairs;
 mod all_pairs_scores;
 mod conflict_matrix;

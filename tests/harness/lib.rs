@@ -1,5 +1,7 @@
-//! What the test binaries share: every backend of this machine.
+//! What the test binaries share: every backend of this machine, and values that are hard on them.
 #![forbid(unsafe_code)]
+
+pub mod values;
 
 use std::sync::OnceLock;
 
