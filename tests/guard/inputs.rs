@@ -15,7 +15,7 @@ pub fn values(len: usize) -> Vec<f32> {
 
 /// Codes in −127..=127.
 pub fn codes(len: usize) -> Vec<i8> {
-    (0..len).map(|i| ((mixed(i) >> 9) % 255) as u8 as i8).map(|code| code.max(-127)).collect()
+    (0..len).map(|i| (((mixed(i) >> 9) % 255) as u8).cast_signed().max(-127)).collect()
 }
 
 /// Finite 16-bit values of either format.
