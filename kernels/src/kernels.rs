@@ -408,7 +408,7 @@ impl Kernels {
     /// Agreement: exact: quotients in f64, rounded half to even. Shape: `rows × dim`. Cost: O(rows · dim).
     #[must_use]
     pub fn int8_quantize(&self, rows: DenseView<'_>, mode: Int8Mode) -> Run<Int8Rows> {
-        let mut out = Int8Rows::zeroed(mode, rows.rows(), rows.dim());
+        let mut out = Int8Rows::zeroed_like(mode, rows.rows(), rows.dim());
         self.run(|backend| backend.int8_quantize(rows, &mut out)).map(|()| out)
     }
 

@@ -42,7 +42,7 @@ fn is_nearest(x: f32, bits: u16, kind: HalfKind) -> bool {
     let neighbours = [bits.wrapping_sub(u16::from(bits & 0x7fff != 0)), bits + 1];
     sign_kept
         && neighbours.into_iter().filter(|&other| other != bits).all(|other| {
-            distance(bits) < distance(other) || (distance(bits) <= distance(other) && bits % 2 == 0)
+            distance(bits) < distance(other) || (distance(bits) <= distance(other) && bits.is_multiple_of(2))
         })
 }
 

@@ -76,6 +76,6 @@ fn dimensions_that_differ_are_refused() {
     for kernels in every_backend().unwrap() {
         let expected = KernelError::DimensionMismatch { got: 4, expected: 3 };
         assert_eq!(kernels.prepared_pair(&a, &b), Err(expected.clone()));
-        assert_eq!(kernels.prepared_one_to_many(&a, &[b.clone()]).unwrap_err(), expected);
+        assert_eq!(kernels.prepared_one_to_many(&a, std::slice::from_ref(&b)).unwrap_err(), expected);
     }
 }

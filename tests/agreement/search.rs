@@ -74,7 +74,7 @@ proptest! {
             for metric in [Metric::Dot, Metric::L2, Metric::Cosine] {
                 let options = SearchOptions::new(metric, Wanted::Top(k)).only(&mask);
                 let found = agreed_in(corpus, queries, &options);
-                prop_assert!(found.iter().flatten().all(|near| near.row as usize % every == 0));
+                prop_assert!(found.iter().flatten().all(|near| (near.row as usize).is_multiple_of(every)));
                 prop_assert!(found.iter().all(|found| found.len() == k.min(rows.div_ceil(every))));
             }
         }

@@ -13,12 +13,15 @@ const METRICS: [Metric; 3] = [Metric::Dot, Metric::L2, Metric::Cosine];
 const LEARNED: [Metric; 2] = [Metric::L2, Metric::Cosine];
 const MODES: [Int8Mode; 2] = [Int8Mode::Symmetric, Int8Mode::MinMax];
 
-/// Shapes that a length stands for; rows of no dimension are no rows.
-const LONG_ROWS: fn(usize) -> (usize, usize) = |length| (if length == 0 { 0 } else { 3 }, length);
-const MANY_ROWS: fn(usize) -> (usize, usize) = |length| (length, 5);
-const SHAPES: [(fn(usize) -> (usize, usize), usize); 2] = [(LONG_ROWS, LONGEST), (MANY_ROWS, LONGEST)];
+/// Rows and dimension that a length stands for.
+type Shape = fn(usize) -> (usize, usize);
+
+/// Rows of no dimension are no rows.
+const LONG_ROWS: Shape = |length| (if length == 0 { 0 } else { 3 }, length);
+const MANY_ROWS: Shape = |length| (length, 5);
+const SHAPES: [(Shape, usize); 2] = [(LONG_ROWS, LONGEST), (MANY_ROWS, LONGEST)];
 /// Where the work grows with the square of the rows.
-const PAIR_SHAPES: [(fn(usize) -> (usize, usize), usize); 2] = [(LONG_ROWS, LONGEST), (MANY_ROWS, MOST_ROWS)];
+const PAIR_SHAPES: [(Shape, usize); 2] = [(LONG_ROWS, LONGEST), (MANY_ROWS, MOST_ROWS)];
 
 /// Rows in their place.
 struct Rows {
@@ -53,7 +56,7 @@ fn int8() {
             let rows = Rows::new(place, shape(length));
             MODES.map(|mode| {
                 let quantized = kernels.int8_quantize(rows.view(), mode).value;
-                let mut again = Int8Rows::zeroed(mode, rows.rows, rows.dim);
+                let mut again = Int8Rows::zeroed(mode, rows.rows, rows.dim).unwrap();
                 kernels.int8_quantize_into(rows.view(), &mut again).unwrap();
                 assert_eq!(again, quantized);
                 quantized

@@ -6,8 +6,11 @@ use crate::inputs::Csr;
 use crate::memory::{Lent, Place};
 use crate::sweep::{LONGEST, MOST_ROWS, sweep};
 
-/// Rows that a length stands for, and the greatest length.
-const KINDS: [(fn(usize) -> Csr, usize); 3] = [
+/// The rows that a length stands for.
+type Shape = fn(usize) -> Csr;
+
+/// Kinds of rows and the greatest length.
+const KINDS: [(Shape, usize); 3] = [
     (Csr::of_long_rows, LONGEST),
     (|count| Csr::of_many_rows(count, 40), MOST_ROWS),
     (|count| Csr::of_many_rows(count, 70_000), MOST_ROWS),

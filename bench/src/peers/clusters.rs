@@ -46,7 +46,7 @@ impl Workload for KMeansWork {
 
     fn write(&self, folder: &Path) -> io::Result<()> {
         exchange::write(folder, "rows", self.rows.values(), Some(DIM))?;
-        exchange::write(folder, "k", &[self.k as i64], None)
+        exchange::write(folder, "k", &[exchange::integer(self.k)], None)
     }
 
     fn ours<'a>(&'a self, kernels: &'a Kernels) -> Result<Option<Box<dyn Contender + 'a>>, BenchError> {

@@ -61,6 +61,12 @@ pub fn read(path: &Path) -> io::Result<Vec<f64>> {
     Ok(values.iter().map(|&value| f64::from_le_bytes(value)).collect())
 }
 
+/// A count or an index as the other side reads it.
+#[must_use]
+pub fn integer(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

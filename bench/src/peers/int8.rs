@@ -84,7 +84,7 @@ impl Workload for Int8Work {
         let (isa, rows) = (kernels.isa().name(), self.rows.view()?);
         Ok(Some(match self.direction {
             Direction::Quantize => {
-                let codes = Int8Rows::zeroed(Int8Mode::Symmetric, rows.rows(), rows.dim());
+                let codes = Int8Rows::zeroed(Int8Mode::Symmetric, rows.rows(), rows.dim())?;
                 let codes = Rc::new(RefCell::new(codes));
                 let written = Rc::clone(&codes);
                 let run = move || kernels.int8_quantize_into(rows, &mut codes.borrow_mut());

@@ -72,7 +72,7 @@ mod tests {
     fn sums_run_over_every_component() {
         let a: Vec<f32> = (0u8..19).map(f32::from).collect();
         assert_eq!(dot(&a, &a), 2_109.0);
-        assert_eq!(squared_distance(&a, &vec![1.0; 19]), 1_786.0);
+        assert_eq!(squared_distance(&a, &[1.0; 19]), 1_786.0);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Workload for PairsWork {
             Some(codes) => exchange::write(folder, "rows", codes, dim)?,
             None => exchange::write(folder, "rows", self.rows.values(), dim)?,
         }
-        let rows: Vec<i64> = sampled(self.rows.rows(), CHECKED).map(|row| row as i64).collect();
+        let rows: Vec<i64> = sampled(self.rows.rows(), CHECKED).map(exchange::integer).collect();
         exchange::write(folder, "sampled", &rows, None)?;
         exchange::write(folder, "limits", &LIMITS, None)
     }

@@ -90,7 +90,7 @@ pub fn unit_length(rows: &SparseBatch<'_>) -> Result<SparseBatch<'static>, Bench
 /// # Errors
 /// Whatever the file system refuses.
 pub fn write_csr(folder: &Path, rows: &SparseBatch<'_>) -> io::Result<()> {
-    let indptr: Vec<i64> = rows.indptr().iter().map(|&at| at as i64).collect();
+    let indptr: Vec<i64> = rows.indptr().iter().map(|&at| exchange::integer(at)).collect();
     exchange::write(folder, "indptr", &indptr, None)?;
     exchange::write(folder, "indices", rows.indices(), None)?;
     exchange::write(folder, "values", rows.values(), None)?;
@@ -104,7 +104,7 @@ impl Workload for SparseWork {
 
     fn write(&self, folder: &Path) -> io::Result<()> {
         write_csr(folder, &self.rows)?;
-        let rows: Vec<i64> = sampled(self.rows.rows(), CHECKED).map(|row| row as i64).collect();
+        let rows: Vec<i64> = sampled(self.rows.rows(), CHECKED).map(exchange::integer).collect();
         exchange::write(folder, "sampled", &rows, None)
     }
 

@@ -50,7 +50,7 @@ fn there_and_back(
             Ok(codes.codes().starts_with(first_codes.codes())
                 && codes.scales().starts_with(first_codes.scales()))
         };
-        let out = Int8Rows::zeroed(MODE, values.rows(), values.dim());
+        let out = Int8Rows::zeroed(MODE, values.rows(), values.dim())?;
         bench.ours_into(there, Some(Limit::Copy), &kernels, out, check, |kernels, codes| {
             kernels.int8_quantize_into(values, codes).map(drop)
         })?;

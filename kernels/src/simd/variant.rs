@@ -8,9 +8,9 @@
 //! meet, even looking at each pair once would cost more than the meetings: then only *touched* partners
 //! are looked at.
 //!
-//! The constants are nanoseconds on one core of a Sapphire Rapids virtual machine, found by timing each
-//! loop by itself on 4,096 × 768 rows at 5 % and on 20,000 rows over zipf positions. Only their ratios
-//! matter, and no answer depends on them.
+//! The constants are nanoseconds on one core of a busy Sapphire Rapids virtual machine. Those of lists and of the
+//! tile come from timings on 4,096 × 768 rows at 5 % and on 20,000 rows over zipf positions; the others are
+//! estimates. Only their ratios matter, and no answer depends on them.
 
 use std::fmt;
 

@@ -38,9 +38,26 @@ pub struct Int8Rows {
 impl Int8Rows {
     /// Rows of zeros under scales of 0: memory for
     /// [`Kernels::int8_quantize_into`](crate::Kernels::int8_quantize_into).
-    #[must_use]
-    pub fn zeroed(mode: Int8Mode, rows: usize, dim: usize) -> Self {
-        let codes = AlignedBuf::zeroed(rows.saturating_mul(dim));
+    ///
+    /// # Errors
+    /// More than `u32::MAX` rows or components, or more codes than memory can address.
+    pub fn zeroed(mode: Int8Mode, rows: usize, dim: usize) -> Result<Self, KernelError> {
+        let limit = u32::MAX as usize;
+        for (what, got) in [("rows", rows), ("dimension", dim)] {
+            if got > limit {
+                return Err(KernelError::TooLarge { what, got, limit });
+            }
+        }
+        let limit = isize::MAX.unsigned_abs();
+        match rows.checked_mul(dim) {
+            Some(codes) if codes <= limit => Ok(Self::zeroed_like(mode, rows, dim)),
+            _ => Err(KernelError::TooLarge { what: "rows × dimension", got: rows, limit: limit / dim }),
+        }
+    }
+
+    /// The same for the shape of rows that exist.
+    pub(crate) fn zeroed_like(mode: Int8Mode, rows: usize, dim: usize) -> Self {
+        let codes = AlignedBuf::zeroed(rows * dim);
         Self { mode, dim, codes, scales: vec![Int8Scale { scale: 0.0, offset: 0.0 }; rows] }
     }
 
@@ -199,4 +216,20 @@ pub(crate) fn scale_of(mode: Int8Mode, min: f32, max: f32) -> Int8Scale {
         scale = scale.next_up();
     }
     Int8Scale { scale, offset }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_nobody_has_is_an_error() {
+        for (rows, dim) in [(usize::MAX, 2), (2, usize::MAX), (u32::MAX as usize, u32::MAX as usize)] {
+            assert!(matches!(
+                Int8Rows::zeroed(Int8Mode::MinMax, rows, dim),
+                Err(KernelError::TooLarge { .. })
+            ));
+        }
+        assert_eq!(Int8Rows::zeroed(Int8Mode::MinMax, 3, 0).unwrap().dim(), 0);
+    }
 }

@@ -19,10 +19,10 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 /// Checks that every level gives the oracle's codes and values, and returns the codes.
 fn agreed(view: DenseView<'_>, mode: Int8Mode) -> Int8Rows {
-    let mut expected = Int8Rows::zeroed(mode, view.rows(), view.dim());
+    let mut expected = Int8Rows::zeroed_like(mode, view.rows(), view.dim());
     scalar::int8::quantize(view, &mut expected);
     for level in levels() {
-        let mut got = Int8Rows::zeroed(mode, view.rows(), view.dim());
+        let mut got = Int8Rows::zeroed_like(mode, view.rows(), view.dim());
         quantize(level, view, &mut got);
         assert_eq!(got, expected, "{mode:?} on {}", level.isa());
     }
