@@ -61,7 +61,7 @@ pub const BARS: &[Bar] = &[
     bar("w3i/128", 1.8),
     bar("w3i/768", 1.8),
     bar("w4a/cosine", 1.5).named("mkl"),
-    bar("w4a/cosine", 50.0).named("numkong:pair by pair"),
+    bar("w4a/cosine", 50.0).named("numkong linked"),
     bar("w4a/jaccard", 4.0),
     bar("w4b/cosine", 3.5).named("mkl"),
     bar("w4b/jaccard", 50.0),
@@ -71,7 +71,7 @@ pub const BARS: &[Bar] = &[
     // A code may be one off where a peer multiplies by the reciprocal of the scale.
     Bar { tolerance: 1.0, least_at_two: Some(1.7), ..bar("w7/quantize", 2.0) },
     bar("w7/dequantize", 1.15),
-    Bar { least_at_two: None, ..bar("w8", 5.0).named("numkong") },
+    Bar { least_at_two: None, ..bar("w8", 5.0).named("numkong linked") },
 ];
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ pub fn run(bench: &mut Bench, options: &PeerOptions) -> Result<(), BenchError> {
         }
     }
     bench.record.cases.extend(outcomes.iter().filter_map(|outcome| outcome.case.clone()));
-    bench.table = Some(table::table(&outcomes, python.is_some()));
+    bench.table = Some(table::table(&outcomes, python.is_some(), bench.options.quick));
     Ok(())
 }
 

@@ -10,9 +10,9 @@ use crate::runner::OURS;
 use crate::standing::time;
 use crate::timing::median;
 
-/// The whole table. `python` says whether an interpreter was given.
+/// The whole table. `python` says whether an interpreter was given; `quick` inputs are held against no bar.
 #[must_use]
-pub fn table(outcomes: &[Outcome], python: bool) -> String {
+pub fn table(outcomes: &[Outcome], python: bool, quick: bool) -> String {
     let mut out = String::from(
         "ratio = time of the peer / ours: least processor time at 1 thread, least wall-clock time above\n",
     );
@@ -33,7 +33,7 @@ pub fn table(outcomes: &[Outcome], python: bool) -> String {
             let group: Vec<&Outcome> = outcomes.iter().filter(of).collect();
             if !group.is_empty() {
                 write_group(&mut out, id, threads, &group);
-                for bar in BARS.iter().filter(|bar| bar.ours == *id) {
+                for bar in BARS.iter().filter(|bar| !quick && bar.ours == *id) {
                     write_bar(&mut out, bar, threads, outcomes);
                 }
             }
@@ -134,10 +134,10 @@ mod tests {
             outcome("w1", "quick", 1, 0.04, 1e-7),
             outcome("w1", "quick but wrong", 1, 0.01, 0.1),
         ];
-        let text = table(&outcomes, true);
+        let text = table(&outcomes, true, false);
         assert!(text.contains("bar 3.50x the best peer: met: 4.00x against quick\n"), "{text}");
         outcomes.push(outcome("w1", "quicker", 1, 0.028, 0.0));
-        let text = table(&outcomes, true);
+        let text = table(&outcomes, true, false);
         assert!(text.contains("MISSED by 20 %: 2.80x against quicker"), "{text}");
         assert!(text.contains("error 1.0e-1") && text.contains("exact"), "{text}");
     }
@@ -152,7 +152,7 @@ mod tests {
             failure: Some("not installed".to_owned()),
         };
         let outcomes = [failed, outcome("w3i/128", OURS, 1, 1.0, 0.0)];
-        let text = table(&outcomes, false);
+        let text = table(&outcomes, false, false);
         assert!(text.contains("not installed") && text.contains("--python"), "{text}");
         assert!(text.contains("the best peer on w3/128: open: no such peer"), "{text}");
         assert!(text.contains("open: no such operation of ours"), "{text}");

@@ -34,7 +34,7 @@ pub fn search(work: &SearchWork, threads: usize) -> Vec<Linked<'_>> {
     let rows = |found: &Vec<u32>| found.iter().map(|&row| f64::from(row)).collect();
     if let Some((corpus, queries)) = &work.codes {
         return numkong::search_codes(corpus, queries, work.corpus.dim(), threads)
-            .map(|run| ("numkong 7.8 packed i8, linked", boxed(run, rows)))
+            .map(|run| ("numkong linked 7.8, packed i8", boxed(run, rows)))
             .into_iter()
             .collect();
     }
@@ -47,7 +47,7 @@ pub fn search(work: &SearchWork, threads: usize) -> Vec<Linked<'_>> {
     }
     if queries.rows() == 1 {
         let run = move || numkong::one_query(corpus.values(), queries.values(), threads);
-        peers.push(("numkong 7.8 dot by dot", boxed(run, rows)));
+        peers.push(("numkong linked 7.8, dot by dot", boxed(run, rows)));
     }
     peers
 }
@@ -77,7 +77,7 @@ pub fn sparse(work: &SparseWork, threads: usize) -> Vec<Linked<'_>> {
         work.sampled_scores(|row| scores[row * count..][..count].iter().map(|&s| f64::from(s)).collect())
     };
     let pairs = move || numkong::all_pairs(&work.rows, work.score, threads);
-    let mut peers: Vec<Linked<'_>> = vec![("numkong 7.8 pair by pair", boxed(pairs, answer))];
+    let mut peers: Vec<Linked<'_>> = vec![("numkong linked 7.8, pair by pair", boxed(pairs, answer))];
     if let Some(run) = sprs::cosine(work) {
         peers.push(("sprs 0.11", boxed(run, |product: &sprs::Product| sprs::answer(work, product))));
     }
@@ -103,7 +103,7 @@ pub fn int8(work: &Int8Work, threads: usize) -> Vec<Linked<'_>> {
 pub fn sparse_pair(work: &SparsePairWork) -> Vec<Linked<'_>> {
     let scores = |scores: &Vec<f64>| scores.clone();
     vec![
-        ("numkong 7.8", boxed(|| numkong::pairs(&work.rows), scores)),
+        ("numkong linked 7.8", boxed(|| numkong::pairs(&work.rows), scores)),
         ("sprs 0.11", boxed(sprs::pairs(&work.rows), scores)),
     ]
 }

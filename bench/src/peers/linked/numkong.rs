@@ -117,7 +117,7 @@ pub fn int8(work: &Int8Work, threads: usize) -> Vec<Linked<'_>> {
             let run = move || quantize_rows(work.rows.values(), &mut codes.borrow_mut(), dim, threads);
             let answer =
                 move |scales: &Vec<f32>| Int8Work::sampled_codes(&written.borrow(), scales.iter().copied());
-            vec![("numkong 7.8 min-max, scale, cast", boxed(run, answer))]
+            vec![("numkong linked 7.8, min-max, scale, cast", boxed(run, answer))]
         }
         Direction::Dequantize => {
             let values = Rc::new(RefCell::new(vec![0f32; expected.codes().len()]));
@@ -126,7 +126,7 @@ pub fn int8(work: &Int8Work, threads: usize) -> Vec<Linked<'_>> {
             let run =
                 move || dequantize_rows(expected.codes(), &mut values.borrow_mut(), &scales, dim, threads);
             let answer = move |&(): &()| Int8Work::sampled_values(&written.borrow());
-            vec![("numkong 7.8 cast, scale", boxed(run, answer))]
+            vec![("numkong linked 7.8, cast, scale", boxed(run, answer))]
         }
     }
 }
