@@ -162,19 +162,7 @@ impl Bench {
         check: impl Fn(&T) -> Result<bool, BenchError>,
         operation: impl Fn(&Kernels) -> Result<T, KernelError>,
     ) -> Result<Option<T>, BenchError> {
-        self.progress.begin(&format!("checking {} {}", work.workload, work.variant));
-        let mut first: Option<T> = None;
-        for handle in kernels {
-            let answer = operation(handle)?;
-            let right = match &first {
-                Some(first) => *first == answer,
-                None => check(&answer)?,
-            };
-            if !right {
-                return Err(wrong(work, name, handle.isa().name(), handle.threads()));
-            }
-            first.get_or_insert(answer);
-        }
+        let first = self.checked(name, work, kernels, check, &operation)?;
         let operation = &operation;
         let contenders = kernels.iter().map(|handle| Contender {
             case: work.case(name).on(handle.isa(), handle.threads()),
@@ -198,21 +186,11 @@ impl Bench {
         check: impl Fn(&T) -> Result<bool, BenchError>,
         operation: impl Fn(&Kernels, &mut T) -> Result<(), KernelError>,
     ) -> Result<(), BenchError> {
-        self.progress.begin(&format!("checking {} {}", work.workload, work.variant));
-        let mut first: Option<T> = None;
-        for handle in kernels {
+        self.checked(OURS, work, kernels, check, |handle| {
             let mut answer = out.clone();
             operation(handle, &mut answer)?;
-            let right = match &first {
-                Some(first) => *first == answer,
-                None => check(&answer)?,
-            };
-            if !right {
-                return Err(wrong(work, OURS, handle.isa().name(), handle.threads()));
-            }
-            first.get_or_insert(answer);
-        }
-        drop(first);
+            Ok(answer)
+        })?;
         // The contenders take turns, so that they can share the memory.
         let (operation, out) = (&operation, &RefCell::new(out));
         let contenders = kernels.iter().map(|handle| Contender {
@@ -220,6 +198,31 @@ impl Bench {
             run: Box::new(move || drop(std::hint::black_box(operation(handle, &mut out.borrow_mut())))),
         });
         self.contest(work, limit, contenders.collect())
+    }
+
+    /// The answer of the first handle, which passes `check` and which all other handles give too.
+    fn checked<T: PartialEq>(
+        &mut self,
+        name: &str,
+        work: &Work,
+        kernels: &[Kernels],
+        check: impl Fn(&T) -> Result<bool, BenchError>,
+        operation: impl Fn(&Kernels) -> Result<T, KernelError>,
+    ) -> Result<Option<T>, BenchError> {
+        self.progress.begin(&format!("checking {} {}", work.workload, work.variant));
+        let mut first: Option<T> = None;
+        for handle in kernels {
+            let answer = operation(handle)?;
+            let right = match &first {
+                Some(first) => *first == answer,
+                None => check(&answer)?,
+            };
+            if !right {
+                return Err(wrong(work, name, handle.isa().name(), handle.threads()));
+            }
+            first.get_or_insert(answer);
+        }
+        Ok(first)
     }
 
     /// A limit of this machine at a number of threads, measured once; `None` where it has none of the kind.

@@ -3,43 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use tensor_datasets::files::{self, FileError, Rows, write_npy, write_npz};
 use tensor_kernels::{DenseView, KernelError, SparseBatch};
-
-/// Counts the bytes that each thread holds, and the most it held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    let held = HELD.get() + bytes;
-    HELD.set(held);
-    PEAK.set(PEAK.get().max(held));
-}
-
-// SAFETY: every call goes to the system's allocator as it is; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller keeps to the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller keeps to the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use tensor_tests::allocation::{Counting, peak_bytes};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -220,10 +190,7 @@ fn check(folder: &Folder, bytes: &[u8], extensions: &[&str]) {
     for extension in extensions {
         let path = folder.write(&format!("x.{extension}"), bytes);
         for read in [files::read, files::map] {
-            let before = HELD.get();
-            PEAK.set(before);
-            let result = read(&path);
-            let peak = (PEAK.get() - before).max(0).cast_unsigned();
+            let (result, peak) = peak_bytes(|| read(&path));
             // 64 KiB is what is read at a time, twice that what unzipping takes. Every number of the file may
             // become an f32, in a list that grows by doubling; deflate packs at most 1,032 bytes into one.
             let ratio = if *extension == "npz" { 1_032 * 8 } else { 8 };

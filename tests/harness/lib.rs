@@ -1,6 +1,8 @@
-//! What the test binaries share: every backend of this machine, and values that are hard on them.
-#![forbid(unsafe_code)]
+//! What test binaries share: every backend of this machine, values that are hard on them, and a count of the
+//! memory they hold.
+#![deny(unsafe_code)]
 
+pub mod allocation;
 pub mod values;
 
 use std::sync::OnceLock;

@@ -5,8 +5,6 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -18,46 +16,10 @@ use tensor_chain::{
     Block, BlockHeader, ChainParams, Changeset, GlobalCodebook, Height, KeyProof, Transaction,
 };
 use tensor_kernels::{DeltaSum, DeltaVector};
-
-/// Counts the bytes that each thread holds, and the most it held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    let held = HELD.get() + bytes;
-    HELD.set(held);
-    PEAK.set(PEAK.get().max(held));
-}
-
-// SAFETY: every call goes to the system's allocator as it is; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller keeps to the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller keeps to the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use tensor_tests::allocation::{Counting, peak_bytes};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// Most bytes held at once by `work` beyond what was held before it.
-fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.get();
-    PEAK.set(before);
-    let result = work();
-    (result, (PEAK.get() - before).max(0).cast_unsigned())
-}
 
 /// A decoder by name: the bytes that what it read encodes to, if it read something.
 type Decoder = (&'static str, fn(&[u8]) -> Option<Vec<u8>>);
