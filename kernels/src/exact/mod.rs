@@ -11,7 +11,6 @@ mod pair;
 mod predicates;
 mod rank;
 mod rows;
-mod scores;
 mod sum;
 
 pub(crate) use classify::{PairView, classify};
@@ -22,5 +21,4 @@ pub(crate) use pair::{CodePair, FloatPair, SquaredNorm, shared_values};
 pub(crate) use predicates::jaccard_at_least;
 pub(crate) use rank::{Candidate, Judge};
 pub(crate) use rows::{Comparison, JudgedRows};
-pub(crate) use scores::{AT_ONCE, scores};
 pub(crate) use sum::Sum;

@@ -25,13 +25,18 @@ pub(crate) fn train<P: Points>(points: &P, k: usize, max_iterations: usize, seed
         return trained;
     }
     trained.assignments = points.assign(&trained.centroids);
+    let mut before: Option<Clusters> = None;
     while !trained.converged && trained.iterations < max_iterations {
         let mut clusters = Clusters::group(&trained.assignments, k);
         let deviations = |assignments: &[u32]| points.deviations(&trained.centroids, assignments);
         if fill_empty(&clusters, &mut trained.assignments, deviations) {
             clusters = Clusters::group(&trained.assignments, k);
         }
-        points.update(&clusters, &mut trained.centroids);
+        // The mean of the same rows is the same; late rounds move few rows.
+        let same = |id| before.as_ref().is_some_and(|before| before.members(id) == clusters.members(id));
+        let changed: Vec<bool> = (0..k).map(|id| !same(id)).collect();
+        points.update(&clusters, &changed, &mut trained.centroids);
+        before = Some(clusters);
         let assignments = points.assign(&trained.centroids);
         trained.converged = assignments == trained.assignments;
         trained.assignments = assignments;

@@ -19,7 +19,7 @@ pub(crate) use dense::{DensePoints, train_dense};
 pub use dense::{KMeans, KMeansOptions};
 pub(crate) use lloyd::Clusters;
 pub(crate) use nearest::nearest;
-pub(crate) use seeding::{BLOCK, Weight};
+pub(crate) use seeding::{BLOCK, TASK, Weight, potentials};
 
 /// Rows to be clustered, as the driver sees them. A list of centroids is row-major and not empty.
 pub(crate) trait Points {
@@ -39,13 +39,21 @@ pub(crate) trait Points {
     /// Squared distances of all rows from the rows `candidates`, in blocks of [`BLOCK`] rows: row `i` from
     /// `candidates[t]` is `out[(i / BLOCK · candidates.len() + t) · BLOCK + i % BLOCK]`. What lies behind the
     /// last row is left unspecified, and so is by how much a distance is not below `nearest` of its row.
-    fn distances(&self, candidates: &[usize], nearest: &[Self::Weight], out: &mut [Self::Weight]);
+    ///
+    /// `sums` gets, for each [`TASK`] of rows and each candidate, their [`potentials`].
+    fn distances(
+        &self,
+        candidates: &[usize],
+        nearest: &[Self::Weight],
+        out: &mut [Self::Weight],
+        sums: &mut [<Self::Weight as Weight>::Sum],
+    );
 
     /// The nearest centroid of each row, exactly; ties to the lowest.
     fn assign(&self, centroids: &[Self::Value]) -> Vec<u32>;
 
-    /// Replaces the centroid of each cluster that has members by their mean.
-    fn update(&self, clusters: &Clusters, centroids: &mut [Self::Value]);
+    /// Replaces the centroid of each `changed` cluster that has members by their mean.
+    fn update(&self, clusters: &Clusters, changed: &[bool], centroids: &mut [Self::Value]);
 
     /// Squared distance of each row from its centroid.
     fn deviations(&self, centroids: &[Self::Value], assignments: &[u32]) -> Vec<Self::Deviation>;

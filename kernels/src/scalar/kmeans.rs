@@ -1,7 +1,9 @@
 //! k-means on f32 rows: one row and one centroid at a time.
 
 use crate::error::KernelError;
-use crate::kmeans::{BLOCK, Clusters, DensePoints, KMeans, KMeansOptions, Points, nearest, train_dense};
+use crate::kmeans::{
+    BLOCK, Clusters, DensePoints, KMeans, KMeansOptions, Points, TASK, nearest, potentials, train_dense,
+};
 use crate::types::DenseView;
 
 /// Clusters the rows of `view`. Cost: `rows × k × dim` multiply-adds a move, and as many per trial to seed.
@@ -27,12 +29,17 @@ impl Points for Rows<'_> {
         self.0.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], _: &[f32], out: &mut [f32]) {
+    fn distances(&self, candidates: &[usize], nearest: &[f32], out: &mut [f32], sums: &mut [f64]) {
         for row in 0..self.rows() {
             for (trial, &candidate) in candidates.iter().enumerate() {
                 let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;
                 out[slot] = self.fused_squared_distance(row, candidate);
             }
+        }
+        let trials = candidates.len();
+        let tasks = nearest.chunks(TASK).zip(out.chunks(TASK * trials)).zip(sums.chunks_exact_mut(trials));
+        for ((nearest, distances), sums) in tasks {
+            potentials(nearest, distances, sums);
         }
     }
 
@@ -41,9 +48,11 @@ impl Points for Rows<'_> {
         (0..self.rows()).map(|row| nearest(self.row(row), centroids, ids())).collect()
     }
 
-    fn update(&self, clusters: &Clusters, centroids: &mut [f32]) {
+    fn update(&self, clusters: &Clusters, changed: &[bool], centroids: &mut [f32]) {
         let mut sums = vec![0.0; self.0.dim()];
-        for (id, centroid) in centroids.chunks_exact_mut(self.0.dim()).enumerate() {
+        for (id, centroid) in
+            centroids.chunks_exact_mut(self.0.dim()).enumerate().filter(|&(id, _)| changed[id])
+        {
             self.0.mean(clusters.members(id), &mut sums, centroid);
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::error::KernelError;
 use crate::kmeans::{
-    BLOCK, Clusters, CodePoints, KMeansCodes, KMeansCodesOptions, Points, nearest_code, squared_distance,
-    train_codes,
+    BLOCK, Clusters, CodePoints, KMeansCodes, KMeansCodesOptions, Points, TASK, nearest_code, potentials,
+    squared_distance, train_codes,
 };
 
 /// Clusters the rows of `dim` codes each. Cost: as `kmeans`.
@@ -33,12 +33,17 @@ impl Points for Rows<'_> {
         self.0.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], _: &[u32], out: &mut [u32]) {
+    fn distances(&self, candidates: &[usize], nearest: &[u32], out: &mut [u32], sums: &mut [u64]) {
         for row in 0..self.rows() {
             for (trial, &candidate) in candidates.iter().enumerate() {
                 let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;
                 out[slot] = squared_distance(self.row(row), self.row(candidate));
             }
+        }
+        let trials = candidates.len();
+        let tasks = nearest.chunks(TASK).zip(out.chunks(TASK * trials)).zip(sums.chunks_exact_mut(trials));
+        for ((nearest, distances), sums) in tasks {
+            potentials(nearest, distances, sums);
         }
     }
 
@@ -46,9 +51,11 @@ impl Points for Rows<'_> {
         (0..self.rows()).map(|row| nearest_code(self.row(row), centroids)).collect()
     }
 
-    fn update(&self, clusters: &Clusters, centroids: &mut [i8]) {
+    fn update(&self, clusters: &Clusters, changed: &[bool], centroids: &mut [i8]) {
         let mut sums = vec![0; self.0.dim()];
-        for (id, centroid) in centroids.chunks_exact_mut(self.0.dim()).enumerate() {
+        for (id, centroid) in
+            centroids.chunks_exact_mut(self.0.dim()).enumerate().filter(|&(id, _)| changed[id])
+        {
             self.0.mean(clusters.members(id), &mut sums, centroid);
         }
     }

@@ -10,6 +10,7 @@
 )]
 
 use std::arch::asm;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
@@ -39,8 +40,13 @@ impl Amx {
         self.0
     }
 
-    /// Sets the shapes of this thread's tile registers until the guard is dropped.
+    /// Sets the shapes of this thread's tile registers until the last guard of the thread is dropped.
     pub(super) fn configure(self) -> Configured {
+        let held = HELD.get();
+        HELD.set(held + 1);
+        if held > 0 {
+            return Configured(PhantomData);
+        }
         let mut shapes = Shapes([0; 64]);
         shapes.0[0] = 1; // palette
         for tile in 0..8 {
@@ -111,8 +117,18 @@ struct Shapes([u8; 64]);
 /// Holds this thread's tile configuration; not to be sent to another thread.
 pub(super) struct Configured(PhantomData<*const ()>);
 
+thread_local! {
+    /// Guards of this thread.
+    static HELD: Cell<u32> = const { Cell::new(0) };
+}
+
 impl Drop for Configured {
     fn drop(&mut self) {
+        let held = HELD.get() - 1;
+        HELD.set(held);
+        if held > 0 {
+            return;
+        }
         // SAFETY: the value only exists where AMX does. Released tiles make context switches cheap again.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }

@@ -19,11 +19,11 @@ use super::tile::DIM_LIMIT;
 use crate::aligned::AlignedBuf;
 use crate::error::KernelError;
 use crate::isa::Level;
-use crate::kmeans::{Clusters, DensePoints, KMeans, KMeansOptions, Points, train_dense};
+use crate::kmeans::{
+    Clusters, DensePoints, KMeans, KMeansOptions, Points, TASK, Weight, potentials, train_dense,
+};
 use crate::types::DenseView;
 
-/// Rows of one task: whole panels and whole blocks of the distance buffer.
-const ROWS_PER_TASK: usize = 1024;
 /// Rows from which the centre is taken, at least.
 const SAMPLE: usize = 1024;
 
@@ -54,10 +54,10 @@ impl<'a> Rows<'a> {
         let (rows, dim) = (points.rows(), points.dim());
         let sample = (0..rows).step_by((rows / SAMPLE).max(1)).map(|row| points.row(row));
         let frame = Frame::new(dim, points.unit_exponent(), sample);
-        let tasks = if dim < DIM_LIMIT { rows.div_ceil(ROWS_PER_TASK) } else { 0 };
+        let tasks = if dim < DIM_LIMIT { rows.div_ceil(TASK) } else { 0 };
         let bytes = (0..tasks).into_par_iter().map(|task| {
-            let first = task * ROWS_PER_TASK;
-            let rows = first..(first + ROWS_PER_TASK).min(rows);
+            let first = task * TASK;
+            let rows = first..(first + TASK).min(rows);
             BytePoints::round(level, &frame, rows, |row| points.row(row))
         });
         let bytes = bytes.collect();
@@ -89,27 +89,31 @@ impl Points for Rows<'_> {
         self.points.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], nearest: &[f32], out: &mut [f32]) {
+    fn distances(&self, candidates: &[usize], nearest: &[f32], out: &mut [f32], sums: &mut [f64]) {
         let seeds = Seeds::new(self, candidates);
-        let tasks = out.par_chunks_mut(ROWS_PER_TASK * candidates.len()).enumerate();
-        tasks.for_each(|(task, out)| {
-            let first = task * ROWS_PER_TASK;
-            let rows = first..(first + ROWS_PER_TASK).min(self.rows());
-            seeds.distances(rows.clone(), self.bytes.get(task), &nearest[rows], out);
+        let trials = candidates.len();
+        let tasks = nearest.par_chunks(TASK).zip(out.par_chunks_mut(TASK * trials));
+        let tasks = tasks.zip(sums.par_chunks_exact_mut(trials)).enumerate();
+        tasks.for_each(|(task, ((nearest, out), sums))| {
+            let first = task * TASK;
+            let rows = first..(first + TASK).min(self.rows());
+            seeds.distances(rows.clone(), self.bytes.get(task), &nearest[..rows.len()], out);
+            self.level.dispatch(Potentials { nearest, distances: out, sums });
         });
     }
 
     fn assign(&self, centroids: &[f32]) -> Vec<u32> {
         let assign = Assign::new(self.level, &self.points, &self.frame, centroids);
         let mut assignments = vec![0; self.rows()];
-        let tasks = assignments.par_chunks_mut(ROWS_PER_TASK).enumerate();
-        tasks.for_each(|(task, out)| assign.rows(task * ROWS_PER_TASK, self.bytes.get(task), out));
+        let tasks = assignments.par_chunks_mut(TASK).enumerate();
+        tasks.for_each(|(task, out)| assign.rows(task * TASK, self.bytes.get(task), out));
         assignments
     }
 
-    fn update(&self, clusters: &Clusters, centroids: &mut [f32]) {
+    fn update(&self, clusters: &Clusters, changed: &[bool], centroids: &mut [f32]) {
         let dim = self.points.dim();
-        centroids.par_chunks_exact_mut(dim).enumerate().for_each_init(
+        let centroids = centroids.par_chunks_exact_mut(dim).enumerate();
+        centroids.filter(|&(id, _)| changed[id]).for_each_init(
             || vec![0.0; dim],
             |sums, (id, centroid)| {
                 let members = clusters.members(id);
@@ -121,6 +125,22 @@ impl Points for Rows<'_> {
     fn deviations(&self, centroids: &[f32], assignments: &[u32]) -> Vec<f64> {
         let rows = assignments.par_iter().enumerate();
         rows.map(|(row, &id)| self.points.deviation(row, id, centroids)).collect()
+    }
+}
+
+/// Sums what the rows of one task would have for each candidate.
+pub(super) struct Potentials<'a, W: Weight> {
+    pub(super) nearest: &'a [W],
+    pub(super) distances: &'a [W],
+    pub(super) sums: &'a mut [W::Sum],
+}
+
+impl<W: Weight> WithSimd for Potentials<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        potentials(self.nearest, self.distances, self.sums);
     }
 }
 
@@ -184,7 +204,7 @@ mod tests {
                 };
                 let nearest: Vec<f32> = (0..48).map(|row| if row < 40 { has(row) } else { 0.0 }).collect();
                 let mut out = vec![0.0; 48 * candidates.len()];
-                rows.distances(&candidates, &nearest, &mut out);
+                rows.distances(&candidates, &nearest, &mut out, &mut [0.0; 9]);
                 for (row, &nearest) in nearest[..40].iter().enumerate() {
                     for (trial, &candidate) in candidates.iter().enumerate() {
                         let slot = (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK;

@@ -3,15 +3,16 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::kmeans::Potentials;
 use super::tile::{self, BytePanels, ByteRows, Dots, SIDE, Sink};
 use crate::error::KernelError;
 use crate::isa::Level;
-use crate::kmeans::{BLOCK, Clusters, CodePoints, KMeansCodes, KMeansCodesOptions, Points, train_codes};
+use crate::kmeans::{
+    BLOCK, Clusters, CodePoints, KMeansCodes, KMeansCodesOptions, Points, TASK, train_codes,
+};
 
 /// Panels of one task.
-const PANELS_PER_TASK: usize = 32;
-/// Rows of one task: whole panels and whole blocks of the distance buffer.
-const ROWS_PER_TASK: usize = PANELS_PER_TASK * SIDE;
+const PANELS_PER_TASK: usize = TASK / SIDE;
 
 /// Clusters the rows of `dim` codes each: the answer of the scalar `kmeans_codes`.
 ///
@@ -105,13 +106,16 @@ impl Points for Rows<'_> {
         self.points.row(row)
     }
 
-    fn distances(&self, candidates: &[usize], _: &[u32], out: &mut [u32]) {
+    fn distances(&self, candidates: &[usize], nearest: &[u32], out: &mut [u32], sums: &mut [u64]) {
         let codes: Vec<i8> = candidates.iter().flat_map(|&row| self.row(row)).copied().collect();
         let centroids = Centroids::pack(&codes, self.points.dim());
-        let tasks = out.par_chunks_mut(ROWS_PER_TASK * candidates.len()).enumerate();
-        tasks.for_each(|(task, out)| {
+        let trials = candidates.len();
+        let tasks = nearest.par_chunks(TASK).zip(out.par_chunks_mut(TASK * trials));
+        let tasks = tasks.zip(sums.par_chunks_exact_mut(trials)).enumerate();
+        tasks.for_each(|(task, ((nearest, out), sums))| {
             let mut sink = Distances { rows: self, centroids: &centroids, task, out };
             self.products(task, &centroids, &mut sink);
+            self.level.dispatch(Potentials { nearest, distances: out, sums });
         });
     }
 
@@ -129,9 +133,10 @@ impl Points for Rows<'_> {
         assignments
     }
 
-    fn update(&self, clusters: &Clusters, centroids: &mut [i8]) {
+    fn update(&self, clusters: &Clusters, changed: &[bool], centroids: &mut [i8]) {
         let dim = self.points.dim();
-        centroids.par_chunks_exact_mut(dim).enumerate().for_each_init(
+        let centroids = centroids.par_chunks_exact_mut(dim).enumerate();
+        centroids.filter(|&(id, _)| changed[id]).for_each_init(
             || vec![0; dim],
             |sums, (id, centroid)| {
                 let members = clusters.members(id);

@@ -6,13 +6,14 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::Rows;
+use crate::isa::Level;
 use crate::kmeans::{BLOCK, DensePoints};
+use crate::simd::lanes::{Pairs, Parts, ROWS};
 use crate::simd::nearest::{ByteCentroids, BytePoints, perhaps_nearer};
+use crate::simd::stream::prefetch;
 
-/// Chains of multiply-adds that run side by side, to hide the time each waits for its last step.
-const CHAINS: usize = 16;
-/// Differences that are made at a time.
-const LANES: usize = 16;
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// The candidates of one seed.
 pub(super) struct Seeds<'a> {
@@ -74,39 +75,32 @@ impl WithSimd for Exact<'_> {
             let (row, trial) = (row as usize, trial as usize);
             (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK
         };
-        let (groups, rest) = near.as_chunks::<CHAINS>();
-        for group in groups {
-            let sums = chains(group.each_ref().map(sides));
-            for (pair, sum) in group.iter().zip(sums) {
-                out[slot(pair)] = sum;
+        let level = seeds.rows.level;
+        for (group, next) in near.chunks(ROWS).zip(near.chunks(ROWS).skip(1).chain([&[][..]])) {
+            // Rows lie far apart: the next ones are asked for in time.
+            for pair in next {
+                for line in sides(pair).0.chunks(LINE) {
+                    prefetch(&line[0], 0);
+                }
             }
-        }
-        for pair in rest {
-            let [sum] = chains([sides(pair)]);
-            out[slot(pair)] = sum;
+            // Behind the last pair it again.
+            let pairs = std::array::from_fn(|lane| sides(&group[lane.min(group.len() - 1)]));
+            for (pair, square) in group.iter().zip(squares(level, &pairs)) {
+                out[slot(pair)] = square;
+            }
         }
     }
 }
 
-/// D² of each pair: one chain of fused multiply-adds of (x − c), in ascending dimension.
+/// D² of each pair: one chain of fused multiply-adds of (x − c), in ascending dimension. Zeros leave it as it is.
 #[inline(always)]
-fn chains<const N: usize>(pairs: [(&[f32], &[f32]); N]) -> [f32; N] {
-    let dim = pairs[0].0.len();
-    let mut sums = [0.0f32; N];
-    let mut differences = [[0.0; LANES]; N];
-    for first in (0..dim).step_by(LANES) {
-        let len = (dim - first).min(LANES);
-        for (differences, (x, c)) in differences.iter_mut().zip(pairs) {
-            let (x, c) = (&x[first..first + len], &c[first..first + len]);
-            for ((difference, &x), &c) in differences.iter_mut().zip(x).zip(c) {
-                *difference = x - c;
-            }
-            // Zeros leave a sum as it is.
-            differences[len..].fill(0.0);
-        }
-        for i in 0..LANES {
-            for (sum, differences) in sums.iter_mut().zip(&differences) {
-                *sum = differences[i].mul_add(differences[i], *sum);
+fn squares(level: Level, pairs: &Pairs<'_>) -> [f32; ROWS] {
+    let mut sums = [0.0f32; ROWS];
+    let parts = Parts::new(pairs);
+    for part in 0..parts.len() {
+        for differences in parts.differences(level, part) {
+            for (sum, difference) in sums.iter_mut().zip(differences) {
+                *sum = difference.mul_add(difference, *sum);
             }
         }
     }

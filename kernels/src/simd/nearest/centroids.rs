@@ -1,7 +1,5 @@
 //! Centroids as signed bytes, with what was lost.
 
-use std::ops::Range;
-
 use super::points::{Frame, Terms};
 use super::{GREATEST, TINY, U};
 use crate::simd::tile::{ByteRows, SIDE};
@@ -86,18 +84,13 @@ impl ByteCentroids {
         &self.rows
     }
 
-    /// All blocks of 32 centroids, at most `limit` at a time.
-    pub(super) fn blocks(&self, limit: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let blocks = self.rows.blocks();
-        (0..blocks).step_by(limit).map(move |first| first..(first + limit).min(blocks))
-    }
-
     /// β of the centroids of a block.
     pub(super) fn offsets(&self, block: usize) -> &[f32] {
         &self.offsets[block * SIDE..][..SIDE]
     }
 
     /// For each row of a panel s·t and 2E.
+    #[inline(always)] // so that it is compiled for the level of the caller
     pub(super) fn row_terms(&self, terms: &Terms) -> ([f32; SIDE], [f32; SIDE]) {
         let (mut scales, mut slacks) = ([0.0; SIDE], [0.0; SIDE]);
         let raise = 1.0 + 1.0 / f64::from(1 << 20);

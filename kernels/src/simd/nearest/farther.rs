@@ -18,10 +18,8 @@ pub(crate) fn perhaps_nearer(
 ) {
     let limits = level.dispatch(AllLimits { points, centroids, squares });
     let mut sink = Nearer { centroids, limits: &limits, near };
-    for panel in 0..limits.len() {
-        let blocks = 0..centroids.rows().blocks();
-        tile::products(level, centroids.rows(), blocks, points.panels(), panel..panel + 1, &mut sink);
-    }
+    let (blocks, panels) = (0..centroids.rows().blocks(), 0..limits.len());
+    tile::products(level, centroids.rows(), blocks, points.panels(), panels, &mut sink);
 }
 
 /// The limits of each panel.

@@ -25,11 +25,9 @@ mod centroids;
 mod farther;
 mod points;
 
-use std::ops::Range;
+use pulp::{Simd, WithSimd};
 
-use pulp::Simd;
-
-use super::tile::{self, Dots, SIDE, Sink};
+use super::tile::{self, Dots, SIDE};
 use crate::isa::Level;
 pub(crate) use centroids::ByteCentroids;
 pub(crate) use farther::perhaps_nearer;
@@ -41,17 +39,16 @@ const U: f64 = f32::EPSILON as f64 / 2.0;
 const TINY: f64 = 1.0 / (1u64 << 60) as f64;
 /// Greatest component that is taken part in the filter, after scaling.
 const GREATEST: f32 = (1u64 << 52) as f32;
-/// Centroids whose keys are kept for one panel of rows: 64 KiB.
-const KEYS: usize = 512;
-
 /// The candidates of one panel of rows.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    /// How many each row has.
+    /// Whether only one centroid is left of each row, by bits.
+    decided: u32,
+    /// That one.
+    only: [u32; SIDE],
+    /// How many are left of each of the other rows.
     counts: [u32; SIDE],
-    /// The last one of each row.
-    last: [u32; SIDE],
-    /// Row of the panel and centroid, ascending by centroid.
+    /// Row of the panel and centroid for all of those, ascending by centroid.
     all: Vec<(u8, u32)>,
 }
 
@@ -66,14 +63,16 @@ pub(crate) enum Found {
 
 impl Candidates {
     /// What is known of row `lane` of the panel.
+    #[inline(always)]
     pub(crate) fn of(&self, lane: usize) -> Found {
-        match self.counts[lane] {
-            1 => Found::Decided(self.last[lane]),
-            many => Found::OneOf(many),
+        if self.decided >> lane & 1 != 0 {
+            Found::Decided(self.only[lane])
+        } else {
+            Found::OneOf(self.counts[lane])
         }
     }
 
-    /// The centroids left for a row, ascending.
+    /// The centroids left for a row that is not decided, ascending.
     pub(crate) fn ids(&self, lane: usize) -> impl Iterator<Item = u32> {
         self.all.iter().filter(move |&&(of, _)| usize::from(of) == lane).map(|&(_, id)| id)
     }
@@ -88,99 +87,120 @@ impl Candidates {
             let lane = reached.trailing_zeros();
             reached &= reached - 1;
             self.counts[lane as usize] += 1;
-            self.last[lane as usize] = id;
             self.all.push((lane as u8, id)); // below 32
         }
     }
 }
 
-/// The filter of one list of centroids, with its scratch.
+/// The filter of one list of centroids, with its scratch, for one thread.
 pub(crate) struct Filter<'a> {
     level: Level,
     centroids: &'a ByteCentroids,
     keys: Vec<[f32; SIDE]>,
     found: Candidates,
+    /// What multiplying blocks needs.
+    _tiles: tile::Prepared,
 }
 
 impl<'a> Filter<'a> {
     pub(crate) fn new(level: Level, centroids: &'a ByteCentroids) -> Self {
-        let keys = vec![[0.0; SIDE]; KEYS.min(centroids.len().next_multiple_of(SIDE))];
-        Self { level, centroids, keys, found: Candidates::default() }
+        let keys = vec![[0.0; SIDE]; centroids.rows().blocks() * SIDE];
+        Self { level, centroids, keys, found: Candidates::default(), _tiles: tile::prepare(level) }
     }
 
     /// The candidates of the rows of panel `panel`.
     pub(crate) fn candidates(&mut self, points: &BytePoints, panel: usize) -> &Candidates {
-        let Self { level, centroids, ref mut keys, ref mut found } = *self;
-        found.counts = [0; SIDE];
-        found.all.clear();
-        let (scales, slacks) = centroids.row_terms(points.terms(panel));
-        let mut best = [f32::NEG_INFINITY; SIDE];
-        for blocks in centroids.blocks(KEYS / SIDE) {
-            let mut sink = Keys { first: blocks.start, centroids, scales, best, keys };
-            let panels = panel..panel + 1;
-            tile::products(level, centroids.rows(), blocks.clone(), points.panels(), panels, &mut sink);
-            best = sink.best;
-            let ids = blocks.start * SIDE..(blocks.end * SIDE).min(centroids.len());
-            level.dispatch(Pick { ids, best, slacks, keys, found });
-        }
-        found
+        self.level.dispatch(Sift { filter: self, points, panel });
+        &self.found
     }
 }
 
-/// Turns products into keys and keeps the greatest of each row.
-struct Keys<'a> {
-    /// First block of centroids.
-    first: usize,
-    centroids: &'a ByteCentroids,
-    scales: [f32; SIDE],
-    best: [f32; SIDE],
-    keys: &'a mut [[f32; SIDE]],
+struct Sift<'f, 'a> {
+    filter: &'f mut Filter<'a>,
+    points: &'f BytePoints,
+    panel: usize,
 }
 
-impl Sink for Keys<'_> {
-    #[inline(always)]
-    fn take<S: Simd>(&mut self, _: S, block: usize, _: usize, dots: &Dots) {
-        let offsets = self.centroids.offsets(block);
-        let keys = &mut self.keys[(block - self.first) * SIDE..][..SIDE];
-        let (mut best, scales) = (self.best, self.scales);
-        for ((dots, keys), &offset) in dots.iter().zip(keys).zip(offsets) {
-            for lane in 0..SIDE {
-                let key = (dots[lane] as f32).mul_add(scales[lane], offset);
-                keys[lane] = key;
-                best[lane] = if key > best[lane] { key } else { best[lane] };
-            }
-        }
-        self.best = best;
-    }
-}
-
-/// Notes the centroids whose keys reach the threshold.
-struct Pick<'a> {
-    ids: Range<usize>,
-    best: [f32; SIDE],
-    slacks: [f32; SIDE],
-    keys: &'a [[f32; SIDE]],
-    found: &'a mut Candidates,
-}
-
-impl pulp::WithSimd for Pick<'_> {
+impl WithSimd for Sift<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let mut thresholds = self.best;
-        for (threshold, slack) in thresholds.iter_mut().zip(self.slacks) {
-            *threshold -= slack;
+        let Filter { level, centroids, ref mut keys, ref mut found, .. } = *self.filter;
+        let (scales, slacks) = centroids.row_terms(self.points.terms(self.panel));
+        let panel = self.points.panels().panel(self.panel);
+        let mut two = GreatestTwo::default();
+        let mut dots = tile::Aligned::default();
+        for (block, keys) in keys.as_chunks_mut().0.iter_mut().enumerate() {
+            centroids.rows().block(block).times(level, panel, &mut dots.0);
+            two.take(&dots.0, &scales, centroids.offsets(block), (block * SIDE) as u32, keys);
         }
-        for (id, keys) in self.ids.zip(self.keys) {
+
+        // Only the greatest key of a decided row reaches the threshold.
+        let mut thresholds = [f32::INFINITY; SIDE];
+        found.decided = 0;
+        for lane in 0..SIDE {
+            let threshold = two.greatest[lane] - slacks[lane];
+            let decided = two.second[lane] < threshold;
+            found.decided |= u32::from(decided) << lane;
+            thresholds[lane] = if decided { f32::INFINITY } else { threshold };
+        }
+        found.only = two.ids;
+        found.all.clear();
+        found.counts = [0; SIDE];
+        if found.decided == u32::MAX {
+            return;
+        }
+        for (id, keys) in keys[..centroids.len()].iter().enumerate() {
             let mut reached = false;
             for lane in 0..SIDE {
                 reached |= keys[lane] >= thresholds[lane];
             }
             if reached {
-                self.found.note(id as u32, keys, &thresholds);
+                found.note(id as u32, keys, &thresholds);
             }
         }
+    }
+}
+
+/// The greatest key of each row of a panel and whose it is, and the second greatest.
+struct GreatestTwo {
+    greatest: [f32; SIDE],
+    second: [f32; SIDE],
+    ids: [u32; SIDE],
+}
+
+impl Default for GreatestTwo {
+    fn default() -> Self {
+        let least = [f32::NEG_INFINITY; SIDE];
+        Self { greatest: least, second: least, ids: [0; SIDE] }
+    }
+}
+
+impl GreatestTwo {
+    /// Turns the products of a block, whose centroids begin with `first`, into `keys` and takes them into account.
+    #[inline(always)]
+    fn take(
+        &mut self,
+        dots: &Dots,
+        scales: &[f32; SIDE],
+        offsets: &[f32],
+        first: u32,
+        keys: &mut [[f32; SIDE]; SIDE],
+    ) {
+        let (mut greatest, mut second, mut ids) = (self.greatest, self.second, self.ids);
+        for (((id, &offset), dots), keys) in (first..).zip(offsets).zip(dots).zip(keys) {
+            for lane in 0..SIDE {
+                let key = (dots[lane] as f32).mul_add(scales[lane], offset);
+                keys[lane] = key;
+                let greater = key > greatest[lane];
+                let lesser = if greater { greatest[lane] } else { key };
+                second[lane] = if lesser > second[lane] { lesser } else { second[lane] };
+                greatest[lane] = if greater { key } else { greatest[lane] };
+                ids[lane] = if greater { id } else { ids[lane] };
+            }
+        }
+        (self.greatest, self.second, self.ids) = (greatest, second, ids);
     }
 }
 

@@ -6,10 +6,13 @@ use pulp::{Simd, WithSimd};
 
 use super::{GREATEST, TINY, U};
 use crate::isa::Level;
+use crate::simd::stream::prefetch;
 use crate::simd::tile::{BytePanels, SIDE};
 
 /// Components that are rounded side by side.
 const LANES: usize = 16;
+/// How far ahead rows are asked for: they come from memory.
+const AHEAD: usize = 2048;
 /// Adding and subtracting it rounds a small f32 to an integer, half to even; between the two the low byte
 /// of its bits is that integer.
 const ROUNDER: f32 = 12_582_912.0; // 1.5 · 2^23
@@ -72,6 +75,11 @@ pub(crate) struct Terms {
     pub(super) residual: [f32; SIDE],
 }
 
+impl Terms {
+    const EMPTY: Self =
+        Self { scale: [0.0; SIDE], norm: [0.0; SIDE], square: [0.0; SIDE], residual: [0.0; SIDE] };
+}
+
 /// Rows of one task, as the panels of a product.
 #[derive(Debug)]
 pub(crate) struct BytePoints {
@@ -80,14 +88,34 @@ pub(crate) struct BytePoints {
 }
 
 impl BytePoints {
-    /// Rounds the rows `rows`.
+    /// Room for at most `rows` rows of `dim` components.
+    pub(crate) fn with_room(rows: usize, dim: usize) -> Self {
+        let panels = BytePanels::zeroed(rows, dim);
+        let terms = vec![Terms::EMPTY; panels.panels()];
+        Self { panels, terms }
+    }
+
+    /// The rows `rows`, rounded.
     pub(crate) fn round<'a>(
         level: Level,
         frame: &Frame,
         rows: Range<usize>,
         row: impl Fn(usize) -> &'a [f32],
     ) -> Self {
-        level.dispatch(Round { frame, rows, row })
+        let mut points = Self::with_room(rows.len(), frame.centre.len());
+        points.refill(level, frame, rows, row);
+        points
+    }
+
+    /// Rounds the rows `rows` in place of what was here; the room must suffice.
+    pub(crate) fn refill<'a>(
+        &mut self,
+        level: Level,
+        frame: &Frame,
+        rows: Range<usize>,
+        row: impl Fn(usize) -> &'a [f32],
+    ) {
+        level.dispatch(Round { frame, rows, row, points: self });
     }
 
     pub(crate) fn panels(&self) -> &BytePanels {
@@ -103,78 +131,109 @@ struct Round<'f, F> {
     frame: &'f Frame,
     rows: Range<usize>,
     row: F,
+    points: &'f mut BytePoints,
 }
 
 impl<'a, F: Fn(usize) -> &'a [f32]> WithSimd for Round<'_, F> {
-    type Output = BytePoints;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> BytePoints {
-        let dim = self.frame.centre.len();
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { frame, rows, row, points } = self;
+        let dim = frame.centre.len();
         let padded = dim.next_multiple_of(LANES);
-        let mut panels = BytePanels::zeroed(self.rows.len(), dim);
-        let zeros = [0.0; SIDE];
-        let empty = Terms { scale: zeros, norm: zeros, square: zeros, residual: zeros };
-        let mut terms = vec![empty; panels.panels()];
         let mut centre = vec![0.0; padded];
-        centre[..dim].copy_from_slice(&self.frame.centre);
+        centre[..dim].copy_from_slice(&frame.centre);
         let mut values = vec![0.0; padded];
-        let depth = panels.depth();
+        let depth = points.panels.depth();
         // Codes behind the dimension stay zero.
         let mut codes = vec![0; SIDE * depth];
-        for (panel, terms) in terms.iter_mut().enumerate() {
-            let rows = self.rows.clone().skip(panel * SIDE).take(SIDE);
-            codes[rows.len() * depth..].fill(0);
-            for (lane, row) in rows.enumerate() {
-                shift(self.frame.factors, (self.row)(row), &centre, &mut values);
-                let row = round(&values, dim, &mut codes[lane * depth..][..padded]);
-                terms.scale[lane] = row.scale;
-                terms.norm[lane] = row.norm;
-                terms.square[lane] = row.square;
-                terms.residual[lane] = row.residual;
+        for (panel, first) in rows.clone().step_by(SIDE).enumerate() {
+            let len = (rows.end - first).min(SIDE);
+            codes[len * depth..].fill(0);
+            let mut sums = Sums::default();
+            for lane in 0..len {
+                let greatest = shift(frame.factors, row(first + lane), &centre, &mut values);
+                round(&values, greatest, &mut codes[lane * depth..][..padded], lane, &mut sums);
             }
-            panels.set_panel(panel, &codes);
+            points.terms[panel] = sums.terms(dim);
+            points.panels.set_panel(panel, &codes);
         }
-        BytePoints { panels, terms }
     }
 }
 
-/// `values` = σ·row − μ, each component rounded.
+/// `values` = σ·row − μ, each component rounded; returns the greatest magnitude.
 #[inline(always)]
-fn shift(factors: [f32; 2], row: &[f32], centre: &[f32], values: &mut [f32]) {
-    for ((value, &x), &centre) in values.iter_mut().zip(row).zip(centre) {
-        *value = x * factors[0] * factors[1] - centre;
-    }
-}
-
-struct Rounded {
-    scale: f32,
-    norm: f32,
-    square: f32,
-    residual: f32,
-}
-
-/// Rounds the first `dim` of `values`, of which the rest are zero, to `codes`.
-///
-/// A residual r = fma(−s, q, y) is rounded once, and y itself was rounded by u of itself: the norm of
-/// what both hide is below u‖r‖ + 1.1u(N + ‖r‖). The sums of squares are low by no more than γ of themselves
-/// for `dim` + 16 roundings, and γ is doubled here; where dimensions are so many that nothing is left of the
-/// sum, zero is no more than ‖y‖² either.
-#[inline(always)]
-fn round(values: &[f32], dim: usize, codes: &mut [i8]) -> Rounded {
+fn shift(factors: [f32; 2], row: &[f32], centre: &[f32], values: &mut [f32]) -> f32 {
     let mut greatest = [0u32; LANES];
-    let (values, _) = values.as_chunks::<LANES>();
-    let (codes, _) = codes.as_chunks_mut::<LANES>();
-    for values in values {
+    let ((rows, rest), (centres, _)) = (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
+    let (values, _) = values.as_chunks_mut::<LANES>();
+    let mut padded = [0.0; LANES];
+    padded[..rest.len()].copy_from_slice(rest);
+    for (i, (values, centre)) in values.iter_mut().zip(centres).enumerate() {
+        // Behind the last component the centre is zero too.
+        let row = rows.get(i).unwrap_or(&padded);
+        prefetch(row, AHEAD);
         for lane in 0..LANES {
+            values[lane] = row[lane] * factors[0] * factors[1] - centre[lane];
+            // Magnitudes order as their bits do; so does what is no number, behind all that are.
             greatest[lane] = greatest[lane].max(values[lane].to_bits() & 0x7fff_ffff);
         }
     }
-    let greatest = f32::from_bits(greatest.into_iter().fold(0, u32::max));
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            greatest[lane] = greatest[lane].max(greatest[lane + width]);
+        }
+        width /= 2;
+    }
+    f32::from_bits(greatest[0])
+}
+
+/// What is summed over each row of a panel.
+#[derive(Default)]
+struct Sums {
+    scale: [f32; SIDE],
+    /// Σ code².
+    norm: [f32; SIDE],
+    square: [f32; SIDE],
+    /// Infinite where nothing is known.
+    residual: [f32; SIDE],
+}
+
+impl Sums {
+    /// What the bound needs of rows of `dim` components.
+    ///
+    /// A residual r = fma(−s, q, y) is rounded once, and y itself was rounded by u of itself: the norm of
+    /// what both hide is below u‖r‖ + 1.1u(N + ‖r‖). The sums of squares are low by no more than γ of
+    /// themselves for `dim` + 16 roundings, and γ is doubled here; where dimensions are so many that nothing
+    /// is left of the sum, zero is no more than ‖y‖² either. The last conversion to f32 is off by at most u.
+    #[inline(always)]
+    fn terms(&self, dim: usize) -> Terms {
+        let slack = 1.0 + 4.0 * U * (dim + 16) as f64;
+        let mut terms = Terms { scale: self.scale, ..Terms::EMPTY };
+        for lane in 0..SIDE {
+            let norm = f64::from(self.norm[lane]).sqrt() * f64::from(self.scale[lane]) * slack;
+            let residual = f64::from(self.residual[lane]).sqrt() * slack + 4.0 * U * norm + TINY;
+            let square = (f64::from(self.square[lane]) * (2.0 - slack) - TINY).max(0.0);
+            terms.norm[lane] = (norm * (1.0 + 4.0 * U)) as f32;
+            terms.residual[lane] = (residual * (1.0 + 4.0 * U)) as f32;
+            terms.square[lane] = (square * (1.0 - 4.0 * U)) as f32;
+        }
+        terms
+    }
+}
+
+/// Rounds `values`, of which none exceeds `greatest`, to `codes` and sums what row `lane` of the panel needs.
+#[inline(always)]
+fn round(values: &[f32], greatest: f32, codes: &mut [i8], lane: usize, sums: &mut Sums) {
+    let (values, _) = values.as_chunks::<LANES>();
+    let (codes, _) = codes.as_chunks_mut::<LANES>();
     let ordinary = greatest <= GREATEST; // not so for NaN
     if !ordinary {
         codes.fill([0; LANES]);
-        return Rounded { scale: 0.0, norm: 0.0, square: 0.0, residual: f32::INFINITY };
+        sums.residual[lane] = f32::INFINITY;
+        return;
     }
     let scale = greatest / 127.0;
     // Where the quotient would overflow the codes are zeros and the row is its own residual.
@@ -191,11 +250,21 @@ fn round(values: &[f32], dim: usize, codes: &mut [i8]) -> Rounded {
             residuals[lane] = residual.mul_add(residual, residuals[lane]);
         }
     }
-    let total = |sums: [f32; LANES]| f64::from(sums.into_iter().fold(0.0, |sum, x| sum + x));
-    let slack = 1.0 + 4.0 * U * (dim + 16) as f64;
-    let norm = total(norms).sqrt() * f64::from(scale) * slack;
-    let residual = total(residuals).sqrt() * slack + 4.0 * U * norm + TINY;
-    let square = total(squares) * (2.0 - slack) - TINY;
-    let square = (square as f32).next_down().max(0.0);
-    Rounded { scale, square, norm: (norm as f32).next_up(), residual: (residual as f32).next_up() }
+    sums.scale[lane] = scale;
+    sums.norm[lane] = total(norms);
+    sums.square[lane] = total(squares);
+    sums.residual[lane] = total(residuals);
+}
+
+/// The sum of all lanes, by halves.
+#[inline(always)]
+fn total(mut sums: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
 }

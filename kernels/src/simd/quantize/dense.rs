@@ -5,10 +5,12 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::corpus::Corpus;
-use crate::exact::{AT_ONCE, Judge, scores};
+use crate::exact::Judge;
 use crate::isa::Level;
 use crate::kmeans::nearest;
+use crate::simd::lanes::ROWS;
 use crate::simd::nearest::{ByteCentroids, BytePoints, Candidates, Filter, Found, Frame, unit_exponent};
+use crate::simd::scores::scores;
 use crate::simd::search::search;
 use crate::simd::tile::{DIM_LIMIT, SIDE};
 use crate::types::{Codebook, DenseView, Metric, Neighbor, SearchOptions, Wanted};
@@ -26,19 +28,20 @@ pub(crate) fn quantize(level: Level, book: &Codebook, rows: DenseView<'_>) -> Ve
         return searched(level, book, rows);
     }
     let (frame, centroids) = centroids(book);
-    let tasks = (0..rows.rows().div_ceil(ROWS_PER_TASK)).into_par_iter().map(|task| {
+    let room = || BytePoints::with_room(ROWS_PER_TASK.min(rows.rows()), dim);
+    let tasks = (0..rows.rows().div_ceil(ROWS_PER_TASK)).into_par_iter().map_init(room, |points, task| {
         let first = task * ROWS_PER_TASK;
         let task = first..(first + ROWS_PER_TASK).min(rows.rows());
-        let points = BytePoints::round(level, &frame, task.clone(), |row| rows.row(row));
+        points.refill(level, &frame, task.clone(), |row| rows.row(row));
         let mut filter = Filter::new(level, &centroids);
         let mut ids = vec![0; task.len()];
         let mut hard = Vec::new();
         for (panel, ids) in ids.chunks_mut(SIDE).enumerate() {
-            let found = filter.candidates(&points, panel);
+            let found = filter.candidates(points, panel);
             let first = first + panel * SIDE;
             level.dispatch(Decide { book, rows, first, found, hard: &mut hard, ids });
         }
-        let mut nearest = level.dispatch(Score { book, rows, first, ids: &ids });
+        let mut nearest = level.dispatch(Score { level, book, rows, first, ids: &ids });
         let hard_rows: Vec<f32> = hard.iter().flat_map(|&row| rows.row(row)).copied().collect();
         let found = searched(level, book, DenseView::from_checked(&hard_rows, hard.len(), dim));
         for (row, found) in hard.into_iter().zip(found) {
@@ -86,6 +89,7 @@ impl WithSimd for Decide<'_> {
 
 /// The scores of rows and their entries.
 struct Score<'a> {
+    level: Level,
     book: &'a Codebook,
     rows: DenseView<'a>,
     first: usize,
@@ -97,20 +101,18 @@ impl WithSimd for Score<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Self::Output {
-        let Self { book, rows, first, ids } = self;
+        let Self { level, book, rows, first, ids } = self;
         let entries = book.view();
-        let pair = |row: usize| (rows.row(first + row), entries.row(ids[row] as usize));
-        let neighbor = |row: usize, score| Some(Neighbor { row: ids[row], score });
         let mut nearest = Vec::with_capacity(ids.len());
-        let (groups, rest) = ids.as_chunks::<{ AT_ONCE }>();
-        for group in 0..groups.len() {
-            let at: [usize; AT_ONCE] = std::array::from_fn(|n| group * AT_ONCE + n);
-            let scores = scores(book.metric(), at.map(pair));
-            nearest.extend(at.into_iter().zip(scores).map(|(row, score)| neighbor(row, score)));
-        }
-        for row in ids.len() - rest.len()..ids.len() {
-            let [score] = scores(book.metric(), [pair(row)]);
-            nearest.push(neighbor(row, score));
+        for at in (0..ids.len()).step_by(ROWS) {
+            let pairs = std::array::from_fn(|lane| {
+                // Behind the last row it again.
+                let row = (at + lane).min(ids.len() - 1);
+                (rows.row(first + row), entries.row(ids[row] as usize))
+            });
+            let scores = scores(level, book.metric(), &pairs);
+            let found = ids[at..].iter().zip(scores);
+            nearest.extend(found.map(|(&row, score)| Some(Neighbor { row, score })));
         }
         nearest
     }

@@ -17,6 +17,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use crate::isa::Level;
+use crate::simd::stream::prefetch;
 pub(crate) use pack::{BytePanels, ByteRows};
 
 /// Rows of a panel, and rows of a block of the other side.
@@ -59,16 +60,23 @@ pub(crate) fn products(
 
 /// Must be held by a thread while it multiplies blocks: the tile registers' configuration, where there are such.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn prepare(level: Level) -> Option<super::amx::Configured> {
+pub(super) type Prepared = Option<super::amx::Configured>;
+/// Nothing to hold here.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) type Prepared = ();
+
+/// What multiplying blocks needs.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn prepare(level: Level) -> Prepared {
     match level {
         Level::Amx(_, amx) => Some(amx.configure()),
         _ => None,
     }
 }
 
-/// Nothing to hold here.
+/// Nothing to prepare here.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn prepare(_: Level) {}
+pub(super) fn prepare(_: Level) -> Prepared {}
 
 struct Products<'a, T> {
     level: Level,
@@ -84,10 +92,15 @@ impl<T: Sink> WithSimd for Products<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut dots = Aligned([[0; SIDE]; SIDE]);
+        let mut dots = Aligned::default();
         for block in self.blocks {
             let left = self.rows.block(block);
             for panel in self.panels.clone() {
+                if panel + 1 < self.panels.end {
+                    for line in self.corpus.panel(panel + 1).as_chunks::<64>().0 {
+                        prefetch(line, 0);
+                    }
+                }
                 left.times(self.level, self.corpus.panel(panel), &mut dots.0);
                 self.sink.take(simd, block, panel, &dots.0);
             }
@@ -95,8 +108,10 @@ impl<T: Sink> WithSimd for Products<'_, T> {
     }
 }
 
+/// Products that start on a cache line.
+#[derive(Default)]
 #[repr(align(64))]
-struct Aligned(Dots);
+pub(super) struct Aligned(pub(super) Dots);
 
 /// A block of at most 32 rows, padded with rows of zeros to 32.
 #[derive(Clone, Copy)]
