@@ -142,7 +142,7 @@ mod x86 {
     #[inline(always)]
     pub(super) fn transposed_v3(simd: V3, rows: Part<'_>) -> Lanes {
         let f = simd.avx;
-        let mut lanes = [[[0.0; 8]; 2]; DEPTH];
+        let mut lanes = [[[0.0f32; 8]; 2]; DEPTH];
         for half in 0..2 {
             for at in (0..DEPTH).step_by(4) {
                 // Rows k and k + 4 of the half.
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::Isa;
 
-    struct Transpose<'a>(Level, Rows<'a>);
+    struct Transpose<'a>(Level, Part<'a>);
 
     impl pulp::WithSimd for Transpose<'_> {
         type Output = Lanes;

@@ -14,7 +14,8 @@
 //! |K̂ − K| ≤ ‖t·d‖·r'/n + e'·‖x‖(1 + ε)/n, and for L2 another ε of h.
 //!
 //! The comparison takes the largest r'/n and ‖x‖/n of a panel for all its rows, which costs nothing to speak of and
-//! keeps the error of a pair out of the loop; a row that passes gets its own.
+//! keeps the error of a pair out of the loop; a row that passes gets its own. Where all
+//! rows of a panel have one scale, it is the product that is compared ([`PanelTerms::least_product`]).
 //!
 //! A row whose upper bound is below the floor, the least key that a wanted row may have as far as is known, is out for
 //! certain. The floor depends on the order of the scan, the answer does not.
@@ -43,6 +44,8 @@ const LEAST_GIVEN_UP: usize = 4_096;
 #[derive(Clone)]
 struct QueryTerms {
     scale: [f32; SIDE],
+    /// 1 / `scale`.
+    inverse: [f32; SIDE],
     /// ‖t·d‖, rounded up.
     norm: [f32; SIDE],
     /// e' of the bound.
@@ -78,7 +81,7 @@ impl<'a> Scan<'a> {
         let packed = CodedRows::pack(level, queries);
         let epsilon = epsilon(queries.dim());
         let (zeros, never) = ([0.0; SIDE], [f32::INFINITY; SIDE]);
-        let blank = QueryTerms { scale: zeros, norm: zeros, residual: zeros, floor: never };
+        let blank = QueryTerms { scale: zeros, inverse: zeros, norm: zeros, residual: zeros, floor: never };
         let mut terms = vec![blank; packed.rows.blocks()];
         let mut norms = Vec::with_capacity(asked.rows());
         for (index, (query, coded)) in asked.iter().zip(&packed.coded).enumerate() {
@@ -86,6 +89,7 @@ impl<'a> Scan<'a> {
             #[expect(clippy::cast_possible_truncation, reason = "rounded up at once")]
             let norm = (packed.norms[index] as f32).next_up();
             terms.scale[lane] = coded.scale;
+            terms.inverse[lane] = 1.0 / coded.scale;
             terms.norm[lane] = norm;
             terms.residual[lane] = (coded.residual + epsilon * norm) * (1.0 + epsilon);
             let square = Sum::dot(query, query);
@@ -257,17 +261,26 @@ impl Sink for Worker<'_> {
         }
         let (scan, row) = (self.piece.scan, &self.piece.terms[panel]);
         let query = &scan.terms[block];
-        let mut bounds = [0f32; SIDE];
-        for (lane, bound) in bounds.iter_mut().enumerate() {
+        let (mut bounds, mut least) = ([0f32; SIDE], [0f32; SIDE]);
+        for lane in 0..SIDE {
             let floor = query.norm[lane].mul_add(-row.residual, self.floors[block][lane]);
-            *bound = query.residual[lane].mul_add(-row.norm, floor);
+            bounds[lane] = query.residual[lane].mul_add(-row.norm, floor);
+            least[lane] = row.least_product(bounds[lane], query.inverse[lane]);
         }
         let queries = (scan.queries.rows.rows() - block * SIDE).min(SIDE);
         for lane in 0..queries {
             let mut passed = false;
-            for (i, &dot) in dots[lane].iter().enumerate() {
-                let key = estimate(dot, row, i, query.scale[lane]);
-                passed |= !shortlist::below(key, bounds[lane]);
+            if row.is_even() {
+                for &dot in &dots[lane] {
+                    #[expect(clippy::cast_precision_loss, reason = "a rounding that the bound allows for")]
+                    let dot = dot as f32;
+                    passed |= !shortlist::below(dot, least[lane]);
+                }
+            } else {
+                for (i, &dot) in dots[lane].iter().enumerate() {
+                    let key = estimate(dot, row, i, query.scale[lane]);
+                    passed |= !shortlist::below(key, bounds[lane]);
+                }
             }
             if passed {
                 let (mut keys, mut open) = ([0f32; SIDE], 0u32);

@@ -59,11 +59,23 @@ pub(super) struct PanelTerms {
     pub(super) offset: [f32; SIDE],
     pub(super) residual: f32,
     pub(super) norm: f32,
+    /// 1 over the scale where all rows have the same and no offset, as bytes have for the dot product; else not
+    /// finite.
+    inverse: f32,
 }
+
+/// Covers the roundings of a product, of its key and of what is made of them here, each a few units of 2⁻²⁴.
+const SLACK: f32 = 1.0 / (1 << 20) as f32;
 
 impl PanelTerms {
     pub(super) fn new(metric: Metric, epsilon: f32, coded: &[Coded; SIDE]) -> Self {
-        let mut panel = Self { scale: [0.0; SIDE], offset: [0.0; SIDE], residual: 0.0, norm: 0.0 };
+        let mut panel = Self {
+            scale: [0.0; SIDE],
+            offset: [0.0; SIDE],
+            residual: 0.0,
+            norm: 0.0,
+            inverse: f32::INFINITY,
+        };
         for (lane, &row) in coded.iter().enumerate() {
             let terms = RowTerms::new(metric, epsilon, row);
             panel.scale[lane] = terms.scale;
@@ -72,6 +84,25 @@ impl PanelTerms {
             panel.residual = panel.residual.max(terms.residual);
             panel.norm = panel.norm.max(terms.norm);
         }
+        let alike = |lane: usize| panel.scale[lane] == panel.scale[0] && panel.offset[lane] == 0.0;
+        if (0..SIDE).all(alike) {
+            panel.inverse = 1.0 / panel.scale[0];
+        }
         panel
+    }
+
+    /// Whether all rows make keys alike, so that one product is the least for all.
+    pub(super) fn is_even(&self) -> bool {
+        self.inverse.is_finite()
+    }
+
+    /// Below this product no row of an even panel has a key that is not below `bound`, for a query whose scale has the
+    /// inverse `inverse`; NaN where nothing is known. Products may be rounded to f32 before they are compared.
+    #[inline(always)] // so that it is compiled for the level of the caller
+    pub(super) fn least_product(&self, bound: f32, inverse: f32) -> f32 {
+        let inverse = inverse * self.inverse;
+        let least = (bound - SLACK * bound.abs()) * inverse;
+        // An inverse that overflowed says nothing.
+        if inverse < f32::INFINITY { least } else { f32::NAN }
     }
 }

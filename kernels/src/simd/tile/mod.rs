@@ -93,10 +93,11 @@ impl<T: Sink> WithSimd for Products<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let mut dots = Aligned::default();
-        for block in self.blocks {
+        for block in self.blocks.clone() {
             let left = self.rows.block(block);
             for panel in self.panels.clone() {
-                if panel + 1 < self.panels.end {
+                // Many blocks find the panels in the second-level cache; a single one has to fetch them.
+                if self.blocks.len() == 1 && panel + 1 < self.panels.end {
                     for line in self.corpus.panel(panel + 1).as_chunks::<64>().0 {
                         prefetch(line, 0);
                     }
