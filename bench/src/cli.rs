@@ -25,7 +25,7 @@ pub struct Cli {
 enum Command {
     /// Every operation at every level beside the scalar oracle.
     Kernels(Options),
-    /// Exact nearest rows: w1, w2.
+    /// Exact nearest rows: w1, w2, w2i.
     Search(Options),
     /// Conflict classes of dense rows: w3.
     Dense(Options),

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use tensor_kernels::{DenseView, Kernels, Metric, SearchOptions, Wanted};
+use tensor_kernels::{ByteView, DenseView, Kernels, Metric, SearchOptions, SearchRows, Wanted};
 
 use super::contender::{Contender, Resident};
 use super::exchange;
@@ -85,10 +85,16 @@ impl Workload for SearchWork {
 
     /// The corpus is packed once, as peers may build their index.
     fn ours<'a>(&'a self, kernels: &'a Kernels) -> Result<Option<Box<dyn Contender + 'a>>, BenchError> {
-        if self.codes.is_some() {
-            return Ok(None);
-        }
-        let (corpus, queries) = (kernels.corpus(self.corpus.view()?).value, self.queries.view()?);
+        let (corpus, queries) = match &self.codes {
+            None => (self.corpus.view()?.into(), self.queries.view()?.into()),
+            Some((corpus, queries)) => {
+                let dim = self.corpus.dim();
+                let view = |codes: &'a [i8]| ByteView::new(codes, codes.len() / dim, dim);
+                (view(corpus)?.into(), view(queries)?.into())
+            }
+        };
+        let (corpus, queries): (SearchRows<'_>, SearchRows<'_>) = (corpus, queries);
+        let corpus = kernels.corpus(corpus).value;
         let options = SearchOptions::new(Metric::Dot, Wanted::Top(K));
         let search = move || kernels.search_corpus(&corpus, queries, &options);
         Ok(Some(Box::new(Resident::new(kernels.isa().name(), search, |found| {
@@ -142,7 +148,12 @@ mod tests {
 
     #[test]
     fn a_wrong_neighbour_is_seen() {
-        let work = SearchWork::many(128, true).unwrap();
+        for work in [SearchWork::many(128, true), SearchWork::codes(128, true)] {
+            a_wrong_neighbour_is_seen_in(&work.unwrap());
+        }
+    }
+
+    fn a_wrong_neighbour_is_seen_in(work: &SearchWork) {
         let kernels = Kernels::detect().unwrap();
         let mut answer = work.ours(&kernels).unwrap().unwrap().answer().unwrap();
         assert_eq!(work.check(&answer), Verdict::of(0.0));

@@ -1,6 +1,9 @@
-//! `w1` and `w2`: the exact ten nearest rows of a corpus. Checked against the oracle for eight queries.
+//! `w1`, `w2` and `w2i`: the exact ten nearest rows of a corpus. Checked against the oracle for eight queries.
 
-use tensor_kernels::{DenseView, KernelError, Kernels, Metric, Neighbor, SearchOptions, Wanted};
+use tensor_kernels::{
+    ByteView, DenseView, Int8Mode, Int8Rows, KernelError, Kernels, Metric, Neighbor, SearchOptions,
+    SearchRows, Wanted,
+};
 
 use crate::error::BenchError;
 use crate::inputs::{self, Dense};
@@ -11,6 +14,7 @@ use crate::work::Work;
 
 /// Queries that the oracle answers too.
 const SAMPLE: usize = 8;
+const OPTIONS: SearchOptions<'static> = SearchOptions::new(Metric::Dot, Wanted::Top(10));
 
 pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let many = if bench.options.quick { 20 } else { 1_000 };
@@ -38,6 +42,13 @@ pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
                     search(bench, &work, corpus.view()?, &queries, count)?;
                 }
             }
+            let work = Work::search_codes("w2i", many, n, dim);
+            if !bench.options.is_matrix() && bench.wants(&work) {
+                let (corpus, queries) = inputs::corpus_and_queries(n, many, dim)?;
+                let [corpus, queries] = [codes(&corpus)?, codes(&queries)?];
+                let [corpus, queries] = [ByteView::try_from(&corpus)?, ByteView::try_from(&queries)?];
+                in_packed(bench, &work, corpus.into(), queries.into())?;
+            }
         }
     }
     Ok(())
@@ -60,7 +71,7 @@ fn in_data(bench: &mut Bench, rows: DenseView<'_>, many: usize, name: &str) -> R
     Ok(())
 }
 
-/// In a corpus that was packed before the clock starts, as a stored one is, and in rows as they lie.
+/// In a corpus that was packed before the clock starts, and in rows as they lie.
 fn search(
     bench: &mut Bench,
     work: &Work,
@@ -69,39 +80,74 @@ fn search(
     count: usize,
 ) -> Result<(), BenchError> {
     let queries = DenseView::new(&queries.values()[..count * queries.dim()], count, queries.dim())?;
-    // A single query reads the corpus once; many reuse what is in the caches and are bound by arithmetic.
-    let limit = Some(if count < 8 { Limit::Read } else { Limit::Int8Best });
-    let options = SearchOptions::new(Metric::Dot, Wanted::Top(10));
-    let kernels = bench.kernels()?;
-    let check = |answer: &Vec<_>| like_the_oracle(corpus, queries, answer);
-    let before = bench.record.cases.len();
-
-    let packed = Kernels::detect()?.corpus(corpus).value;
-    let mut scan = work.clone();
-    if packed.packed_bytes() > 0 {
-        scan.bytes = Some(packed.packed_bytes() as f64);
-    }
-    bench.ours(&scan, limit, &kernels, check, |kernels| {
-        Ok(kernels.search_corpus(&packed, queries, &options)?.value)
-    })?;
+    in_packed(bench, work, corpus.into(), queries.into())?;
     let name = format!("{OURS}, not packed");
-    bench.ours_as(&name, work, limit, &kernels, check, |kernels| {
-        Ok(kernels.search(corpus, queries, options.metric, options.wanted)?.value)
+    let check = |answer: &Vec<_>| like_the_oracle(corpus.into(), queries.into(), answer);
+    let kernels = bench.kernels()?;
+    let before = bench.record.cases.len();
+    bench.ours_as(&name, work, Some(limit(count)), &kernels, check, |kernels| {
+        Ok(kernels.search(corpus, queries, OPTIONS.metric, OPTIONS.wanted)?.value)
     })?;
-    // The answers are the oracle's.
-    bench.record.cases[before..].iter_mut().for_each(|case| case.recall = Some(1.0));
+    right(bench, before);
     Ok(())
+}
+
+/// In a corpus that was packed before the clock starts, as a stored one is.
+fn in_packed(
+    bench: &mut Bench,
+    work: &Work,
+    corpus: SearchRows<'_>,
+    queries: SearchRows<'_>,
+) -> Result<(), BenchError> {
+    let check = |answer: &Vec<_>| like_the_oracle(corpus, queries, answer);
+    let packed = Kernels::detect()?.corpus(corpus).value;
+    let mut work = work.clone();
+    if packed.packed_bytes() > 0 {
+        work.bytes = Some(packed.packed_bytes() as f64);
+    }
+    let kernels = bench.kernels()?;
+    let before = bench.record.cases.len();
+    bench.ours(&work, Some(limit(queries.rows())), &kernels, check, |kernels| {
+        Ok(kernels.search_corpus(&packed, queries, &OPTIONS)?.value)
+    })?;
+    right(bench, before);
+    Ok(())
+}
+
+/// A single query reads the corpus once; many reuse what is in the caches and are bound by arithmetic.
+fn limit(queries: usize) -> Limit {
+    if queries < 8 { Limit::Read } else { Limit::Int8Best }
+}
+
+/// The answers from `before` on are the oracle's: nothing was missed.
+fn right(bench: &mut Bench, before: usize) {
+    bench.record.cases[before..].iter_mut().for_each(|case| case.recall = Some(1.0));
+}
+
+/// Each row as signed bytes, under a scale that does not count here.
+fn codes(rows: &Dense) -> Result<Int8Rows, BenchError> {
+    Ok(Kernels::detect()?.int8_quantize(rows.view()?, Int8Mode::Symmetric).value)
 }
 
 /// Whether the oracle gives the same lists for the first queries.
 fn like_the_oracle(
-    corpus: DenseView<'_>,
-    queries: DenseView<'_>,
+    corpus: SearchRows<'_>,
+    queries: SearchRows<'_>,
     answer: &[Vec<Neighbor>],
 ) -> Result<bool, BenchError> {
-    let sample = sample(queries, SAMPLE)?;
-    let oracle = Kernels::scalar()?.search(corpus, sample.view()?, Metric::Dot, Wanted::Top(10))?.value;
-    Ok(answer.len() == queries.rows() && answer[..oracle.len()] == oracle)
+    let oracle = Kernels::scalar()?;
+    let corpus = oracle.corpus(corpus).value;
+    let some = match queries {
+        SearchRows::F32(rows) => sample(rows, SAMPLE)?,
+        SearchRows::Bytes(rows) => {
+            let values = |row| rows.row(row).iter().map(|&code| f32::from(code)).collect();
+            let some: Vec<Vec<f32>> = (0..rows.rows().min(SAMPLE)).map(values).collect();
+            Dense::copy(some.iter().map(Vec::as_slice), rows.dim())
+        }
+        SearchRows::Half(_) => return Ok(false), // no workload has such
+    };
+    let found = oracle.search_corpus(&corpus, some.view()?, &OPTIONS)?.value;
+    Ok(answer.len() == queries.rows() && answer[..found.len()] == found)
 }
 
 /// A copy of the first rows.

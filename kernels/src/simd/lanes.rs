@@ -130,7 +130,7 @@ mod x86 {
             }
             let low = [f._mm512_unpacklo_ps(four[0], four[1]), f._mm512_unpacklo_ps(four[2], four[3])];
             let high = [f._mm512_unpackhi_ps(four[0], four[1]), f._mm512_unpackhi_ps(four[2], four[3])];
-            let (low, high) = (low.map(|x| bytemuck::cast(x)), high.map(|x| bytemuck::cast(x)));
+            let (low, high) = (low.map(bytemuck::cast), high.map(bytemuck::cast));
             lanes[at] = bytemuck::cast(f._mm512_unpacklo_pd(low[0], low[1]));
             lanes[at + 1] = bytemuck::cast(f._mm512_unpackhi_pd(low[0], low[1]));
             lanes[at + 2] = bytemuck::cast(f._mm512_unpacklo_pd(high[0], high[1]));
@@ -153,7 +153,7 @@ mod x86 {
                 }
                 let low = [f._mm256_unpacklo_ps(two[0], two[1]), f._mm256_unpacklo_ps(two[2], two[3])];
                 let high = [f._mm256_unpackhi_ps(two[0], two[1]), f._mm256_unpackhi_ps(two[2], two[3])];
-                let (low, high) = (low.map(|x| bytemuck::cast(x)), high.map(|x| bytemuck::cast(x)));
+                let (low, high) = (low.map(bytemuck::cast), high.map(bytemuck::cast));
                 lanes[at][half] = bytemuck::cast(f._mm256_unpacklo_pd(low[0], low[1]));
                 lanes[at + 1][half] = bytemuck::cast(f._mm256_unpackhi_pd(low[0], low[1]));
                 lanes[at + 2][half] = bytemuck::cast(f._mm256_unpacklo_pd(high[0], high[1]));
