@@ -59,8 +59,8 @@ pub(crate) struct DensePoints<'a> {
     view: DenseView<'a>,
     normalized: Option<Vec<f32>>,
     metric: Metric,
-    /// A power of two: see [`DensePoints::scaled`].
-    scale: f64,
+    /// The product is a power of two: see [`DensePoints::scaled`].
+    factors: [f32; 2],
 }
 
 impl<'a> DensePoints<'a> {
@@ -74,8 +74,8 @@ impl<'a> DensePoints<'a> {
             Metric::Cosine => Some(normalized_rows(&view)),
             Metric::Dot => return Err(KernelError::UnsupportedMetric { operation: "kmeans", got: metric }),
         };
-        let mut points = Self { view, normalized, metric, scale: 1.0 };
-        points.scale = scale_for((0..points.rows()).flat_map(|row| points.row(row)));
+        let mut points = Self { view, normalized, metric, factors: [1.0; 2] };
+        points.factors = factors_for((0..points.rows()).flat_map(|row| points.row(row)));
         Ok(points)
     }
 
@@ -102,12 +102,12 @@ impl<'a> DensePoints<'a> {
     /// 2^-126.
     #[inline(always)]
     pub(crate) fn scaled(&self, component: f32) -> f32 {
-        (f64::from(component) * self.scale) as f32
+        component * self.factors[0] * self.factors[1]
     }
 
     /// The exponent of the power of two that takes the greatest component of all rows into [1, 2).
     pub(crate) fn unit_exponent(&self) -> i32 {
-        libm::ilogb(self.scale) - SCALED_EXPONENT
+        self.factors.into_iter().map(libm::ilogbf).sum::<i32>() - SCALED_EXPONENT
     }
 
     /// What takes the square of a scaled length to one where the greatest component lies in [1, 2).
@@ -209,11 +209,14 @@ fn normalize(values: &[f64], out: &mut [f32]) {
     }
 }
 
-/// The power of two that takes the greatest magnitude into [2^40, 2^41); 1 where all are zero.
-fn scale_for<'a>(components: impl Iterator<Item = &'a f32>) -> f64 {
+/// Two factors of the power of two that takes the greatest magnitude into [2^40, 2^41); of 1 where all are zero.
+/// One f32 cannot hold powers above 2^127; below 1 the second factor is 1, so that a product is rounded once.
+fn factors_for<'a>(components: impl Iterator<Item = &'a f32>) -> [f32; 2] {
     // Magnitudes order as their bits do; integers compare faster.
     let greatest = f32::from_bits(components.fold(0, |greatest, x| greatest.max(x.abs().to_bits())));
-    if greatest > 0.0 { libm::ldexp(1.0, SCALED_EXPONENT - libm::ilogb(f64::from(greatest))) } else { 1.0 }
+    let exponent = if greatest > 0.0 { SCALED_EXPONENT - libm::ilogbf(greatest) } else { 0 };
+    let first = exponent.min(100);
+    [libm::ldexpf(1.0, first), libm::ldexpf(1.0, exponent - first)]
 }
 
 #[cfg(test)]
@@ -227,7 +230,8 @@ mod tests {
             let points = DensePoints::new(DenseView::new(&data, 3, 1).unwrap(), Metric::L2).unwrap();
             let scaled = points.scaled(-greatest).abs();
             assert!((2f32.powi(40)..2f32.powi(41)).contains(&scaled), "{greatest} {scaled}");
-            assert!((f64::from(scaled) / points.scale - f64::from(greatest)).abs() <= 0.0);
+            let back = points.factors.iter().fold(f64::from(scaled), |x, &factor| x / f64::from(factor));
+            assert!((back - f64::from(greatest)).abs() <= 0.0);
         }
     }
 

@@ -16,7 +16,6 @@ use self::assign::Assign;
 use self::seeds::Seeds;
 use super::nearest::{BytePoints, Frame};
 use super::tile::DIM_LIMIT;
-use crate::aligned::AlignedBuf;
 use crate::error::KernelError;
 use crate::isa::Level;
 use crate::kmeans::{
@@ -45,8 +44,6 @@ struct Rows<'a> {
     frame: Frame,
     /// The rows of each task as bytes; none where a dot product of bytes might not fit 32 bits.
     bytes: Vec<BytePoints>,
-    /// Scaled rows, row-major.
-    scaled: AlignedBuf<f32>,
 }
 
 impl<'a> Rows<'a> {
@@ -61,18 +58,7 @@ impl<'a> Rows<'a> {
             BytePoints::round(level, &frame, rows, |row| points.row(row))
         });
         let bytes = bytes.collect();
-        let mut scaled = AlignedBuf::zeroed(rows * dim);
-        scaled.par_chunks_exact_mut(dim.max(1)).enumerate().for_each(|(row, out)| {
-            for (out, &x) in out.iter_mut().zip(points.row(row)) {
-                *out = points.scaled(x);
-            }
-        });
-        Self { level, points, frame, bytes, scaled }
-    }
-
-    /// Row `row`, scaled.
-    fn scaled_row(&self, row: usize) -> &[f32] {
-        &self.scaled[row * self.points.dim()..][..self.points.dim()]
+        Self { level, points, frame, bytes }
     }
 }
 

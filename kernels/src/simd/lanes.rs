@@ -8,7 +8,7 @@ use crate::isa::Level;
 /// Rows side by side.
 pub(super) const ROWS: usize = 16;
 /// Dimensions that are transposed at a time.
-const DEPTH: usize = 16;
+pub(super) const DEPTH: usize = 16;
 
 /// `[dimension][row]`.
 pub(super) type Lanes = [[f32; ROWS]; DEPTH];
@@ -57,19 +57,6 @@ impl<'a> Parts<'a> {
             }
         }
         [x, y]
-    }
-
-    /// The differences of one part, as lanes.
-    #[inline(always)]
-    pub(super) fn differences(&self, level: Level, part: usize) -> Lanes {
-        let [x, y] = self.get(part);
-        let mut differences = [[0.0; DEPTH]; ROWS];
-        for row in 0..ROWS {
-            for i in 0..DEPTH {
-                differences[row][i] = x[row][i] - y[row][i];
-            }
-        }
-        transposed(level, differences.each_ref())
     }
 }
 

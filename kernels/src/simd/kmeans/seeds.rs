@@ -6,9 +6,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::Rows;
-use crate::isa::Level;
 use crate::kmeans::{BLOCK, DensePoints};
-use crate::simd::lanes::{Pairs, Parts, ROWS};
+use crate::simd::lanes::{DEPTH, Pairs, Parts, ROWS, transposed};
 use crate::simd::nearest::{ByteCentroids, BytePoints, perhaps_nearer};
 use crate::simd::stream::prefetch;
 
@@ -18,7 +17,9 @@ const LINE: usize = 16;
 /// The candidates of one seed.
 pub(super) struct Seeds<'a> {
     rows: &'a Rows<'a>,
-    candidates: &'a [usize],
+    trials: usize,
+    /// The candidates, scaled.
+    scaled: Vec<f32>,
     /// None where the rows have no bytes.
     bytes: Option<ByteCentroids>,
 }
@@ -27,7 +28,8 @@ impl<'a> Seeds<'a> {
     pub(super) fn new(rows: &'a Rows<'a>, candidates: &'a [usize]) -> Self {
         let centroids = || candidates.iter().map(|&row| rows.points.row(row));
         let bytes = (!rows.bytes.is_empty()).then(|| ByteCentroids::round(&rows.frame, true, centroids()));
-        Self { rows, candidates, bytes }
+        let scaled = centroids().flatten().map(|&c| rows.points.scaled(c)).collect();
+        Self { rows, trials: candidates.len(), scaled, bytes }
     }
 
     /// Fills the blocks `out` of the rows `rows`, whose bytes are `points` and which have `nearest` so far.
@@ -45,7 +47,7 @@ impl<'a> Seeds<'a> {
             let squares: Vec<f32> = nearest.iter().map(|&square| square * to_frame).collect();
             perhaps_nearer(self.rows.level, points, bytes, &squares, &mut near);
         } else {
-            let trials = 0..self.candidates.len() as u32;
+            let trials = 0..self.trials as u32;
             near.extend((0..rows.len() as u32).flat_map(|row| trials.clone().map(move |trial| (row, trial))));
         }
         self.rows.level.dispatch(Exact { seeds: self, first: rows.start, near: &near, out });
@@ -66,39 +68,48 @@ impl WithSimd for Exact<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { seeds, first, near, out } = self;
-        let candidates = seeds.candidates;
-        let sides = |&(row, trial): &(u32, u32)| {
-            let (row, candidate) = (first + row as usize, candidates[trial as usize]);
-            (seeds.rows.scaled_row(row), seeds.rows.scaled_row(candidate))
-        };
+        let Seeds { rows, trials, .. } = *seeds;
+        let dim = rows.points.dim();
+        let row = |&(row, _): &(u32, u32)| rows.points.row(first + row as usize);
+        let candidate = |&(_, trial): &(u32, u32)| &seeds.scaled[trial as usize * dim..][..dim];
         let slot = |&(row, trial): &(u32, u32)| {
             let (row, trial) = (row as usize, trial as usize);
-            (row / BLOCK * candidates.len() + trial) * BLOCK + row % BLOCK
+            (row / BLOCK * trials + trial) * BLOCK + row % BLOCK
         };
-        let level = seeds.rows.level;
         for (group, next) in near.chunks(ROWS).zip(near.chunks(ROWS).skip(1).chain([&[][..]])) {
             // Rows lie far apart: the next ones are asked for in time.
             for pair in next {
-                for line in sides(pair).0.chunks(LINE) {
+                for line in row(pair).chunks(LINE) {
                     prefetch(&line[0], 0);
                 }
             }
             // Behind the last pair it again.
-            let pairs = std::array::from_fn(|lane| sides(&group[lane.min(group.len() - 1)]));
-            for (pair, square) in group.iter().zip(squares(level, &pairs)) {
+            let pairs = std::array::from_fn(|lane| {
+                let pair = &group[lane.min(group.len() - 1)];
+                (row(pair), candidate(pair))
+            });
+            for (pair, square) in group.iter().zip(squares(rows, &pairs)) {
                 out[slot(pair)] = square;
             }
         }
     }
 }
 
-/// D² of each pair: one chain of fused multiply-adds of (x − c), in ascending dimension. Zeros leave it as it is.
+/// D² of each pair of a row and a scaled candidate: one chain of fused multiply-adds of (x − c), in ascending
+/// dimension. Zeros leave it as it is.
 #[inline(always)]
-fn squares(level: Level, pairs: &Pairs<'_>) -> [f32; ROWS] {
+fn squares(rows: &Rows<'_>, pairs: &Pairs<'_>) -> [f32; ROWS] {
     let mut sums = [0.0f32; ROWS];
     let parts = Parts::new(pairs);
     for part in 0..parts.len() {
-        for differences in parts.differences(level, part) {
+        let [x, c] = parts.get(part);
+        let mut differences = [[0.0; DEPTH]; ROWS];
+        for row in 0..ROWS {
+            for i in 0..DEPTH {
+                differences[row][i] = rows.points.scaled(x[row][i]) - c[row][i];
+            }
+        }
+        for differences in transposed(rows.level, differences.each_ref()) {
             for (sum, difference) in sums.iter_mut().zip(differences) {
                 *sum = difference.mul_add(difference, *sum);
             }
