@@ -30,7 +30,7 @@ pub trait Backend: Send + Sync + Debug {
     fn conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictList;
 
     /// Classes of all pairs by direction alone, one byte a pair.
-    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix;
+    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds, out: &mut ClassMatrix);
 
     /// The same, only the pairs that are not orthogonal.
     fn cosine_conflicts(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList;
@@ -178,12 +178,14 @@ impl Backend for ScalarBackend {
         }
     }
 
-    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
-        scalar::cosine_classes::cosine_classes(rows, thresholds)
+    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds, out: &mut ClassMatrix) {
+        scalar::cosine_classes::cosine_classes(rows, thresholds, out);
     }
 
     fn cosine_conflicts(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList {
-        scalar::cosine_classes::cosine_classes(rows, thresholds).to_list()
+        let mut matrix = ClassMatrix::of(rows.rows());
+        self.cosine_classes(rows, thresholds, &mut matrix);
+        matrix.to_list()
     }
 
     fn conflict_counts(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> ConflictCounts {
@@ -307,8 +309,8 @@ impl Backend for SimdBackend {
         }
     }
 
-    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
-        simd::cosine_classes::cosine_classes(self.level, rows, thresholds)
+    fn cosine_classes(&self, rows: CosineRows<'_>, thresholds: &Thresholds, out: &mut ClassMatrix) {
+        simd::cosine_classes::cosine_classes(self.level, rows, thresholds, out);
     }
 
     fn cosine_conflicts(&self, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList {

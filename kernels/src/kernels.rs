@@ -221,7 +221,24 @@ impl Kernels {
         thresholds: &Thresholds,
     ) -> Run<ClassMatrix> {
         let rows = rows.into();
-        self.run(|backend| backend.cosine_classes(rows, thresholds))
+        let mut matrix = ClassMatrix::of(rows.rows());
+        self.run(|backend| backend.cosine_classes(rows, thresholds, &mut matrix)).map(|()| matrix)
+    }
+
+    /// [`cosine_classes`](Self::cosine_classes) into memory that the caller keeps: memory that was written before
+    /// costs no page faults.
+    ///
+    /// # Errors
+    /// `out` of another number of rows.
+    pub fn cosine_classes_into<'a>(
+        &self,
+        rows: impl Into<CosineRows<'a>>,
+        thresholds: &Thresholds,
+        out: &mut ClassMatrix,
+    ) -> Result<Run<()>, KernelError> {
+        let rows = rows.into();
+        same_len("out", out.rows(), rows.rows())?;
+        Ok(self.run(|backend| backend.cosine_classes(rows, thresholds, out)))
     }
 
     /// The pairs of [`cosine_classes`](Self::cosine_classes) that are not orthogonal: less memory where they are few.

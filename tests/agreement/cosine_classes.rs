@@ -12,8 +12,9 @@ fn agreed(rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
     let backends = every_backend().unwrap();
     let expected = backends[0].cosine_classes(rows, thresholds).value;
     for kernels in backends {
-        assert_eq!(kernels.cosine_classes(rows, thresholds).value, expected, "{kernels:?}");
-        assert_eq!(kernels.cosine_conflicts(rows, thresholds).value, expected.to_list(), "{kernels:?}");
+        // Not `assert_eq`: nobody reads a list of all pairs.
+        assert!(kernels.cosine_classes(rows, thresholds).value == expected, "{kernels:?}: classes");
+        assert!(kernels.cosine_conflicts(rows, thresholds).value == expected.to_list(), "{kernels:?}: list");
     }
     expected
 }
@@ -90,4 +91,13 @@ fn cosines_exactly_on_a_threshold() {
     let classes = agreed(ByteView::new(&rows, 4, 4).unwrap().into(), &Thresholds::default());
     let of = |row| classes.class_of(1, row).unwrap().name();
     assert_eq!([of(0), of(2), of(3)], ["conflicting", "low_conflict", "conflicting"]);
+}
+
+#[test]
+fn nothing_of_a_longer_strip_is_left_behind_the_last_row() {
+    // Strips are 128 rows; every pair conflicts.
+    for rows in [129, 150, 257, 290] {
+        let codes = vec![1i8; rows * 2];
+        agreed(ByteView::new(&codes, rows, 2).unwrap().into(), &Thresholds::default());
+    }
 }

@@ -15,7 +15,7 @@ pub struct Bar {
     pub least_at_two: Option<f64>,
     /// The largest error that an answer may have to count: what rounding f32 costs.
     pub tolerance: f64,
-    /// The highest inertia that an answer of k-means may have to count, as a multiple of ours.
+    /// The highest inertia that our answer to k-means may have, as a multiple of a peer's.
     pub inertia: f64,
 }
 

@@ -2,8 +2,10 @@
 //!
 //! The class of a pair is 0, 1 or 2: how many of [`LIMITS`] the size of its cosine reaches.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
 use tensor_kernels::{ByteView, ClassMatrix, ConflictClass, CosineRows, Kernels, Thresholds};
 
@@ -100,8 +102,16 @@ impl Workload for PairsWork {
             Some(codes) => CosineRows::Bytes(ByteView::new(codes, self.rows.rows(), self.rows.dim())?),
             None => CosineRows::F32(self.rows.view()?),
         };
-        let classify = move || kernels.cosine_classes(rows, &Thresholds::default()).value;
-        Ok(Some(Box::new(Resident::new(kernels.isa().name(), classify, |classes: &ClassMatrix| {
+        // Peers keep their output too.
+        let classes = Rc::new(RefCell::new(ClassMatrix::orthogonal(self.rows.rows())?));
+        let kept = Rc::clone(&classes);
+        let classify =
+            move || kernels.cosine_classes_into(rows, &Thresholds::default(), &mut kept.borrow_mut()).is_ok();
+        Ok(Some(Box::new(Resident::new(kernels.isa().name(), classify, move |&done: &bool| {
+            if !done {
+                return Vec::new();
+            }
+            let classes = classes.borrow();
             self.sampled(|row, at| number(classes.class_of(row, at)))
         }))))
     }

@@ -84,6 +84,7 @@ fn write_bar(out: &mut String, bar: &Bar, threads: usize, outcomes: &[Outcome]) 
         Standing::Ratio(name, ratio) => {
             format!("MISSED by {:.0} %: {ratio:.2}x against {name}", (1.0 - ratio / asked) * 100.0)
         }
+        Standing::Worse(name) => format!("MISSED: our inertia is too high beside that of {name}"),
         Standing::NoPeer => "open: no such peer has an answer that counts".to_owned(),
         Standing::NotOurs => "open: no such operation of ours".to_owned(),
     };
@@ -94,6 +95,8 @@ fn write_bar(out: &mut String, bar: &Bar, threads: usize, outcomes: &[Outcome]) 
 #[derive(Debug, PartialEq)]
 enum Standing<'a> {
     Ratio(&'a str, f64),
+    /// Our answer is not as good as this peer's.
+    Worse(&'a str),
     NoPeer,
     NotOurs,
 }
@@ -104,12 +107,16 @@ fn best<'a>(bar: &Bar, threads: usize, outcomes: &'a [Outcome]) -> Standing<'a> 
         outcomes.iter().filter(of).filter_map(|outcome| Some((outcome.name.as_str(), outcome.case.as_ref()?)))
     };
     let Some((_, ours)) = cases(bar.ours).find(|(name, _)| *name == OURS) else { return Standing::NotOurs };
-    let inertia = |case: &Case| case.params.get("inertia").copied().unwrap_or(0.0);
-    let counts = |case: &Case| {
-        case.max_error <= bar.tolerance && inertia(case) <= bar.inertia * inertia(ours).max(f64::MIN_POSITIVE)
+    let counting = || {
+        let peers = cases(bar.theirs).filter(|(name, _)| *name != OURS && name.starts_with(bar.named));
+        peers.filter(|(_, case)| case.max_error <= bar.tolerance)
     };
-    cases(bar.theirs)
-        .filter(|(name, case)| *name != OURS && name.starts_with(bar.named) && counts(case))
+    let inertia = |case: &Case| case.params.get("inertia").copied().unwrap_or(0.0);
+    let worse = |case: &Case| inertia(ours) > bar.inertia * inertia(case);
+    if let Some((name, _)) = counting().find(|(_, case)| worse(case)) {
+        return Standing::Worse(name);
+    }
+    counting()
         .map(|(name, case)| (name, time(case) / time(ours)))
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .map_or(Standing::NoPeer, |(name, ratio)| Standing::Ratio(name, ratio))
@@ -159,14 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_of_worse_inertia_does_not_count() {
+    fn a_faster_answer_has_to_be_as_good() {
         let bar = BARS.iter().find(|bar| bar.ours == "w5").unwrap();
         let with = |name: &str, seconds: f64, inertia: f64| {
             let mut outcome = outcome("w5", name, 1, seconds, 0.0);
             outcome.case.as_mut().unwrap().params.insert("inertia".to_owned(), inertia);
             outcome
         };
-        let outcomes = [with(OURS, 1.0, 10.0), with("faiss a", 1.2, 11.0), with("faiss b", 1.8, 10.0)];
-        assert_eq!(best(bar, 1, &outcomes), Standing::Ratio("faiss b", 1.8));
+        let outcomes = [with(OURS, 1.0, 10.0), with("faiss a", 1.6, 11.0), with("faiss b", 1.8, 10.0)];
+        assert_eq!(best(bar, 1, &outcomes), Standing::Ratio("faiss a", 1.6));
+        let outcomes = [with(OURS, 1.0, 10.1), with("faiss a", 1.6, 11.0), with("faiss b", 1.8, 10.0)];
+        assert_eq!(best(bar, 1, &outcomes), Standing::Worse("faiss b"));
     }
 }

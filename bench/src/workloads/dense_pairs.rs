@@ -62,10 +62,10 @@ fn classes(
     let oracle = Kernels::scalar()?.cosine_classes(first, &thresholds).value;
     let check = |all: &ClassMatrix| Ok(begins_with(all, &oracle));
     let kernels = bench.kernels()?;
-    bench.ours(work, Some(Limit::Int8Best), &kernels, check, |kernels| {
-        Ok(kernels.cosine_classes(rows, &thresholds).value)
-    })?;
-    Ok(())
+    let out = ClassMatrix::orthogonal(rows.rows())?;
+    bench.ours_into(work, Some(Limit::Int8Best), &kernels, out, check, |kernels, out| {
+        kernels.cosine_classes_into(rows, &thresholds, out).map(|_| ())
+    })
 }
 
 fn begins_with(all: &ClassMatrix, first: &ClassMatrix) -> bool {

@@ -28,12 +28,16 @@ const OPEN: u8 = 0xFF;
 const _: () = assert!(SIDE == CLASS_BLOCK, "a tile fills whole rows of a block of classes");
 
 /// The class of every pair.
-pub(crate) fn cosine_classes(level: Level, rows: CosineRows<'_>, thresholds: &Thresholds) -> ClassMatrix {
+pub(crate) fn cosine_classes(
+    level: Level,
+    rows: CosineRows<'_>,
+    thresholds: &Thresholds,
+    matrix: &mut ClassMatrix,
+) {
     if rows.dim() >= DIM_LIMIT {
-        return scalar::cosine_classes::cosine_classes(rows, thresholds);
+        return scalar::cosine_classes::cosine_classes(rows, thresholds, matrix);
     }
     let scan = Scan::new(level, rows, thresholds);
-    let mut matrix = ClassMatrix::orthogonal(rows.rows());
     let mut rest = matrix.rules_mut();
     let mut tasks = Vec::new();
     for blocks in scan.tasks() {
@@ -42,20 +46,22 @@ pub(crate) fn cosine_classes(level: Level, rows: CosineRows<'_>, thresholds: &Th
         rest = behind;
     }
     tasks.into_par_iter().for_each(|(blocks, rules)| scan.strip(blocks, rules));
-    matrix
 }
 
 /// The pairs that are not orthogonal. Memory: the pairs, and `128 · rows` bytes a thread.
 pub(crate) fn cosine_conflicts(level: Level, rows: CosineRows<'_>, thresholds: &Thresholds) -> ConflictList {
     if rows.dim() >= DIM_LIMIT {
-        return scalar::cosine_classes::cosine_classes(rows, thresholds).to_list();
+        let mut matrix = ClassMatrix::of(rows.rows());
+        scalar::cosine_classes::cosine_classes(rows, thresholds, &mut matrix);
+        return matrix.to_list();
     }
     let scan = Scan::new(level, rows, thresholds);
     let found: Vec<_> = scan
         .tasks()
         .into_par_iter()
         .map_init(Vec::new, |rules, blocks| {
-            // Every byte of the strip is written: nothing of the task before is left.
+            // All rows that exist are written; behind the last one nothing of the task before may be left.
+            rules.clear();
             rules.resize(scan.strip_len(&blocks), 0);
             scan.strip(blocks.clone(), rules);
             let mut pairs = Vec::new();
@@ -146,11 +152,11 @@ impl WithSimd for Strip<'_> {
                 let corner = scan.shape.start(block) - first + (panel - block) * SIDE;
                 let mut tile = Tile { scan, block, panel, rules: &mut rules[corner..] };
                 let precision = scan.digits.coarse(scan.level, block, panel, &mut products);
-                let mut open = tile.decide(&products, precision);
+                let mut open = tile.decide(precision, |lane| products.coarse(lane));
                 if open > scan.many
                     && let Some(precision) = scan.digits.fine(scan.level, block, panel, &mut products)
                 {
-                    open = tile.decide(&products, precision);
+                    open = tile.decide(precision, |lane| products.fine(lane));
                 }
                 if open > 0 {
                     tile.judge();
@@ -172,7 +178,7 @@ struct Tile<'a> {
 impl Tile<'_> {
     /// Writes the rule of every pair that its bound decides, and `OPEN` for the others; returns how many these are.
     #[inline(always)]
-    fn decide(&mut self, products: &Products, precision: &Precision) -> usize {
+    fn decide(&mut self, precision: &Precision, products: impl Fn(usize) -> [f32; SIDE]) -> usize {
         let Precision { inverse, error, rounding } = precision;
         let lanes = self.panel * SIDE;
         let (inverses, errors) = (inverse[lanes..].as_chunks().0, error[lanes..].as_chunks().0);
@@ -186,7 +192,7 @@ impl Tile<'_> {
             };
             // Lanes behind the last row are no pairs.
             let lanes = SIDE.min(self.scan.rows - self.panel * SIDE);
-            let mut rules = bound.rules(&products.values[lane], &inverses[0], &errors[0]);
+            let mut rules = bound.rules(&products(lane), &inverses[0], &errors[0]);
             rules[lanes..].fill(0);
             if self.block == self.panel {
                 // Only pairs of a row with one behind it count.

@@ -7,6 +7,7 @@
 
 use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32, _mm512_set1_epi32};
 
+use super::stream::prefetch;
 use super::tile::{Block, Dots, SIDE};
 
 pulp::simd_type! {
@@ -61,6 +62,9 @@ impl Vnni {
     }
 }
 
+/// How far ahead of a single row panels are asked for.
+const AHEAD: usize = 4096;
+
 struct Rows<'a, const R: usize> {
     token: Vnni,
     left: Block<'a>,
@@ -82,6 +86,11 @@ impl<const R: usize> pulp::NullaryFnOnce for Rows<'_, R> {
         }
         let rows = left.words::<R>(first, quads.len());
         for (q, quad) in quads.iter().enumerate() {
+            if R == 1 {
+                // One row leaves the processor waiting for memory.
+                prefetch(&quad[0], AHEAD);
+                prefetch(&quad[1], AHEAD);
+            }
             for r in 0..R {
                 let four = token.splat(rows[r][q]);
                 sums[r][0] = token.dot4(sums[r][0], quad[0], four);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{ConflictClass, ConflictList, ConflictPair, Rule};
 use crate::aligned::AlignedBuf;
+use crate::error::KernelError;
 
 /// Rows whose entries begin at the same column.
 pub(crate) const BLOCK: usize = 32;
@@ -20,8 +21,19 @@ pub struct ClassMatrix {
 }
 
 impl ClassMatrix {
-    /// All pairs orthogonal.
-    pub(crate) fn orthogonal(rows: usize) -> Self {
+    /// All pairs orthogonal: memory for [`cosine_classes_into`](crate::Kernels::cosine_classes_into).
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`] for 2³² rows or more.
+    pub fn orthogonal(rows: usize) -> Result<Self, KernelError> {
+        if u32::try_from(rows).is_err() {
+            return Err(KernelError::TooLarge { what: "rows", got: rows, limit: u32::MAX as usize });
+        }
+        Ok(Self::of(rows))
+    }
+
+    /// The same for rows that were counted before.
+    pub(crate) fn of(rows: usize) -> Self {
         let shape = Shape::new(rows);
         Self { shape, rules: AlignedBuf::zeroed(shape.start(shape.blocks())) }
     }
@@ -157,7 +169,7 @@ mod tests {
     #[test]
     fn every_pair_has_its_own_place_and_is_listed_in_order() {
         for rows in [0, 1, 2, 31, 32, 33, 64, 100, 161] {
-            let mut matrix = ClassMatrix::orthogonal(rows);
+            let mut matrix = ClassMatrix::of(rows);
             let shape = matrix.shape();
             let mut expected = Vec::new();
             for i in 0..rows {

@@ -32,7 +32,7 @@ use super::super::tile::{BytePanels, ByteRows, Dots, SIDE};
 use crate::aligned::AlignedBuf;
 use crate::exact::SquaredNorm;
 use crate::isa::Level;
-use crate::types::{CosineRows, DeltaBatch, DenseView};
+use crate::types::{ByteView, CosineRows, DeltaBatch, DenseView};
 
 /// Greatest code; its digits are 127 and 127.
 const MAX_CODE: f32 = 32_639.0;
@@ -74,13 +74,33 @@ pub(super) struct Precision {
 #[derive(Clone)]
 #[repr(align(64))]
 pub(super) struct Products {
-    pub(super) values: [[f32; SIDE]; SIDE],
+    /// Of the high digits; then of what was multiplied last.
     dots: Dots,
+    /// Of both digits.
+    values: [[f32; SIDE]; SIDE],
+}
+
+impl Products {
+    /// Of the high digits of row `lane` of the block.
+    #[inline(always)]
+    pub(super) fn coarse(&self, lane: usize) -> [f32; SIDE] {
+        let mut values = [0.0; SIDE];
+        for (value, &dot) in values.iter_mut().zip(&self.dots[lane]) {
+            *value = dot as f32;
+        }
+        values
+    }
+
+    /// Of both digits of row `lane` of the block.
+    #[inline(always)]
+    pub(super) fn fine(&self, lane: usize) -> [f32; SIDE] {
+        self.values[lane]
+    }
 }
 
 impl Default for Products {
     fn default() -> Self {
-        Self { values: [[0.0; SIDE]; SIDE], dots: [[0; SIDE]; SIDE] }
+        Self { dots: [[0; SIDE]; SIDE], values: [[0.0; SIDE]; SIDE] }
     }
 }
 
@@ -91,9 +111,7 @@ impl Digits {
             CosineRows::F32(rows) => raw.fill(|first, out| level.dispatch(EncodeF32 { rows, first, out })),
             CosineRows::Deltas(rows) => raw.fill(|first, out| encode_deltas(rows, first, out)),
             CosineRows::Bytes(rows) => {
-                for (row, scales) in raw.scales.iter_mut().enumerate() {
-                    scales.coarse = inverse(1.0, SquaredNorm::of_bytes(rows.row(row)).root);
-                }
+                level.dispatch(ScaleBytes { rows, scales: &mut raw.scales });
                 return Self::pack(rows.codes(), None, &raw);
             }
         }
@@ -125,11 +143,6 @@ impl Digits {
     #[inline(always)]
     pub(super) fn coarse(&self, level: Level, block: usize, panel: usize, out: &mut Products) -> &Precision {
         self.high.rows.block(block).times(level, self.high.panels.panel(panel), &mut out.dots);
-        for (values, dots) in out.values.iter_mut().zip(&out.dots) {
-            for (value, &dot) in values.iter_mut().zip(dots) {
-                *value = dot as f32;
-            }
-        }
         &self.coarse
     }
 
@@ -143,8 +156,8 @@ impl Digits {
         out: &mut Products,
     ) -> Option<&Precision> {
         let low = self.low.as_ref()?;
-        for value in out.values.as_flattened_mut() {
-            *value *= 65_536.0;
+        for (value, &dot) in out.values.as_flattened_mut().iter_mut().zip(out.dots.as_flattened()) {
+            *value = 65_536.0 * dot as f32;
         }
         for (rows, panels) in [(&self.high.rows, &low.panels), (&low.rows, &self.high.panels)] {
             rows.block(block).times(level, panels.panel(panel), &mut out.dots);
@@ -153,6 +166,26 @@ impl Digits {
             }
         }
         Some(&self.fine)
+    }
+}
+
+/// Norms of rows of bytes, which are exact as they are.
+struct ScaleBytes<'a> {
+    rows: ByteView<'a>,
+    scales: &'a mut [Scales],
+}
+
+impl WithSimd for ScaleBytes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (row, scales) in self.scales.iter_mut().enumerate() {
+            // At most 2¹⁷ · 2¹⁴.
+            let squared: i32 =
+                self.rows.row(row).iter().map(|&code| i32::from(code).pow(2)).fold(0, i32::wrapping_add);
+            scales.coarse = inverse(1.0, f64::from(squared.cast_unsigned()).sqrt());
+        }
     }
 }
 

@@ -96,8 +96,9 @@ impl<T: Sink> WithSimd for Products<'_, T> {
         for block in self.blocks.clone() {
             let left = self.rows.block(block);
             for panel in self.panels.clone() {
-                // Many blocks find the panels in the second-level cache; a single one has to fetch them.
-                if self.blocks.len() == 1 && panel + 1 < self.panels.end {
+                // Many blocks find the panels in the second-level cache; a single one has to fetch them (a single
+                // row does so itself).
+                if self.blocks.len() == 1 && left.rows > 1 && panel + 1 < self.panels.end {
                     for line in self.corpus.panel(panel + 1).as_chunks::<64>().0 {
                         prefetch(line, 0);
                     }
