@@ -59,6 +59,9 @@ struct ReportOptions {
     /// The page [default: the file's name with .html].
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Print a Markdown table of us and the best peers instead.
+    #[arg(long, conflicts_with = "out")]
+    markdown: bool,
 }
 
 /// Runs a command line; the answer goes to `out`.
@@ -128,6 +131,10 @@ fn measured(
 
 fn draw(options: &ReportOptions, out: &mut impl std::io::Write) -> Result<(), BenchError> {
     let record = Record::read(&options.file)?;
+    if options.markdown {
+        write!(out, "{}", report::markdown(&record))?;
+        return Ok(());
+    }
     let path = options.out.clone().unwrap_or_else(|| options.file.with_extension("html"));
     write(&path, &report::html(&record))?;
     writeln!(out, "{}", path.display())?;

@@ -4,12 +4,28 @@ use crate::limits;
 use crate::record::{Case, Record};
 use crate::runner::OURS;
 use crate::timing::{least, median};
+use crate::work::CODES;
 
 /// The time of a case that comparisons use: at one thread the least processor time, which other work on the
 /// machine disturbs least; at several the least wall-clock time, because waiting for each other counts.
 #[must_use]
 pub fn time(case: &Case) -> f64 {
     least(if case.threads == 1 { &case.cpu_s } else { &case.wall_s })
+}
+
+/// Whether an answer is good enough to be compared: within what rounding f32 costs. A code may be one off where a
+/// peer multiplies by the reciprocal of the scale.
+#[must_use]
+pub fn counts(case: &Case) -> bool {
+    let tolerance = if case.unit == CODES { 1.0 } else { 1e-5 };
+    case.max_error <= tolerance
+}
+
+/// The fastest other implementation that did the same with the same number of threads and whose answer counts.
+#[must_use]
+pub fn best_peer<'a>(record: &'a Record, case: &Case) -> Option<&'a Case> {
+    let peers = record.cases.iter().filter(|other| other.same_work(case) && !is_ours(other) && counts(other));
+    peers.filter(|peer| time(peer) > 0.0).min_by(|a, b| time(a).total_cmp(&time(b)))
 }
 
 /// How many times faster a case is than the best peer with the same number of threads; where no peer was
@@ -19,10 +35,8 @@ pub fn ratio(record: &Record, case: &Case) -> Option<f64> {
     if case.workload == limits::WORKLOAD {
         return None;
     }
-    let peers = record.cases.iter().filter(|other| other.same_work(case) && !is_ours(other));
-    let best = peers.map(time).filter(|&time| time > 0.0).min_by(f64::total_cmp);
-    if let Some(best) = best {
-        return (time(case) > 0.0).then(|| best / time(case));
+    if let Some(peer) = best_peer(record, case) {
+        return (time(case) > 0.0).then(|| time(peer) / time(case));
     }
     let same = |other: &&Case| other.workload == case.workload && other.variant == case.variant;
     let oracle = record.cases.iter().filter(same).find(|other| other.isa == "scalar")?;

@@ -123,7 +123,8 @@ impl Work {
     pub fn int8(workload: &str, what: &str, rows: usize, dim: usize) -> Self {
         let values = rows as f64 * dim as f64;
         let variant = format!("{what}, {rows} x {dim}");
-        let work = Self::new(workload, variant, (values, "values")).with("n", rows as f64);
+        let unit = if what == "quantize" { CODES } else { "values" };
+        let work = Self::new(workload, variant, (values, unit)).with("n", rows as f64);
         // Four bytes on one side, one on the other.
         Self { bytes: Some(5.0 * values), ..work.with("dim", dim as f64) }
     }
@@ -137,6 +138,9 @@ impl Work {
             .with("density", density)
     }
 }
+
+/// The unit of what comes out as integers.
+pub const CODES: &str = "codes";
 
 /// Pairs i < j of n rows.
 #[must_use]

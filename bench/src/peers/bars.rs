@@ -13,8 +13,6 @@ pub struct Bar {
     pub least: f64,
     /// The ratio to reach at two threads; `None` where only one thread is asked.
     pub least_at_two: Option<f64>,
-    /// The largest error that an answer may have to count: what rounding f32 costs.
-    pub tolerance: f64,
     /// The highest inertia that our answer to k-means may have, as a multiple of a peer's.
     pub inertia: f64,
 }
@@ -22,7 +20,7 @@ pub struct Bar {
 /// A bar against all peers of a workload; at two threads 90 % of it.
 const fn bar(ours: &'static str, least: f64) -> Bar {
     let least_at_two = Some(0.9 * least);
-    Bar { ours, theirs: ours, named: "", least, least_at_two, tolerance: 1e-5, inertia: f64::INFINITY }
+    Bar { ours, theirs: ours, named: "", least, least_at_two, inertia: f64::INFINITY }
 }
 
 impl Bar {
@@ -68,8 +66,7 @@ pub const BARS: &[Bar] = &[
     Bar { inertia: 1.0, ..bar("w5", 1.5).named("faiss") },
     Bar { inertia: 1.01, ..bar("w5", 3.0).named("scikit-learn-intelex") },
     bar("w6", 1.9),
-    // A code may be one off where a peer multiplies by the reciprocal of the scale.
-    Bar { tolerance: 1.0, least_at_two: Some(1.7), ..bar("w7/quantize", 2.0) },
+    Bar { least_at_two: Some(1.7), ..bar("w7/quantize", 2.0) },
     bar("w7/dequantize", 1.15),
     Bar { least_at_two: None, ..bar("w8", 5.0).named("numkong linked") },
 ];

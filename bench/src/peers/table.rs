@@ -7,7 +7,7 @@ use super::race::Outcome;
 use super::workload::WORKLOADS;
 use crate::record::Case;
 use crate::runner::OURS;
-use crate::standing::time;
+use crate::standing::{counts, time};
 use crate::timing::median;
 
 /// The whole table. `python` says whether an interpreter was given; `quick` inputs are held against no bar.
@@ -109,7 +109,7 @@ fn best<'a>(bar: &Bar, threads: usize, outcomes: &'a [Outcome]) -> Standing<'a> 
     let Some((_, ours)) = cases(bar.ours).find(|(name, _)| *name == OURS) else { return Standing::NotOurs };
     let counting = || {
         let peers = cases(bar.theirs).filter(|(name, _)| *name != OURS && name.starts_with(bar.named));
-        peers.filter(|(_, case)| case.max_error <= bar.tolerance)
+        peers.filter(|(_, case)| counts(case))
     };
     let inertia = |case: &Case| case.params.get("inertia").copied().unwrap_or(0.0);
     let worse = |case: &Case| inertia(ours) > bar.inertia * inertia(case);

@@ -1,8 +1,11 @@
 //! A record as one HTML page with inline SVG and CSS, light and dark, that asks nothing of the network.
 
 mod chart;
+mod markdown;
 mod plots;
 mod spread;
+
+pub use markdown::markdown;
 
 use crate::record::Record;
 use crate::table;

@@ -6,7 +6,8 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use super::pairs::{Consumer, Index, Side, scan, stream, units};
+use super::pairs::{Consumer, Index, Side, scan, units};
+use super::stream;
 use super::variant::Wants;
 use crate::exact::SquaredNorm;
 use crate::isa::Level;
@@ -99,7 +100,7 @@ impl Place<'_> {
         let at = row as usize + j - self.pairs.first_partner(i);
         let place = &mut self.scores[at..at + scores.len()];
         if self.streams {
-            stream::copy(scores, place);
+            stream::copy(bytemuck::cast_slice(scores), bytemuck::cast_slice_mut(place));
         } else {
             place.copy_from_slice(scores);
         }

@@ -209,9 +209,13 @@ impl Tile<'_> {
     fn judge(&mut self) {
         let Self { scan, panel, .. } = *self;
         for (lane, row) in self.rows() {
-            for (other, rule) in (panel * SIDE..).zip(self.row(lane)) {
-                if *rule == OPEN {
-                    *rule = scan.judge.rule(row, other, scan.thresholds);
+            let (words, _) = self.row(lane).as_chunks_mut::<8>();
+            for (first, word) in (panel * SIDE..).step_by(8).zip(words) {
+                let mut open = open_of(word);
+                while open != 0 {
+                    let place = open.trailing_zeros() as usize / 8;
+                    open &= open - 1;
+                    word[place] = scan.judge.rule(row, first + place, scan.thresholds);
                 }
             }
         }
@@ -228,11 +232,16 @@ impl Tile<'_> {
     }
 }
 
-/// How many rules are `OPEN`: of all their numbers only this one has the top bit.
+/// How many rules are `OPEN`.
 #[inline(always)]
 fn count_open(rules: &[u8; SIDE]) -> usize {
-    let (words, _) = rules.as_chunks::<8>();
-    words.iter().map(|&word| (u64::from_ne_bytes(word) & 0x8080_8080_8080_8080).count_ones() as usize).sum()
+    rules.as_chunks::<8>().0.iter().map(|word| open_of(word).count_ones() as usize).sum()
+}
+
+/// The top bit of each rule that is `OPEN`: of all their numbers only this one has it.
+#[inline(always)]
+fn open_of(word: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*word) & 0x8080_8080_8080_8080
 }
 
 /// One row's side of the bound on its cosines, and the thresholds.

@@ -19,7 +19,7 @@ const PIECE: usize = 1 << 10;
 
 /// The values of all rows, row-major; every one is exact. `out` is as long as the rows.
 pub(crate) fn widen(level: Level, rows: HalfView<'_>, out: &mut [f32]) {
-    let stage = || Stage::new(level, rows.bits().len(), PIECE);
+    let stage = || Stage::new(rows.bits().len(), PIECE);
     let tasks = out.par_chunks_mut(VALUES_PER_TASK).zip(rows.bits().par_chunks(VALUES_PER_TASK));
     tasks.for_each_init(stage, |stage, (out, bits)| {
         for (out, bits) in out.chunks_mut(PIECE).zip(bits.chunks(PIECE)) {
@@ -35,7 +35,7 @@ pub(crate) fn widen(level: Level, rows: HalfView<'_>, out: &mut [f32]) {
 /// [`KernelError::MagnitudeOutOfRange`] for the first component that would become infinite.
 pub(crate) fn narrow(level: Level, rows: DenseView<'_>, kind: HalfKind) -> Result<HalfRows, KernelError> {
     let mut bits = AlignedBuf::zeroed(rows.rows() * rows.dim());
-    let stage = || Stage::new(level, rows.rows() * rows.dim(), PIECE);
+    let stage = || Stage::new(rows.rows() * rows.dim(), PIECE);
     let fill = |stage: &mut Stage<u16>, (out, values): (&mut [u16], &[f32])| {
         let mut fits = true;
         for (out, values) in out.chunks_mut(PIECE).zip(values.chunks(PIECE)) {

@@ -20,7 +20,7 @@ const AHEAD: usize = 3 << 10;
 pub(crate) fn quantize(level: Level, rows: DenseView<'_>, out: &mut Int8Rows) {
     let (mode, dim) = (out.mode(), rows.dim().max(1));
     let (codes, scales) = out.parts_mut();
-    let stage = || Stage::new(level, rows.rows() * rows.dim(), dim);
+    let stage = || Stage::new(rows.rows() * rows.dim(), dim);
     let tasks = codes.par_chunks_mut(ROWS_PER_TASK * dim).zip(scales.par_chunks_mut(ROWS_PER_TASK));
     tasks.enumerate().for_each_init(stage, |stage, (task, (codes, scales))| {
         level.dispatch(Quantize { rows, first: task * ROWS_PER_TASK, mode, codes, scales, stage });
@@ -30,7 +30,7 @@ pub(crate) fn quantize(level: Level, rows: DenseView<'_>, out: &mut Int8Rows) {
 /// The values of all codes, row-major, into as many.
 pub(crate) fn dequantize(level: Level, rows: &Int8Rows, out: &mut [f32]) {
     let dim = rows.dim().max(1);
-    let stage = || Stage::new(level, rows.codes().len(), dim);
+    let stage = || Stage::new(rows.codes().len(), dim);
     let codes = rows.codes().par_chunks(ROWS_PER_TASK * dim).zip(rows.scales().par_chunks(ROWS_PER_TASK));
     let tasks = out.par_chunks_mut(ROWS_PER_TASK * dim).zip(codes);
     tasks.for_each_init(stage, |stage, (out, (codes, scales))| {

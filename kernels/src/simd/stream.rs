@@ -6,8 +6,6 @@
 
 use bytemuck::Pod;
 
-use crate::isa::Level;
-
 /// Outputs of fewer bytes are stored plainly: their next reader finds them in a cache.
 const STREAM_FROM: usize = if cfg!(test) { 1 << 12 } else { 8 << 20 };
 /// Bytes of a stage that holds more than one row: little, so that loads and streaming stores take turns.
@@ -18,7 +16,6 @@ const LINE: usize = 64;
 
 /// Rows on their way to an output of `T`.
 pub(super) struct Stage<T> {
-    level: Level,
     /// Room for some rows; empty where the output is small enough to be written in place.
     room: Vec<T>,
     rows: usize,
@@ -26,11 +23,11 @@ pub(super) struct Stage<T> {
 
 impl<T: Pod> Stage<T> {
     /// A stage for an output of `len` values in rows of `dim` ≥ 1.
-    pub(super) fn new(level: Level, len: usize, dim: usize) -> Self {
+    pub(super) fn new(len: usize, dim: usize) -> Self {
         let rows = (STAGE / size_of::<T>() / dim).max(1);
         let streams = cfg!(target_arch = "x86_64") && len * size_of::<T>() >= STREAM_FROM;
         let room = if streams { vec![T::zeroed(); rows * dim] } else { Vec::new() };
-        Self { level, room, rows }
+        Self { room, rows }
     }
 
     /// Rows that are filled together.
@@ -48,64 +45,59 @@ impl<T: Pod> Stage<T> {
     #[inline(always)]
     pub(super) fn send(&self, out: &mut [T]) {
         if !self.room.is_empty() {
-            let room = bytemuck::cast_slice(&self.room[..out.len()]);
-            self.level.dispatch(CopyPastCache { from: room, to: bytemuck::cast_slice_mut(out) });
+            copy(bytemuck::cast_slice(&self.room[..out.len()]), bytemuck::cast_slice_mut(out));
         }
     }
 }
 
 impl<T> Drop for Stage<T> {
-    /// Orders what was streamed before whatever tells another thread that it is there.
-    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the fence is an intrinsic"))]
     fn drop(&mut self) {
-        #[cfg(target_arch = "x86_64")]
         if !self.room.is_empty() {
-            // SAFETY: every processor of this architecture has SSE.
-            unsafe { std::arch::x86_64::_mm_sfence() };
+            finish();
         }
     }
 }
 
-/// Copies equally many bytes, whole lines without fetching them.
-struct CopyPastCache<'a> {
-    from: &'a [u8],
-    to: &'a mut [u8],
+/// Copies equally many bytes, whole lines without fetching them. [`finish`] has to be called before another thread
+/// reads them.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[expect(unsafe_code, reason = "streaming stores exist only as intrinsics on pointers")]
+pub(super) fn copy(from: &[u8], to: &mut [u8]) {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+
+    assert_eq!(from.len(), to.len());
+    let head = to.as_ptr().align_offset(LINE).min(to.len());
+    let (from_head, from) = from.split_at(head);
+    let (to_head, to) = to.split_at_mut(head);
+    to_head.copy_from_slice(from_head);
+    let (lines, from_tail) = from.as_chunks::<LINE>();
+    let (out, to_tail) = to.as_chunks_mut::<LINE>();
+    for (line, out) in lines.iter().zip(out) {
+        let (line, out) = (line.as_ptr().cast::<__m128i>(), out.as_mut_ptr().cast::<__m128i>());
+        for quarter in 0..LINE / size_of::<__m128i>() {
+            // SAFETY: SSE2 is part of x86-64. Both pointers are to 64 bytes, of which each quarter is read or
+            // written; `out` is 64-byte aligned because `head` was cut off.
+            unsafe { _mm_stream_si128(out.add(quarter), _mm_loadu_si128(line.add(quarter))) };
+        }
+    }
+    to_tail.copy_from_slice(from_tail);
 }
 
-impl pulp::WithSimd for CopyPastCache<'_> {
-    type Output = ();
+/// Copies equally many bytes; this architecture has no streaming stores that we use.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(super) fn copy(from: &[u8], to: &mut [u8]) {
+    to.copy_from_slice(from);
+}
 
+/// Orders what was streamed before whatever tells another thread that it is there.
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the fence is an intrinsic"))]
+pub(super) fn finish() {
     #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "streaming stores exist only as intrinsics on pointers")]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        use std::arch::x86_64::{__m256i, _mm256_loadu_si256, _mm256_stream_si256};
-
-        let Self { from, to } = self;
-        assert_eq!(from.len(), to.len());
-        let head = to.as_ptr().align_offset(LINE).min(to.len());
-        let (from_head, from) = from.split_at(head);
-        let (to_head, to) = to.split_at_mut(head);
-        to_head.copy_from_slice(from_head);
-        let (lines, from_tail) = from.as_chunks::<LINE>();
-        let (out, to_tail) = to.as_chunks_mut::<LINE>();
-        for (line, out) in lines.iter().zip(out) {
-            let (line, out) = (line.as_ptr().cast::<__m256i>(), out.as_mut_ptr().cast::<__m256i>());
-            // SAFETY: this is only dispatched by a `Level`, and every one of this architecture proves AVX.
-            // Both pointers are to 64 bytes, of which each half is read or written; `out` is 64-byte
-            // aligned because `head` was cut off.
-            unsafe {
-                _mm256_stream_si256(out, _mm256_loadu_si256(line));
-                _mm256_stream_si256(out.add(1), _mm256_loadu_si256(line.add(1)));
-            }
-        }
-        to_tail.copy_from_slice(from_tail);
-    }
-
-    /// Never called: nothing streams where the architecture has no such stores.
-    #[cfg(not(target_arch = "x86_64"))]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.to.copy_from_slice(self.from);
+    // SAFETY: SSE is part of x86-64; a fence changes no memory.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
     }
 }
 
@@ -119,5 +111,22 @@ pub(super) fn prefetch<T>(at: &T, ahead: usize) {
         let line = std::ptr::from_ref(at).cast::<i8>().wrapping_add(ahead);
         // SAFETY: a prefetch reads nothing and faults nowhere, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_length_at_every_offset_is_copied_and_nothing_beside_it() {
+        let from: Vec<u8> = (0..250).collect();
+        for offset in 0..70 {
+            for len in 0..180 {
+                let mut to = vec![255; 250];
+                super::copy(&from[..len], &mut to[offset..offset + len]);
+                super::finish();
+                assert_eq!(to[offset..offset + len], from[..len]);
+                assert!(to[..offset].iter().chain(&to[offset + len..]).all(|&x| x == 255));
+            }
+        }
     }
 }

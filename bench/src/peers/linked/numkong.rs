@@ -10,7 +10,7 @@ use tensor_kernels::SparseBatch;
 
 use super::super::int8::{Direction, Int8Work};
 use super::super::search::K;
-use super::super::sparse::{Score, SparseWork};
+use super::super::sparse::Score;
 use super::super::workload::Linked;
 use super::blocks::{spread, top};
 use super::boxed;
@@ -53,7 +53,7 @@ pub fn search_codes(
                     out = Tensor::try_full(&shape, 0).ok();
                 }
                 if let Some(out) = &mut out
-                    && block.view().try_dots_packed_into(&packed, out).is_ok()
+                    && block.try_dots_packed_into(&packed, out).is_ok()
                 {
                     out.as_slice().chunks_exact(rows).for_each(|scores| found.extend(top(scores, K)));
                 }

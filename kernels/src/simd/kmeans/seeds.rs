@@ -11,6 +11,8 @@ use crate::simd::lanes::{DEPTH, Pairs, Parts, ROWS, transposed};
 use crate::simd::nearest::{ByteCentroids, BytePoints, perhaps_nearer};
 use crate::simd::stream::prefetch;
 
+/// Lines of a row that are asked for; the processor sees by itself that more are wanted.
+const LINES: usize = 16;
 /// Values of a cache line.
 const LINE: usize = 16;
 
@@ -79,7 +81,7 @@ impl WithSimd for Exact<'_> {
         for (group, next) in near.chunks(ROWS).zip(near.chunks(ROWS).skip(1).chain([&[][..]])) {
             // Rows lie far apart: the next ones are asked for in time.
             for pair in next {
-                for line in row(pair).chunks(LINE) {
+                for line in row(pair).chunks(LINE).take(LINES) {
                     prefetch(&line[0], 0);
                 }
             }

@@ -9,6 +9,7 @@ use super::columns::Columns;
 use super::{CHUNK, WORD, direct};
 use crate::aligned::AlignedBuf;
 use crate::isa::Level;
+use crate::simd::stream::prefetch;
 use crate::simd::variant::{Column, Explanation, Plan, Shape, Variant, Wants, choose};
 
 /// Rows of one side, with values scaled to length one where dot products are wanted.
@@ -136,11 +137,14 @@ impl Block {
         self.start(walk, own)..self.starts[walk.list as usize + 1] as usize
     }
 
-    /// The address of a place of the lists.
+    /// Asks memory for a place of the lists.
     #[inline(always)]
-    pub(super) fn line(&self, place: usize) -> Option<*const i8> {
-        let entry = self.entries.get(place).map(|entry| std::ptr::from_ref(entry).cast());
-        entry.or_else(|| self.ids.get(place).map(|id| std::ptr::from_ref(id).cast()))
+    pub(super) fn ask_for(&self, place: usize) {
+        if let Some(entry) = self.entries.get(place) {
+            prefetch(entry, 0);
+        } else if let Some(id) = self.ids.get(place) {
+            prefetch(id, 0);
+        }
     }
 
     /// The row and the value at a place of a list; `None` where it is padding.

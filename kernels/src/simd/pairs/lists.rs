@@ -37,7 +37,7 @@ pub(super) fn add<const DOTS: bool, const COUNTS: bool>(
     };
     for (number, walk) in walks.iter().enumerate() {
         if let Some(later) = walks.get(number + AHEAD) {
-            fetch(block, later, own);
+            block.ask_for(block.start(later, own));
         }
         if DOTS {
             let (many, few) = block.entries(walk, own).as_chunks::<GROUP>();
@@ -82,15 +82,5 @@ pub(super) fn touch<const DOTS: bool>(
         if DOTS {
             dots[id as usize] += walk.weight * value;
         }
-    }
-}
-
-/// Asks for the cache line in which a list begins.
-#[inline(always)]
-fn fetch(block: &Block, walk: &Walk, own: bool) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(line) = block.line(block.start(walk, own)) {
-        // SAFETY: fetching ahead reads nothing that the program sees, and the address is a reference.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line) };
     }
 }

@@ -8,7 +8,6 @@ mod columns;
 mod direct;
 mod index;
 mod lists;
-pub(crate) mod stream;
 mod sums;
 mod walk;
 
