@@ -101,7 +101,7 @@ impl PanelTerms {
     #[inline(always)] // so that it is compiled for the level of the caller
     pub(super) fn least_product(&self, bound: f32, inverse: f32) -> f32 {
         let inverse = inverse * self.inverse;
-        let least = (bound - SLACK * bound.abs()) * inverse;
+        let least = bound * if bound > 0.0 { 1.0 - SLACK } else { 1.0 + SLACK } * inverse;
         // An inverse that overflowed says nothing.
         if inverse < f32::INFINITY { least } else { f32::NAN }
     }
