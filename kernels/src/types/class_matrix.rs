@@ -23,11 +23,15 @@ pub struct ClassMatrix {
 impl ClassMatrix {
     /// All pairs orthogonal: memory for [`cosine_classes_into`](crate::Kernels::cosine_classes_into).
     ///
+    /// Where memory is exhausted it ends the process, like `vec![0; n]`.
+    ///
     /// # Errors
-    /// [`KernelError::TooLarge`] for 2³² rows or more.
+    /// More than `u32::MAX` rows, or more pairs than memory can address.
     pub fn orthogonal(rows: usize) -> Result<Self, KernelError> {
-        if u32::try_from(rows).is_err() {
-            return Err(KernelError::TooLarge { what: "rows", got: rows, limit: u32::MAX as usize });
+        let limit = u32::MAX as usize;
+        let shape = Shape::new(rows.min(limit));
+        if rows > limit || shape.start(shape.blocks()) > isize::MAX.unsigned_abs() {
+            return Err(KernelError::TooLarge { what: "rows", got: rows, limit });
         }
         Ok(Self::of(rows))
     }
