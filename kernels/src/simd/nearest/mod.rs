@@ -39,6 +39,7 @@ const U: f64 = f32::EPSILON as f64 / 2.0;
 const TINY: f64 = 1.0 / (1u64 << 60) as f64;
 /// Greatest component that is taken part in the filter, after scaling.
 const GREATEST: f32 = (1u64 << 52) as f32;
+
 /// The candidates of one panel of rows.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {

@@ -216,6 +216,30 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_may_prepare_twice() {
+        for level in Isa::available().into_iter().filter_map(Level::open) {
+            let outer = prepare(level);
+            check(&[1, 2, 3], &[4, 5, 6], 3); // prepares and releases
+            let (left, right) = (ByteRows::pack(&[3; 320], 10), BytePanels::pack(&[2; 320], 10));
+            let mut dots = Aligned::default();
+            level.dispatch(Times(level, left.block(0), right.panel(0), &mut dots.0));
+            assert_eq!(dots.0, [[60; SIDE]; SIDE], "{}", level.isa());
+            drop(outer);
+        }
+    }
+
+    struct Times<'a>(Level, Block<'a>, &'a [u8], &'a mut Dots);
+
+    impl WithSimd for Times<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            self.1.times(self.0, self.2, self.3);
+        }
+    }
+
+    #[test]
     fn no_rows_give_no_products() {
         check(&[], &[1, 2, 3], 3);
         check(&[1, 2, 3], &[], 3);
