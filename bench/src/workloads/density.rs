@@ -37,7 +37,7 @@ fn both_ways(bench: &mut Bench, work: &Work, batch: &SparseBatch<'_>) -> Result<
     for handle in &kernels {
         let list = handle.conflict_matrix(deltas.into(), None, &thresholds)?.value;
         let same = handle.cosine_conflicts(dense, &thresholds).value == expected;
-        if !same || !begins_like_the_oracle(deltas, &list)? {
+        if !same || !begins_like_the_oracle(deltas, list.pairs())? {
             return Err(wrong(work, OURS, handle.isa().name(), handle.threads()));
         }
         let case = |name: &str| work.case(name).on(handle.isa(), handle.threads());

@@ -2,9 +2,13 @@
 //!
 //! The oracle classifies the first rows against all others; the list must begin with exactly those pairs.
 
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+
 use tensor_datasets::generate::GenerateError;
 use tensor_kernels::{
-    ConflictClass, ConflictList, DeltaBatch, Kernels, Similarity, SparseBatch, Thresholds, Vectors,
+    ConflictClass, ConflictList, ConflictPair, DeltaBatch, KernelError, Kernels, Similarity, SparseBatch,
+    Thresholds, Vectors,
 };
 
 use super::sparse_scores::scores;
@@ -59,7 +63,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
     all(bench, &zipf, || inputs::zipf_rows(b, WIDE))?;
     let transactions =
         |workload, rows| Shape { workload, rows, dim: WIDE, density: TRANSACTIONS, kind: "7.15 a row, zipf" };
-    only_classes(bench, &transactions("w4c", c), || inputs::transaction_rows(c, WIDE))?;
+    streamed_classes(bench, &transactions("w4c", c))?;
     for (kind, density) in
         [("10 % zeros", 0.9), ("50 % zeros", 0.5), ("90 % zeros", 0.1), ("99 % zeros", 0.01)]
     {
@@ -67,7 +71,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<(), BenchError> {
         only_classes(bench, &shape, || inputs::even_sparse(50, 128, density))?;
     }
     for n in [1_000, 3_000, 10_000, 30_000, 100_000].into_iter().filter(|&n| n <= most) {
-        only_classes(bench, &transactions("scaling", n), || inputs::transaction_rows(n, WIDE))?;
+        streamed_classes(bench, &transactions("scaling", n))?;
     }
     Ok(())
 }
@@ -122,28 +126,83 @@ fn classes(bench: &mut Bench, work: &Work, batch: &SparseBatch<'_>) -> Result<()
     let kernels = bench.kernels()?;
     let before = bench.record.cases.len();
     environment::forget_peak_memory();
-    let check = |list: &ConflictList| begins_like_the_oracle(&deltas, list);
+    let check = |list: &ConflictList| begins_like_the_oracle(&deltas, list.pairs());
     let found = bench.ours(work, None, &kernels, check, |kernels| {
         Ok(kernels.conflict_matrix((&deltas).into(), None, &Thresholds::default())?.value)
     })?;
     if let Some(list) = found {
-        // Two lists at once: one answer is held against the next.
-        let peak = environment::peak_memory().map_or(String::new(), |bytes| {
-            format!(", {:.2} GiB of memory at most", bytes as f64 / f64::from(1 << 30))
-        });
-        let conflicting = list.count(ConflictClass::Conflicting);
-        let note = format!("{} pairs listed, {conflicting} conflicting{peak}", list.pairs().len());
-        bench.record.cases[before..].iter_mut().for_each(|case| case.note = Some(note.clone()));
+        note(bench, before, list.pairs().len() as u64, list.count(ConflictClass::Conflicting));
     }
     Ok(())
 }
 
+/// Says of the cases from `before` on how many pairs they found and in how much memory.
+fn note(bench: &mut Bench, before: usize, listed: u64, conflicting: u64) {
+    let peak = environment::peak_memory().map_or(String::new(), |bytes| {
+        format!(", {:.2} GiB of memory at most", bytes as f64 / f64::from(1 << 30))
+    });
+    let note = format!("{listed} pairs listed, {conflicting} conflicting{peak}");
+    bench.record.cases[before..].iter_mut().for_each(|case| case.note = Some(note.clone()));
+}
+
+/// The conflict classes of rows as wide as everyday transactions, handed on as they are found: the list of the
+/// largest batch would take 9 GiB.
+fn streamed_classes(bench: &mut Bench, shape: &Shape<'_>) -> Result<(), BenchError> {
+    let work = shape.work("classes");
+    if !bench.wants(&work) {
+        return Ok(());
+    }
+    let batch = inputs::transaction_rows(shape.rows, shape.dim)?;
+    let deltas = Kernels::detect()?.delta(&batch)?.value;
+    let kernels = bench.kernels()?;
+    let before = bench.record.cases.len();
+    environment::forget_peak_memory();
+    let check = |streamed: &Streamed| begins_like_the_oracle(&deltas, &streamed.first);
+    let found = bench.ours(&work, None, &kernels, check, |kernels| Streamed::run(kernels, &deltas))?;
+    if let Some(streamed) = found {
+        note(bench, before, streamed.listed, streamed.conflicting);
+    }
+    Ok(())
+}
+
+/// What is kept of pairs that are handed on.
+#[derive(Debug, Default, PartialEq)]
+struct Streamed {
+    listed: u64,
+    conflicting: u64,
+    /// The pairs of the first [`SAMPLE`] rows.
+    first: Vec<ConflictPair>,
+}
+
+impl Streamed {
+    fn run(kernels: &Kernels, deltas: &DeltaBatch) -> Result<Self, KernelError> {
+        let all = Mutex::new(Self::default());
+        let sink = |pairs: &[ConflictPair]| {
+            let conflicting = pairs.iter().filter(|pair| pair.class == ConflictClass::Conflicting).count();
+            let first = pairs.iter().take_while(|pair| (pair.left as usize) < SAMPLE);
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.listed += pairs.len() as u64;
+            all.conflicting += conflicting as u64;
+            all.first.extend(first);
+            ControlFlow::Continue(())
+        };
+        let _ = kernels.conflict_rows(deltas.into(), None, &Thresholds::default(), &sink)?;
+        let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Portions come in any order.
+        all.first.sort_unstable();
+        Ok(all)
+    }
+}
+
 /// Whether the oracle lists the same pairs of the first rows with all later ones.
-pub(super) fn begins_like_the_oracle(deltas: &DeltaBatch, list: &ConflictList) -> Result<bool, BenchError> {
+pub(super) fn begins_like_the_oracle(
+    deltas: &DeltaBatch,
+    pairs: &[ConflictPair],
+) -> Result<bool, BenchError> {
     let first: Vec<_> = (0..deltas.rows().min(SAMPLE)).filter_map(|row| deltas.delta(row)).collect();
     let sample = DeltaBatch::pack(deltas.dim(), &first)?;
     let (left, right): (Vectors<'_>, Vectors<'_>) = ((&sample).into(), deltas.into());
     let oracle = Kernels::scalar()?.conflict_cross(left, right, None, &Thresholds::default())?.value;
     let oracle = oracle.pairs().iter().filter(|pair| pair.left < pair.right);
-    Ok(list.pairs().iter().take_while(|pair| (pair.left as usize) < SAMPLE).eq(oracle))
+    Ok(pairs.iter().take_while(|pair| (pair.left as usize) < SAMPLE).eq(oracle))
 }
