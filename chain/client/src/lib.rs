@@ -1,0 +1,2 @@
+//! HTTP client of a node.
+#![forbid(unsafe_code)]

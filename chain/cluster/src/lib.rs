@@ -1,0 +1,2 @@
+//! Raft under the chain.
+#![forbid(unsafe_code)]
