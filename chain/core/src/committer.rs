@@ -1,11 +1,11 @@
 //! Group commit: whoever finds nobody writing writes for everyone who waits.
 //!
-//! A lone committer goes at once. Those that arrive while it writes wait; when it is done, one of them wakes,
-//! takes those that may share a block, and writes it. Everyone gets an outcome of their own. No thread of the
+//! A lone committer goes at once. Those that arrive while it writes form a cohort; when it is done, the first of them
+//! wakes, takes those that may share a block, and writes it. Everyone gets an outcome of their own. No thread of the
 //! chain's own is needed, and under load the batches grow by themselves.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::changeset::Changeset;
@@ -44,50 +44,57 @@ pub(crate) struct Committer {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Whether somebody writes or has been told to.
+    /// Whether somebody writes or has been given the turn to.
     writing: bool,
     /// Whether whoever is to write waits for company.
     gathering: bool,
+    /// The commits of `cohort`, those that have waited longest first.
     waiting: VecDeque<Waiting>,
+    cohort: Arc<Cohort>,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    caller: Arc<Caller>,
+    seat: usize,
     /// Until when it may wait for company.
     due: Instant,
     changeset: Changeset,
 }
 
-/// Who is to be told something. Each has a lock and a bell of its own: if all shared one, those that a batch wakes
-/// would queue up for it.
+/// Those whose commits are taken up together. The first one leads: it writes when its turn comes. All others sleep
+/// until it has, and are woken by one call.
 #[derive(Debug, Default)]
-struct Caller {
-    news: Mutex<Option<News>>,
-    bell: Condvar,
+struct Cohort {
+    turn: OnceLock<()>,
+    /// What became of the commit of each seat.
+    fates: OnceLock<Vec<Fate>>,
 }
 
-#[derive(Debug)]
-enum News {
-    /// The next batch is this one's to write.
-    Write,
+/// A place in a cohort. Seat 0 leads.
+#[derive(Debug, Clone)]
+struct Place {
+    cohort: Arc<Cohort>,
+    seat: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Fate {
     Answer(Outcome),
+    /// It may not share a block with the others of its cohort, and goes on waiting in a later one.
+    Later(Place),
 }
 
-impl Caller {
-    fn tell(&self, news: News) {
-        *self.news.lock().unwrap_or_else(PoisonError::into_inner) = Some(news);
-        self.bell.notify_one();
-    }
-
-    fn wait(&self) -> News {
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match news.take() {
-                Some(news) => return news,
-                None => news = self.bell.wait(news).unwrap_or_else(PoisonError::into_inner),
-            }
+impl Queue {
+    /// Takes a seat in the cohort that waits; who goes on waiting goes before those that came later.
+    fn enter(&mut self, due: Instant, changeset: Changeset, goes_on: bool) -> Place {
+        let seat = self.waiting.len();
+        let waiting = Waiting { seat, due, changeset };
+        if goes_on {
+            self.waiting.push_front(waiting)
+        } else {
+            self.waiting.push_back(waiting)
         }
+        Place { cohort: Arc::clone(&self.cohort), seat }
     }
 }
 
@@ -99,28 +106,34 @@ impl Committer {
 
     /// Returns when the changeset has been written or turned down.
     pub(crate) fn commit(&self, changeset: Changeset, writer: &dyn Writer) -> Outcome {
-        let caller = Arc::new(Caller::default());
-        let waiting = Waiting { caller: Arc::clone(&caller), due: Instant::now() + self.window, changeset };
-        let mut queue = self.lock();
-        queue.waiting.push_back(waiting);
-        if queue.gathering {
-            self.arrived.notify_one();
-        }
-        let nobody_writes = !std::mem::replace(&mut queue.writing, true);
-        drop(queue);
-        if nobody_writes {
-            self.write_batch(writer);
-        }
+        let mut place = self.enter(changeset);
         loop {
-            match caller.wait() {
-                News::Answer(outcome) => return outcome,
-                News::Write => self.write_batch(writer),
+            if place.seat == 0 {
+                place.cohort.turn.wait();
+                self.write_batch(writer);
+            }
+            match &place.cohort.fates.wait()[place.seat] {
+                Fate::Answer(outcome) => return outcome.clone(),
+                Fate::Later(later) => place = later.clone(),
             }
         }
     }
 
-    /// Those that go next, when they have company or have waited long enough for it.
-    fn gather(&self) -> Vec<Waiting> {
+    /// A seat for one who arrives; the turn as well where nobody writes.
+    fn enter(&self, changeset: Changeset) -> Place {
+        let mut queue = self.lock();
+        let place = queue.enter(Instant::now() + self.window, changeset, false);
+        if queue.gathering {
+            self.arrived.notify_one();
+        }
+        if !std::mem::replace(&mut queue.writing, true) {
+            let _ = place.cohort.turn.set(());
+        }
+        place
+    }
+
+    /// The cohort, when it has company or has waited long enough for it. Those that arrive later form the next one.
+    fn gather(&self) -> (Arc<Cohort>, VecDeque<Waiting>) {
         let mut queue = self.lock();
         while let Some(first) = queue.waiting.front().filter(|_| queue.waiting.len() < self.full) {
             let left = first.due.saturating_duration_since(Instant::now());
@@ -131,27 +144,31 @@ impl Committer {
             queue = self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         queue.gathering = false;
-        queue.waiting.drain(..).collect()
+        (std::mem::take(&mut queue.cohort), std::mem::take(&mut queue.waiting))
     }
 
-    /// Writes those of the waiting that may share a block; the others go on waiting.
+    /// Writes those of the cohort that may share a block; the others go on waiting.
     fn write_batch(&self, writer: &dyn Writer) {
-        let waiting = self.gather();
-        let mut answers =
-            Answers { committer: self, callers: Vec::new(), outcomes: Vec::new(), left: Vec::new() };
-        answers.callers.extend(waiting.iter().map(|waiting| Arc::clone(&waiting.caller)));
+        let (cohort, waiting) = self.gather();
+        let mut end = End { committer: self, cohort, fates: vec![lost(); waiting.len()], left: Vec::new() };
         let changesets: Vec<&Changeset> = waiting.iter().map(|waiting| &waiting.changeset).collect();
         let chosen = match writer.choose(&changesets) {
             Ok(chosen) => chosen,
-            Err(error) => return answers.outcomes = changesets.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => return end.fates.fill(Fate::Answer(Err(error))),
         };
-        let (batch, left): (Vec<_>, Vec<_>) =
-            (0..).zip(waiting).partition(|(position, _)| chosen.binary_search(position).is_ok());
-        let (callers, batch) =
-            batch.into_iter().map(|(_, waiting)| (waiting.caller, waiting.changeset)).unzip();
-        answers.callers = callers;
-        answers.left = left.into_iter().map(|(_, waiting)| waiting).collect();
-        answers.outcomes = writer.write(batch);
+        let mut chosen = chosen.into_iter().peekable();
+        let (mut seats, mut batch) = (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
+        for (position, waiting) in waiting.into_iter().enumerate() {
+            if chosen.next_if_eq(&position).is_some() {
+                seats.push(waiting.seat);
+                batch.push(waiting.changeset);
+            } else {
+                end.left.push(waiting);
+            }
+        }
+        for (seat, outcome) in seats.into_iter().zip(writer.write(batch)) {
+            end.fates[seat] = Fate::Answer(outcome);
+        }
     }
 
     /// The queue is consistent whenever its lock is released, so its poison says nothing.
@@ -160,29 +177,35 @@ impl Committer {
     }
 }
 
-/// What a batch leaves behind: handed out when dropped, even where the writer panicked. Then there are no
-/// outcomes, and everyone who waited for one learns that.
-struct Answers<'c> {
+/// What those learn whose writer did not come to an end.
+fn lost() -> Fate {
+    Fate::Answer(Err(ChainError::TransactionFailed(TransactionFailure::WriterLost)))
+}
+
+/// The end of a cohort: told when dropped, even where the writer panicked.
+struct End<'c> {
     committer: &'c Committer,
-    callers: Vec<Arc<Caller>>,
-    outcomes: Vec<Outcome>,
+    cohort: Arc<Cohort>,
+    fates: Vec<Fate>,
     left: Vec<Waiting>,
 }
 
-impl Drop for Answers<'_> {
+impl Drop for End<'_> {
     fn drop(&mut self) {
         let mut queue = self.committer.lock();
-        // They came before everyone who arrived in the meantime, and have waited for company already.
+        // They have waited for company already.
         let due = Instant::now();
-        self.left.drain(..).rev().for_each(|left| queue.waiting.push_front(Waiting { due, ..left }));
-        let next = queue.waiting.front().map(|next| Arc::clone(&next.caller));
-        queue.writing = next.is_some();
+        for Waiting { seat, changeset, .. } in self.left.drain(..).rev() {
+            self.fates[seat] = Fate::Later(queue.enter(due, changeset, true));
+        }
+        queue.writing = !queue.waiting.is_empty();
+        let next = queue.writing.then(|| Arc::clone(&queue.cohort));
         drop(queue);
-        // The first of those who still wait writes the next batch while the others learn of this one.
-        next.into_iter().for_each(|next| next.tell(News::Write));
-        let lost = || Err(ChainError::TransactionFailed(TransactionFailure::WriterLost));
-        let outcomes = self.outcomes.drain(..).chain(std::iter::repeat_with(lost));
-        self.callers.drain(..).zip(outcomes).for_each(|(caller, outcome)| caller.tell(News::Answer(outcome)));
+        // The next one writes while the others learn of this one.
+        if let Some(next) = next {
+            let _ = next.turn.set(());
+        }
+        let _ = self.cohort.fates.set(std::mem::take(&mut self.fates));
     }
 }
 
