@@ -17,7 +17,7 @@ use crate::ids::Height;
 use crate::index::{Index, IndexError, IndexOp};
 use crate::recent::BEGIN_WINDOW;
 use crate::rejection::{ConflictCause, Rejection};
-use crate::state_tree;
+use crate::state_tree::{self, PageCache};
 use crate::store::StoreError;
 use crate::transaction::Transaction;
 
@@ -42,11 +42,12 @@ impl Judged {
     }
 }
 
-/// A block and what the index has to write for it.
+/// A block, what the index has to write for it, and what is then at hand of the state tree.
 #[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) block: Block,
     pub(crate) ops: Vec<IndexOp>,
+    pub(crate) tree: PageCache,
 }
 
 /// Judges every changeset of a batch against the state before it and against those before it that stand.
@@ -129,16 +130,18 @@ fn check_keys(
     Ok(())
 }
 
-/// Makes the block of the changesets that stand, stamped by its proposer, on top of the head.
+/// Makes the block of the changesets that stand, stamped by its proposer, on top of the head. `tree` is empty or of the
+/// head's tree.
 pub(crate) fn link(
     rules: &Rules,
     head: &Head,
     index: &dyn Index,
     Judged { accepted, effects, .. }: Judged,
     stamp: Stamp,
+    mut tree: PageCache,
 ) -> Result<Applied, ApplyError> {
     let height = effects.height();
-    let (state_root, mut ops) = state_tree::apply(index, effects.tree_changes())?;
+    let (state_root, mut ops) = state_tree::apply(&mut tree, index, effects.tree_changes())?;
     let deltas = accepted.iter().map(|changeset| rules.delta(changeset)).collect::<Result<Vec<_>, _>>()?;
     let delta = DeltaSum::of(rules.params.embedding_dim.get(), deltas.iter().map(AsRef::as_ref))?;
     let header = BlockHeader {
@@ -157,7 +160,7 @@ pub(crate) fn link(
         signature: stamp.signature,
     };
     ops.extend(effects.into_index_ops());
-    Ok(Applied { block: Block { header, changesets: accepted, signatures: Vec::new() }, ops })
+    Ok(Applied { block: Block { header, changesets: accepted, signatures: Vec::new() }, ops, tree })
 }
 
 /// Why a changeset does not stand: a verdict against it, or a failure to come to one.
@@ -253,7 +256,7 @@ mod tests {
         let block = || {
             let batch = vec![changeset(delete("a"), [1.0, 0.0]), changeset(delete("b"), [0.0, 1.0])];
             let judged = judge(&rules, &head, &index, batch).unwrap();
-            link(&rules, &head, &index, judged, stamp()).unwrap().block
+            link(&rules, &head, &index, judged, stamp(), PageCache::default()).unwrap().block
         };
         assert_eq!(block(), block());
         assert_eq!(index.len(crate::index::Space::State).unwrap(), 0);

@@ -13,6 +13,7 @@ use crate::encoder::OperationEncoder;
 use crate::genesis::ChainParams;
 use crate::ids::{BlockHash, Height};
 use crate::recent::RecentDeltas;
+use crate::state_tree::PageCache;
 use crate::transaction::Transaction;
 use crate::verdicts::Verdicts;
 
@@ -62,22 +63,31 @@ impl Tip {
 }
 
 /// The tip and what `apply` remembers of the blocks up to it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) tip: Tip,
     pub(crate) recent: RecentDeltas,
     pub(crate) codebook: Option<Arc<Vocabulary>>,
+    /// What is at hand of the state tree of the tip. Whoever applies a block takes it, and brings it back only when
+    /// the block has been written.
+    pub(crate) tree: PageCache,
 }
 
 impl Head {
     /// The head of a chain of one block.
     pub(crate) fn genesis(block: &Block) -> Self {
-        Self { tip: Tip::of(block), recent: RecentDeltas::default(), codebook: None }
+        Self {
+            tip: Tip::of(block),
+            recent: RecentDeltas::default(),
+            codebook: None,
+            tree: PageCache::default(),
+        }
     }
 
-    /// Moves on to the next block, whose tip the caller has computed.
-    pub(crate) fn advance(&mut self, block: &Block, tip: Tip) {
+    /// Moves on to the next block, whose tip the caller has computed and whose effects the index has.
+    pub(crate) fn advance(&mut self, block: &Block, tip: Tip, tree: PageCache) {
         self.tip = tip;
+        self.tree = tree;
         self.recent.push(block);
         if let Some(codebook) = codes::last_codebook(block) {
             self.codebook = Some(Arc::new(codebook));

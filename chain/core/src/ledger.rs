@@ -18,7 +18,7 @@ use crate::index::IndexOp;
 use crate::rejection::Rejection;
 use crate::replay::{self, ReplayError};
 use crate::state::{self, Place, Value};
-use crate::state_tree::{self, StateProof};
+use crate::state_tree::{self, PageCache, StateProof};
 use crate::store::{StoreError, TensorStore};
 use crate::transaction::Transaction;
 
@@ -103,8 +103,9 @@ impl Ledger {
         let mut head = self.lock();
         let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
         block_check::check(block, Some(&head.tip), &self.rules.params).map_err(fault)?;
-        match replay::replay(&self.rules, &head, self.store.index(), block) {
-            Ok(applied) => self.store_block(&mut head, block, applied.ops),
+        let tree = std::mem::take(&mut head.tree);
+        match replay::replay(&self.rules, &head, self.store.index(), block, tree) {
+            Ok(applied) => self.store_block(&mut head, block, applied.ops, applied.tree),
             Err(ReplayError::Fault(found)) => Err(fault(found)),
             Err(ReplayError::Failed(error)) => Err(error.into()),
         }
@@ -118,7 +119,8 @@ impl Ledger {
             return Err(rejection.clone().into());
         }
         let stamp = self.sign(&head, &judged.accepted)?;
-        Ok(apply::link(&self.rules, &head, self.store.index(), judged, stamp)?.block)
+        let nothing_at_hand = PageCache::default(); // what is at hand stays with the head: nothing is written
+        Ok(apply::link(&self.rules, &head, self.store.index(), judged, stamp, nothing_at_hand)?.block)
     }
 
     /// Judges a batch and writes the block of those that stand; no block where none does.
@@ -134,8 +136,9 @@ impl Ledger {
                 .collect());
         }
         let stamp = self.sign(&head, &judged.accepted)?;
-        let applied = apply::link(&self.rules, &head, self.store.index(), judged, stamp)?;
-        let written = self.store_block(&mut head, &applied.block, applied.ops);
+        let tree = std::mem::take(&mut head.tree);
+        let applied = apply::link(&self.rules, &head, self.store.index(), judged, stamp, tree)?;
+        let written = self.store_block(&mut head, &applied.block, applied.ops, applied.tree);
         let answer =
             |verdict: Result<(), Rejection>| verdict.map_err(Into::into).and_then(|()| written.clone());
         Ok(verdicts.into_iter().map(answer).collect())
@@ -149,10 +152,10 @@ impl Ledger {
 
     /// Writes a block to log and index and moves the head. Where that fails the head stays, and the log, which
     /// may hold the block, takes no other at its height.
-    fn store_block(&self, head: &mut Head, block: &Block, ops: Vec<IndexOp>) -> Outcome {
+    fn store_block(&self, head: &mut Head, block: &Block, ops: Vec<IndexOp>, tree: PageCache) -> Outcome {
         let tip = Tip::of(block);
         self.store.append(block, tip, ops)?;
-        head.advance(block, tip);
+        head.advance(block, tip, tree);
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
         Ok(CommitReceipt { height: tip.height, hash: tip.hash })
     }

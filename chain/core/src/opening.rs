@@ -17,6 +17,7 @@ use crate::identity::IdentityError;
 use crate::ids::{ChainId, Height};
 use crate::recent::{BEGIN_WINDOW, RecentDeltas};
 use crate::replay::{self, ReplayError};
+use crate::state_tree::PageCache;
 use crate::store::{StoreError, TensorStore};
 
 /// The parameters of the chain in the store. Where there is no chain, one is made: the log with the configured
@@ -72,7 +73,7 @@ fn resume(store: &TensorStore, rules: &Rules) -> Result<Option<Head>, ChainError
     }
     let codebook =
         codes::stored_codebook(store.index())?.as_ref().map(Vocabulary::of).transpose()?.map(Arc::new);
-    let mut head = Head { tip, recent, codebook };
+    let mut head = Head { tip, recent, codebook, tree: PageCache::default() };
     catch_up(store, rules, &mut head, store.blocks_from(next))?;
     Ok(Some(head))
 }
@@ -103,14 +104,15 @@ fn catch_up(
         let (offset, block) = block?;
         let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
         block_check::check_place(&block, Some(&head.tip), &rules.params).map_err(fault)?;
-        let applied = match replay::replay(rules, head, store.index(), &block) {
+        let tree = std::mem::take(&mut head.tree);
+        let applied = match replay::replay(rules, head, store.index(), &block, tree) {
             Ok(applied) => applied,
             Err(ReplayError::Fault(found)) => return Err(fault(found)),
             Err(ReplayError::Failed(error)) => return Err(error.into()),
         };
         let tip = Tip::of(&block);
         store.write_effects(tip, offset, applied.ops)?;
-        head.advance(&block, tip);
+        head.advance(&block, tip, applied.tree);
     }
     Ok(())
 }

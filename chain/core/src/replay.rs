@@ -6,6 +6,7 @@ use crate::block::{Block, BlockHeader};
 use crate::block_check::BlockFault;
 use crate::head::{Head, Rules};
 use crate::index::Index;
+use crate::state_tree::PageCache;
 
 /// Why a block cannot be applied.
 #[derive(Debug)]
@@ -29,18 +30,19 @@ impl<E: Into<ApplyError>> From<E> for ReplayError {
 }
 
 /// The effects of a block on top of the head; any block but genesis. Its place and contents are the caller's to
-/// check, as far as it wants to: see [`block_check`](crate::block_check).
+/// check, as far as it wants to: see [`block_check`](crate::block_check). `tree` is empty or of the head's tree.
 pub(crate) fn replay(
     rules: &Rules,
     head: &Head,
     index: &dyn Index,
     block: &Block,
+    tree: PageCache,
 ) -> Result<Applied, ReplayError> {
     let judged = apply::judge(rules, head, index, block.changesets.clone())?;
     if let Some((position, rejection)) = judged.first_rejection() {
         return Err(BlockFault::Rejected { position, rejection: rejection.clone() }.into());
     }
-    let applied = apply::link(rules, head, index, judged, block.stamp())?;
+    let applied = apply::link(rules, head, index, judged, block.stamp(), tree)?;
     compare(block, &applied.block)?;
     Ok(applied)
 }

@@ -104,9 +104,10 @@ impl Replica {
                 self.head = Some(Head::genesis(block));
             }
             Some(head) => {
-                let applied = replay::replay(rules, head, &self.index, block)?;
+                let tree = std::mem::take(&mut head.tree);
+                let applied = replay::replay(rules, head, &self.index, block, tree)?;
                 self.index.write(applied.ops)?;
-                head.advance(block, tip);
+                head.advance(block, tip, applied.tree);
             }
         }
         Ok(())

@@ -13,6 +13,7 @@
 //! Only the tree of the tip is kept, in [`Space::Tree`]. A key has about log₂ of the number of keys branches above
 //! it, and an entry, a page, holds four levels of them.
 
+mod cache;
 mod node;
 mod page;
 mod proof;
@@ -21,6 +22,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use cache::PageCache;
 use node::{Node, Path};
 use page::{Page, Place};
 pub use proof::{ProofError, StateProof};
@@ -49,21 +51,25 @@ pub fn root(index: &dyn Index) -> Result<StateRoot, IndexError> {
 /// Sets or removes (`None`) the [`value_hash`]es of keys; of a key that is named twice the last counts. Returns
 /// the new root and what must be written to the index for it, stale branches removed.
 ///
+/// `cache` is empty or of the tree in `index`, and of the new tree afterwards: if that is not written, it is of no use.
+///
 /// # Errors
-/// A corrupt entry; a failure of the medium.
+/// A corrupt entry; a failure of the medium. The cache is of no use then.
 pub fn apply<'k>(
+    cache: &mut PageCache,
     index: &dyn Index,
     changes: impl IntoIterator<Item = (&'k [u8], Option<Hash>)>,
 ) -> Result<(StateRoot, Vec<IndexOp>), IndexError> {
     let by_hash: BTreeMap<Hash, Option<Hash>> =
         changes.into_iter().map(|(key, value)| (sha256(&[key]), value)).collect();
     let changes: Vec<Change> = by_hash.into_iter().collect();
-    let old = load_root(index)?;
-    let mut update = Update { index, ops: Vec::new() };
+    let old = cache.root().map_or_else(|| load_root(index), Ok)?;
+    let mut update = Update { cache, index, ops: Vec::new() };
     let new = update.page(old, &Path::ROOT, &changes)?;
     if new != old {
         update.ops.push(IndexOp::put(Space::Tree, ROOT_KEY.to_vec(), new.to_bytes()));
     }
+    update.cache.set_root(new);
     Ok((StateRoot(new.hash()), update.ops))
 }
 
@@ -113,6 +119,7 @@ fn corrupt(key: Vec<u8>) -> IndexError {
 }
 
 struct Update<'i> {
+    cache: &'i mut PageCache,
     index: &'i dyn Index,
     ops: Vec<IndexOp>,
 }
@@ -124,10 +131,19 @@ impl Update<'_> {
             return Ok(node);
         }
         let was_branch = matches!(node, Node::Branch { .. });
-        let mut page = if was_branch { Page::load(self.index, path)? } else { Page::EMPTY };
+        let mut page = match was_branch.then(|| self.cache.take(path)) {
+            Some(Some(page)) => page,
+            Some(None) => Box::new(Page::load(self.index, path)?),
+            None => Box::new(Page::EMPTY),
+        };
         let new = self.subtree(&mut page, Place::TOP, node, path, changes)?;
         match new {
-            Node::Branch { .. } if new != node => self.ops.push(page.put(path)),
+            Node::Branch { .. } => {
+                if new != node {
+                    self.ops.push(page.put(path));
+                }
+                self.cache.put(*path, page);
+            }
             Node::Empty | Node::Leaf { .. } if was_branch => self.ops.push(Page::delete(path)),
             _ => {}
         }
@@ -192,10 +208,11 @@ impl Update<'_> {
 
     /// As [`build`](Self::build), where a page begins.
     fn build_page(&mut self, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
-        let mut page = Page::EMPTY;
+        let mut page = Box::new(Page::EMPTY);
         let node = self.build(&mut page, Place::TOP, path, leaves);
         if matches!(node, Node::Branch { .. }) {
             self.ops.push(page.put(path));
+            self.cache.put(*path, page);
         }
         node
     }

@@ -110,7 +110,7 @@ impl Decode for [Node; 2] {
 pub(super) const MAX_DEPTH: usize = 256;
 
 /// The way from the root to a place: the first `depth` bits of every key hash below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Path {
     bits: Hash,
     depth: usize,

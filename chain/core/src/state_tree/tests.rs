@@ -31,7 +31,13 @@ fn root_by_definition(state: &State) -> StateRoot {
 }
 
 /// Sets or removes values in the index and in the map.
-fn change(index: &MemoryIndex, state: &mut State, height: Height, changes: &[(Vec<u8>, Option<Vec<u8>>)]) {
+fn change(
+    cache: &mut PageCache,
+    index: &MemoryIndex,
+    state: &mut State,
+    height: Height,
+    changes: &[(Vec<u8>, Option<Vec<u8>>)],
+) {
     for (key, value) in changes {
         match value {
             Some(value) => state.insert(key.clone(), (height, value.clone())),
@@ -41,7 +47,9 @@ fn change(index: &MemoryIndex, state: &mut State, height: Height, changes: &[(Ve
     let hashes = changes
         .iter()
         .map(|(key, value)| (key.as_slice(), value.as_ref().map(|value| value_hash(height, value))));
-    let (new, ops) = apply(index, hashes).unwrap();
+    let cold = apply(&mut PageCache::default(), index, hashes.clone()).unwrap();
+    let (new, ops) = apply(cache, index, hashes).unwrap();
+    assert_eq!((new, &ops), (cold.0, &cold.1), "what is at hand must not matter");
     index.write(ops).unwrap();
     assert_eq!(root(index).unwrap(), new);
 }
@@ -68,24 +76,24 @@ fn pages(state: &State) -> u64 {
 proptest! {
     #[test]
     fn the_root_is_that_of_the_definition_and_nothing_stale_stays(batches in batches()) {
-        let (index, mut state) = (MemoryIndex::new(), State::new());
+        let (mut cache, index, mut state) = (PageCache::default(), MemoryIndex::new(), State::new());
         for (height, batch) in (0..).map(Height).zip(batches) {
-            change(&index, &mut state, height, &batch);
+            change(&mut cache, &index, &mut state, height, &batch);
             prop_assert_eq!(root(&index).unwrap(), root_by_definition(&state));
         }
         let entries = index.len(Space::Tree).unwrap();
         prop_assert!(entries <= pages(&state) + 1, "{} entries", entries);
         let everything: Vec<_> = state.keys().map(|key| (key.clone(), None)).collect();
-        change(&index, &mut state, Height(99), &everything);
+        change(&mut cache, &index, &mut state, Height(99), &everything);
         prop_assert_eq!(root(&index).unwrap(), StateRoot([0; 32]));
         prop_assert!(index.len(Space::Tree).unwrap() <= 1);
     }
 
     #[test]
     fn every_key_has_a_proof_and_no_other(batches in batches(), bystander in 40..60_u8) {
-        let (index, mut state) = (MemoryIndex::new(), State::new());
+        let (mut cache, index, mut state) = (PageCache::default(), MemoryIndex::new(), State::new());
         for (height, batch) in (0..).map(Height).zip(batches) {
-            change(&index, &mut state, height, &batch);
+            change(&mut cache, &index, &mut state, height, &batch);
         }
         let root = root(&index).unwrap();
         for key in (0..40).chain([bystander]).map(|key| vec![key]) {
@@ -111,9 +119,9 @@ proptest! {
 
 /// 64 keys in one batch: a state deep enough that proofs have every part.
 fn sample() -> (MemoryIndex, State) {
-    let (index, mut state) = (MemoryIndex::new(), State::new());
+    let (mut cache, index, mut state) = (PageCache::default(), MemoryIndex::new(), State::new());
     let batch: Vec<_> = (0..64).map(|key| (vec![key], Some(vec![key; 5]))).collect();
-    change(&index, &mut state, Height(3), &batch);
+    change(&mut cache, &index, &mut state, Height(3), &batch);
     (index, state)
 }
 
@@ -192,7 +200,7 @@ fn a_missing_or_unreadable_page_is_named() {
         index.write(vec![op]).unwrap();
         let everything: Vec<[u8; 1]> = (0..64).map(|key| [key]).collect();
         let changes = everything.iter().map(|key| (key.as_slice(), None));
-        let error = apply(&index, changes).unwrap_err();
+        let error = apply(&mut PageCache::default(), &index, changes).unwrap_err();
         assert!(matches!(error, IndexError::Corrupt { space: Space::Tree, key: named } if named == key));
     }
 }
