@@ -14,7 +14,7 @@ use crate::effects::Effects;
 use crate::head::{Head, Rules};
 use crate::history;
 use crate::ids::Height;
-use crate::index::{Index, IndexError, IndexOp};
+use crate::index::{IndexError, IndexOp, Lookup};
 use crate::recent::BEGIN_WINDOW;
 use crate::rejection::{ConflictCause, Rejection};
 use crate::state_tree::{self, PageCache};
@@ -54,7 +54,7 @@ pub(crate) struct Applied {
 pub(crate) fn judge(
     rules: &Rules,
     head: &Head,
-    index: &dyn Index,
+    index: &dyn Lookup,
     batch: Vec<Changeset>,
 ) -> Result<Judged, ApplyError> {
     let height = head.tip.height.next().ok_or(ApplyError::HeightExhausted)?;
@@ -108,7 +108,7 @@ fn check_keys(
     changeset: &Changeset,
     tip: Height,
     effects: &Effects,
-    index: &dyn Index,
+    index: &dyn Lookup,
 ) -> Result<(), Refusal> {
     let Some(begin) = changeset.begin_height() else {
         return Ok(()); // an auto-commit is based on no earlier state
@@ -135,7 +135,7 @@ fn check_keys(
 pub(crate) fn link(
     rules: &Rules,
     head: &Head,
-    index: &dyn Index,
+    index: &dyn Lookup,
     Judged { accepted, effects, .. }: Judged,
     stamp: Stamp,
     mut tree: PageCache,
@@ -208,7 +208,7 @@ mod tests {
     use crate::genesis::ChainParams;
     use crate::identity::Identity;
     use crate::ids::ChainId;
-    use crate::index::MemoryIndex;
+    use crate::index::{Index, MemoryIndex};
     use tensor_kernels::{Kernels, SparseVec, Thresholds};
 
     /// The rules and the head of a new chain whose deltas have two components.

@@ -29,8 +29,8 @@ pub(crate) trait Writer {
     /// Positions of those that go next, ascending; one at least.
     fn choose(&self, waiting: &[&Changeset]) -> Result<Vec<usize>, ChainError>;
 
-    /// Writes them, and answers each in the same order.
-    fn write(&self, batch: Vec<Changeset>) -> Vec<Outcome>;
+    /// Writes them, and answers each in the same order. Calls `pass_turn` as soon as others may be chosen.
+    fn write(&self, batch: Vec<Changeset>, pass_turn: &mut dyn FnMut()) -> Vec<Outcome>;
 }
 
 /// Commits that wait, and whether somebody is writing.
@@ -46,8 +46,10 @@ pub(crate) struct Committer {
 struct Queue {
     /// Whether somebody writes or has been given the turn to.
     writing: bool,
-    /// Whether whoever is to write waits for company.
-    gathering: bool,
+    /// Commits of batches whose writer has passed the turn on and is not done.
+    being_written: usize,
+    /// How many have to wait before whoever has the turn is rung up.
+    enough: Option<usize>,
     /// The commits of `cohort`, those that have waited longest first.
     waiting: VecDeque<Waiting>,
     cohort: Arc<Cohort>,
@@ -123,7 +125,7 @@ impl Committer {
     fn enter(&self, changeset: Changeset) -> Place {
         let mut queue = self.lock();
         let place = queue.enter(Instant::now() + self.window, changeset, false);
-        if queue.gathering {
+        if queue.enough.is_some_and(|enough| queue.waiting.len() >= enough) {
             self.arrived.notify_one();
         }
         if !std::mem::replace(&mut queue.writing, true) {
@@ -133,24 +135,35 @@ impl Committer {
     }
 
     /// The cohort, when it has company or has waited long enough for it. Those that arrive later form the next one.
+    ///
+    /// While a batch is being written nothing is lost by waiting for as many as that has: they are those of the batch
+    /// before, who often come again. Otherwise batches would become ever smaller.
     fn gather(&self) -> (Arc<Cohort>, VecDeque<Waiting>) {
         let mut queue = self.lock();
-        while let Some(first) = queue.waiting.front().filter(|_| queue.waiting.len() < self.full) {
+        loop {
+            let count = queue.waiting.len();
+            let Some(first) = queue.waiting.front().filter(|_| count < self.full) else { break };
             let left = first.due.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if count < queue.being_written {
+                queue.enough = Some(queue.being_written.min(self.full));
+                queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            } else if !left.is_zero() {
+                queue.enough = Some(self.full);
+                queue = self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            } else {
                 break;
             }
-            queue.gathering = true;
-            queue = self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        queue.gathering = false;
+        queue.enough = None;
         (std::mem::take(&mut queue.cohort), std::mem::take(&mut queue.waiting))
     }
 
     /// Writes those of the cohort that may share a block; the others go on waiting.
     fn write_batch(&self, writer: &dyn Writer) {
         let (cohort, waiting) = self.gather();
-        let mut end = End { committer: self, cohort, fates: vec![lost(); waiting.len()], left: Vec::new() };
+        let fates = vec![lost(); waiting.len()];
+        let mut end =
+            End { committer: self, cohort, fates, left: Vec::new(), turn_is_passed: false, being_written: 0 };
         let changesets: Vec<&Changeset> = waiting.iter().map(|waiting| &waiting.changeset).collect();
         let chosen = match writer.choose(&changesets) {
             Ok(chosen) => chosen,
@@ -166,7 +179,9 @@ impl Committer {
                 end.left.push(waiting);
             }
         }
-        for (seat, outcome) in seats.into_iter().zip(writer.write(batch)) {
+        let count = batch.len();
+        let outcomes = writer.write(batch, &mut || end.pass_turn(count));
+        for (seat, outcome) in seats.into_iter().zip(outcomes) {
             end.fates[seat] = Fate::Answer(outcome);
         }
     }
@@ -188,11 +203,19 @@ struct End<'c> {
     cohort: Arc<Cohort>,
     fates: Vec<Fate>,
     left: Vec<Waiting>,
+    turn_is_passed: bool,
+    being_written: usize,
 }
 
-impl Drop for End<'_> {
-    fn drop(&mut self) {
+impl End<'_> {
+    /// Seats those that are left in the next cohort, and lets that be chosen from while so many are being written.
+    fn pass_turn(&mut self, being_written: usize) {
+        if std::mem::replace(&mut self.turn_is_passed, true) {
+            return;
+        }
         let mut queue = self.committer.lock();
+        self.being_written = being_written;
+        queue.being_written += being_written;
         // They have waited for company already.
         let due = Instant::now();
         for Waiting { seat, changeset, .. } in self.left.drain(..).rev() {
@@ -201,9 +224,21 @@ impl Drop for End<'_> {
         queue.writing = !queue.waiting.is_empty();
         let next = queue.writing.then(|| Arc::clone(&queue.cohort));
         drop(queue);
-        // The next one writes while the others learn of this one.
         if let Some(next) = next {
             let _ = next.turn.set(());
+        }
+    }
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.pass_turn(0);
+        if self.being_written > 0 {
+            let mut queue = self.committer.lock();
+            queue.being_written -= self.being_written;
+            if queue.enough.is_some() {
+                self.committer.arrived.notify_one();
+            }
         }
         let _ = self.cohort.fates.set(std::mem::take(&mut self.fates));
     }
@@ -236,7 +271,7 @@ mod tests {
             Ok((0..waiting.len()).collect())
         }
 
-        fn write(&self, batch: Vec<Changeset>) -> Vec<Outcome> {
+        fn write(&self, batch: Vec<Changeset>, _: &mut dyn FnMut()) -> Vec<Outcome> {
             self.started.send(batch.len()).unwrap();
             assert!(self.go.lock().unwrap().recv().unwrap(), "told to panic");
             batch.iter().map(|_| Ok(receipt(batch.len()))).collect()
@@ -303,7 +338,7 @@ mod tests {
             fn choose(&self, _: &[&Changeset]) -> Result<Vec<usize>, ChainError> {
                 Ok(vec![0])
             }
-            fn write(&self, batch: Vec<Changeset>) -> Vec<Outcome> {
+            fn write(&self, batch: Vec<Changeset>, _: &mut dyn FnMut()) -> Vec<Outcome> {
                 assert_eq!(batch.len(), 1);
                 let mut count = self.0.lock().unwrap();
                 *count += 1;

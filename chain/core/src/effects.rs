@@ -7,7 +7,7 @@ use crate::changeset::Changeset;
 use crate::hash::Hash;
 use crate::history;
 use crate::ids::Height;
-use crate::index::{Index, IndexOp};
+use crate::index::{IndexOp, Lookup};
 use crate::rejection::Rejection;
 use crate::state::{self, Entry, Place, Value};
 use crate::transaction::Transaction;
@@ -44,7 +44,7 @@ impl Effects {
     }
 
     /// Runs all operations of a changeset, or none of them where a condition fails.
-    pub(crate) fn run(&mut self, changeset: &Changeset, index: &dyn Index) -> Result<(), Refusal> {
+    pub(crate) fn run(&mut self, changeset: &Changeset, index: &dyn Lookup) -> Result<(), Refusal> {
         let mut staged = BTreeMap::<&str, Written>::new();
         let mut rows = Vec::with_capacity(changeset.transactions().len());
         for transaction in changeset.transactions() {

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use crate::ids::Height;
-use crate::index::{Index, IndexError, IndexOp, Space};
+use crate::index::{Index, IndexError, IndexOp, Lookup, Space};
 use crate::state::Place;
 
 /// Rows of one key share this prefix, and no other key's rows do: the length comes first.
@@ -37,14 +37,14 @@ pub(crate) fn put(key: &str, place: Place) -> IndexOp {
 }
 
 /// Where the key was last written at or below a height.
-pub(crate) fn last_at(index: &dyn Index, key: &str, height: Height) -> Result<Option<Place>, IndexError> {
+pub(crate) fn last_at(index: &dyn Lookup, key: &str, height: Height) -> Result<Option<Place>, IndexError> {
     let at_most = row(key, Place { height, position: u32::MAX });
     let found = index.last(Space::History, &prefix(key), Some(&at_most))?;
     Ok(found.and_then(|(row, _)| place_of(&row)))
 }
 
 /// The height of the last block that wrote the key.
-pub(crate) fn last_write(index: &dyn Index, key: &str) -> Result<Option<Height>, IndexError> {
+pub(crate) fn last_write(index: &dyn Lookup, key: &str) -> Result<Option<Height>, IndexError> {
     Ok(last_at(index, key, Height(u64::MAX))?.map(|place| place.height))
 }
 

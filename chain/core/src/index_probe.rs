@@ -1,14 +1,17 @@
-//! An index for tests that counts what is read and fails to write when told to.
+//! An index for tests that counts what is read, and fails to write or waits with it when told to.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::index::{Entry, Index, IndexError, IndexOp, MemoryIndex, Space, Visit};
+use crate::index::{Entry, Index, IndexError, IndexOp, Lookup, MemoryIndex, Space, Visit};
 
 #[derive(Debug, Default)]
 pub(crate) struct IndexProbe {
     index: MemoryIndex,
     pub(crate) reads: AtomicU64,
     pub(crate) fail_writes: AtomicBool,
+    /// Nothing is written while a test holds it.
+    pub(crate) hold_writes: Mutex<()>,
 }
 
 impl IndexProbe {
@@ -18,12 +21,19 @@ impl IndexProbe {
 }
 
 /// The store keeps one, the test another.
-impl Index for std::sync::Arc<IndexProbe> {
+impl Lookup for std::sync::Arc<IndexProbe> {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         self.count();
         self.index.get(space, key)
     }
 
+    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
+        self.count();
+        self.index.last(space, prefix, at_most)
+    }
+}
+
+impl Index for std::sync::Arc<IndexProbe> {
     fn scan(
         &self,
         space: Space,
@@ -38,12 +48,8 @@ impl Index for std::sync::Arc<IndexProbe> {
         })
     }
 
-    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
-        self.count();
-        self.index.last(space, prefix, at_most)
-    }
-
     fn write(&self, ops: Vec<IndexOp>) -> Result<(), IndexError> {
+        let _held = self.hold_writes.lock();
         if self.fail_writes.load(Ordering::Relaxed) {
             return Err(IndexError::Corrupt { space: Space::Meta, key: Vec::new() });
         }

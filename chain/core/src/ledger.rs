@@ -2,19 +2,19 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::apply;
+use crate::apply::{self, Applied};
 use crate::batch::{self, BatchLimits};
 use crate::block::{Block, BlockHeader, Stamp};
 use crate::block_check;
 use crate::changeset::Changeset;
 use crate::committer::{CommitReceipt, Outcome, Writer};
 use crate::config::Clock;
-use crate::error::ChainError;
+use crate::error::{ChainError, TransactionFailure};
 use crate::head::{Head, Rules, Tip};
 use crate::history;
 use crate::identity::IdentityError;
 use crate::ids::Height;
-use crate::index::IndexOp;
+use crate::index::{Entry, Index, IndexError, IndexOp, Lookup, Space};
 use crate::rejection::Rejection;
 use crate::replay::{self, ReplayError};
 use crate::state::{self, Place, Value};
@@ -29,10 +29,20 @@ pub(crate) struct Ledger {
     rules: Rules,
     limits: BatchLimits,
     clock: Arc<dyn Clock>,
-    /// Held by whoever writes a block.
+    /// What the next block is judged against: the last block that was linked, which may still be being written.
     head: Mutex<Head>,
+    /// Held by whoever writes a block. It is locked while `head` is, so blocks are written in the order of their
+    /// heights; `head` is released then, and one more block is judged while this one goes to disk.
+    disk: Mutex<Disk>,
     /// What everyone else sees: moves when a block and its effects can be read.
     tip: RwLock<Tip>,
+}
+
+/// Where blocks go.
+#[derive(Debug, Default)]
+struct Disk {
+    /// Why a block could not be written: no other is then.
+    failure: Option<ChainError>,
 }
 
 impl Ledger {
@@ -44,7 +54,7 @@ impl Ledger {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let tip = RwLock::new(head.tip);
-        Self { store, rules, limits, clock, head: Mutex::new(head), tip }
+        Self { store, rules, limits, clock, head: Mutex::new(head), disk: Mutex::default(), tip }
     }
 
     pub(crate) fn store(&self) -> &TensorStore {
@@ -88,24 +98,29 @@ impl Ledger {
     /// The header of the tip, and a proof of what the state says of a key. No block is written meanwhile, because
     /// the tree of the tip is the only one there is.
     pub(crate) fn prove(&self, key: &str) -> Result<(BlockHeader, StateProof), ChainError> {
-        let head = self.lock();
-        let height = head.tip.height;
+        let disk = self.lock_disk();
+        let height = self.tip().height;
         let tip = self.store.block(height)?.ok_or(StoreError::Misplaced { height })?;
         let present =
             state::get(self.store.index(), key)?.map(|entry| (entry.place.height, entry.value.bytes));
         let proof = state_tree::prove(self.store.index(), key.as_bytes(), present)?;
-        drop(head);
+        drop(disk);
         Ok((tip.header, proof))
     }
 
     /// Writes a block that another node has proposed, after checking everything about it.
     pub(crate) fn append(&self, block: &Block) -> Outcome {
-        let mut head = self.lock();
+        let mut head = self.lock_head();
+        let disk = self.writable_disk()?;
         let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
         block_check::check(block, Some(&head.tip), &self.rules.params).map_err(fault)?;
         let tree = std::mem::take(&mut head.tree);
         match replay::replay(&self.rules, &head, self.store.index(), block, tree) {
-            Ok(applied) => self.store_block(&mut head, block, applied.ops, applied.tree),
+            Ok(Applied { ops, tree, .. }) => {
+                let tip = Tip::of(block);
+                head.advance(block, tip, tree);
+                self.write_block(disk, block, tip, ops)
+            }
             Err(ReplayError::Fault(found)) => Err(fault(found)),
             Err(ReplayError::Failed(error)) => Err(error.into()),
         }
@@ -113,20 +128,29 @@ impl Ledger {
 
     /// The block that a batch would become, without writing it.
     pub(crate) fn propose(&self, batch: Vec<Changeset>) -> Result<Block, ChainError> {
-        let head = self.lock();
+        let head = self.lock_head();
+        let disk = self.writable_disk()?;
         let judged = apply::judge(&self.rules, &head, self.store.index(), batch)?;
         if let Some((_, rejection)) = judged.first_rejection() {
             return Err(rejection.clone().into());
         }
         let stamp = self.sign(&head, &judged.accepted)?;
         let nothing_at_hand = PageCache::default(); // what is at hand stays with the head: nothing is written
-        Ok(apply::link(&self.rules, &head, self.store.index(), judged, stamp, nothing_at_hand)?.block)
+        let linked = apply::link(&self.rules, &head, self.store.index(), judged, stamp, nothing_at_hand)?;
+        drop(disk);
+        Ok(linked.block)
     }
 
-    /// Judges a batch and writes the block of those that stand; no block where none does.
-    fn write_batch(&self, batch: Vec<Changeset>) -> Result<Vec<Outcome>, ChainError> {
-        let mut head = self.lock();
-        let mut judged = apply::judge(&self.rules, &head, self.store.index(), batch)?;
+    /// Judges a batch and writes the block of those that stand; no block where none does. `pass_turn` is called when
+    /// the next batch can be judged.
+    fn write_batch(
+        &self,
+        batch: Vec<Changeset>,
+        pass_turn: &mut dyn FnMut(),
+    ) -> Result<Vec<Outcome>, ChainError> {
+        let mut head = self.lock_head();
+        let index = Settled { ledger: self };
+        let mut judged = apply::judge(&self.rules, &head, &index, batch)?;
         let verdicts = std::mem::take(&mut judged.verdicts);
         if judged.accepted.is_empty() {
             return Ok(verdicts
@@ -137,8 +161,13 @@ impl Ledger {
         }
         let stamp = self.sign(&head, &judged.accepted)?;
         let tree = std::mem::take(&mut head.tree);
-        let applied = apply::link(&self.rules, &head, self.store.index(), judged, stamp, tree)?;
-        let written = self.store_block(&mut head, &applied.block, applied.ops, applied.tree);
+        let Applied { block, ops, tree } = apply::link(&self.rules, &head, &index, judged, stamp, tree)?;
+        let disk = self.writable_disk()?;
+        let tip = Tip::of(&block);
+        head.advance(&block, tip, tree);
+        drop(head);
+        pass_turn();
+        let written = self.write_block(disk, &block, tip, ops);
         let answer =
             |verdict: Result<(), Rejection>| verdict.map_err(Into::into).and_then(|()| written.clone());
         Ok(verdicts.into_iter().map(answer).collect())
@@ -150,20 +179,28 @@ impl Ledger {
         Ok(Stamp::sign(self.store.identity()?, self.rules.params.chain_id, timestamp_ms, changesets))
     }
 
-    /// Writes a block to log and index and moves the head. Where that fails the head stays, and the log, which
-    /// may hold the block, takes no other at its height.
-    fn store_block(&self, head: &mut Head, block: &Block, ops: Vec<IndexOp>, tree: PageCache) -> Outcome {
-        let tip = Tip::of(block);
-        self.store.append(block, tip, ops)?;
-        head.advance(block, tip, tree);
+    /// Writes a block to log and index, and shows it. Where that fails, the log may hold the block or not: no other is
+    /// written until the chain is opened again.
+    fn write_block(
+        &self,
+        mut disk: MutexGuard<'_, Disk>,
+        block: &Block,
+        tip: Tip,
+        ops: Vec<IndexOp>,
+    ) -> Outcome {
+        // Said beforehand, in case this does not come to an end.
+        disk.failure = Some(TransactionFailure::WriterLost.into());
+        let written = self.store.append(block, tip, ops).map_err(ChainError::from);
+        disk.failure = written.as_ref().err().cloned();
+        written?;
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
         Ok(CommitReceipt { height: tip.height, hash: tip.hash })
     }
 
     /// Leaves the store in good order. Nothing is being written then.
     pub(crate) fn close(&self) -> Result<(), ChainError> {
-        let head = self.lock();
-        Ok(self.store.close(head.tip.hash)?)
+        let _disk = self.writable_disk()?;
+        Ok(self.store.close(self.tip().hash)?)
     }
 
     /// The operation at a place that the history index names.
@@ -175,8 +212,48 @@ impl Ledger {
     }
 
     /// The head is replaced only after everything that can fail: a poisoned lock says nothing about it.
-    fn lock(&self) -> MutexGuard<'_, Head> {
+    fn lock_head(&self) -> MutexGuard<'_, Head> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no block is being written. A failure is noted before it can poison the lock.
+    fn lock_disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`lock_disk`](Self::lock_disk), unless nothing may be written any more.
+    fn writable_disk(&self) -> Result<MutexGuard<'_, Disk>, ChainError> {
+        let disk = self.lock_disk();
+        disk.failure.clone().map_or(Ok(disk), Err)
+    }
+}
+
+/// The index as it is when the last block has been written: whoever asks it waits for that.
+///
+/// Pages of the state tree are not waited for. Those of the last block are at hand with the head, and where nothing is,
+/// the root is asked for first.
+#[derive(Debug)]
+struct Settled<'l> {
+    ledger: &'l Ledger,
+}
+
+impl Settled<'_> {
+    fn index(&self) -> &dyn Index {
+        drop(self.ledger.lock_disk());
+        self.ledger.store.index()
+    }
+}
+
+impl Lookup for Settled<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        match space {
+            Space::Tree if !key.is_empty() => self.ledger.store.index().get(space, key),
+            _ => self.index().get(space, key),
+        }
+    }
+
+    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
+        self.index().last(space, prefix, at_most)
     }
 }
 
@@ -185,9 +262,10 @@ impl Writer for Ledger {
         Ok(batch::choose(waiting, self.limits, &self.rules.verdicts)?)
     }
 
-    fn write(&self, batch: Vec<Changeset>) -> Vec<Outcome> {
+    fn write(&self, batch: Vec<Changeset>, pass_turn: &mut dyn FnMut()) -> Vec<Outcome> {
         let count = batch.len();
-        self.write_batch(batch).unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
+        self.write_batch(batch, pass_turn)
+            .unwrap_or_else(|error| (0..count).map(|_| Err(error.clone())).collect())
     }
 }
 
@@ -198,8 +276,8 @@ mod tests {
     use crate::error::ChainError;
     use crate::ids::Height;
     use crate::index_probe::IndexProbe;
-    use crate::log::LogError;
-    use crate::store::{StoreError, TensorStore};
+    use crate::state_tree::PageCache;
+    use crate::store::TensorStore;
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
     use std::thread;
@@ -224,13 +302,74 @@ mod tests {
         probe.fail_writes.store(true, Ordering::Relaxed);
         let is_storage = |outcome: &Result<_, _>| matches!(outcome, Err(ChainError::StorageError(_)));
         assert!(commit_three().iter().all(is_storage));
-        // The log holds a block that the index does not know: no other may take its place.
+        // The log holds a block that the index does not know: no other may follow it.
         probe.fail_writes.store(false, Ordering::Relaxed);
-        for outcome in commit_three() {
-            let Err(ChainError::StorageError(error)) = outcome else { panic!("{outcome:?}") };
-            assert!(matches!(*error, StoreError::Log(LogError::HeightOutOfOrder { .. })), "{error}");
-        }
+        assert!(commit_three().iter().all(is_storage));
         assert_eq!(chain.height(), Height(1));
         assert_eq!(chain.get("a").unwrap(), Some(Vec::new()));
+    }
+
+    /// Returns once a batch is being judged.
+    fn await_judging(chain: &TensorChain) {
+        let ledger = chain.ledger().unwrap();
+        while ledger.head.try_lock().is_ok() {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_batch_is_judged_against_the_block_that_is_being_written() {
+        let probe = Arc::new(IndexProbe::default());
+        let chain = &TensorChain::new(TensorStore::in_memory(Box::new(Arc::clone(&probe))), "node1");
+        chain.initialize().unwrap();
+        for n in 0..50 {
+            let (key, held) = (format!("key-{n}"), probe.hold_writes.lock().unwrap());
+            thread::scope(|scope| {
+                let put = scope.spawn(|| chain.put(key.as_str(), "first").unwrap().height);
+                while chain.ledger().unwrap().disk.try_lock().is_ok() {
+                    thread::yield_now();
+                }
+                // As where a block could not be linked: then the tree is read from the index, block and all.
+                chain.ledger().unwrap().lock_head().tree = PageCache::default();
+                // Nobody sees the block before it is written, but who comes after it.
+                assert_eq!(chain.get(&key).unwrap(), None);
+                let next = scope.spawn(move || match n % 2 {
+                    0 => chain.update(format!("key-{n}"), "second").unwrap().height,
+                    _ => chain.put(format!("other-{n}"), "").unwrap().height,
+                });
+                await_judging(chain);
+                drop(held);
+                assert_eq!(put.join().unwrap().next(), Some(next.join().unwrap()));
+            });
+            let expected: &[u8] = if n % 2 == 0 { b"second" } else { b"first" };
+            assert_eq!(chain.get(&key).unwrap().as_deref(), Some(expected));
+        }
+        chain.verify_full().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_written_after_a_block_that_failed_even_where_it_was_judged_before() {
+        let probe = Arc::new(IndexProbe::default());
+        let chain = TensorChain::new(TensorStore::in_memory(Box::new(Arc::clone(&probe))), "node1");
+        chain.initialize().unwrap();
+        chain.put("a", "first").unwrap();
+        let held = probe.hold_writes.lock().unwrap();
+        probe.fail_writes.store(true, Ordering::Relaxed);
+        thread::scope(|scope| {
+            let fails = scope.spawn(|| chain.put("a", "second"));
+            while chain.ledger().unwrap().disk.try_lock().is_ok() {
+                thread::yield_now();
+            }
+            let follows = scope.spawn(|| chain.put("b", ""));
+            await_judging(&chain);
+            drop(held);
+            for outcome in [fails, follows].map(|commit| commit.join().unwrap()) {
+                assert!(matches!(outcome, Err(ChainError::StorageError(_))), "{outcome:?}");
+            }
+        });
+        assert_eq!(chain.height(), Height(1));
+        assert_eq!(chain.get("a").unwrap(), Some(b"first".to_vec()));
+        assert_eq!(chain.prove("a").unwrap().header().height, Height(1));
+        assert!(chain.close().is_err());
     }
 }

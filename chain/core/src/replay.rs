@@ -5,7 +5,7 @@ use crate::apply::{self, Applied, ApplyError};
 use crate::block::{Block, BlockHeader};
 use crate::block_check::BlockFault;
 use crate::head::{Head, Rules};
-use crate::index::Index;
+use crate::index::Lookup;
 use crate::state_tree::PageCache;
 
 /// Why a block cannot be applied.
@@ -34,7 +34,7 @@ impl<E: Into<ApplyError>> From<E> for ReplayError {
 pub(crate) fn replay(
     rules: &Rules,
     head: &Head,
-    index: &dyn Index,
+    index: &dyn Lookup,
     block: &Block,
     tree: PageCache,
 ) -> Result<Applied, ReplayError> {

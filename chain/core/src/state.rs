@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::hash::Hash;
 use crate::ids::Height;
-use crate::index::{Index, IndexOp, Space};
+use crate::index::{Index, IndexOp, Lookup, Space};
 use crate::state_tree::value_hash;
 use crate::store::StoreError;
 use crate::transaction::Transaction;
@@ -68,7 +68,7 @@ impl Decode for Entry {
 }
 
 /// The entry of a key, if it is live.
-pub(crate) fn get(index: &dyn Index, key: &str) -> Result<Option<Entry>, StoreError> {
+pub(crate) fn get(index: &dyn Lookup, key: &str) -> Result<Option<Entry>, StoreError> {
     let decode = |bytes: Vec<u8>| {
         Entry::from_bytes(&bytes).map_err(|source| StoreError::State { key: key.to_owned(), source })
     };

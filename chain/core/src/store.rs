@@ -294,6 +294,7 @@ pub(crate) fn decode(frame: &Frame) -> Result<Block, StoreError> {
 mod tests {
     use super::*;
     use crate::chain::TensorChain;
+    use crate::index::Lookup;
 
     #[test]
     fn an_index_of_another_layout_is_built_anew() {

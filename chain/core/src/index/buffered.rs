@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{Entry, Index, IndexError, IndexOp, Space, Visit, bounds};
+use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
 /// Bytes of keys and values that are collected before they are handed on.
 const MOST_BYTES: usize = 4 << 20;
@@ -59,27 +59,13 @@ impl<I: Index> BufferedIndex<I> {
     }
 }
 
-impl<I: Index> Index for BufferedIndex<I> {
+impl<I: Index> Lookup for BufferedIndex<I> {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let pending = self.read();
         match pending.spaces[space as usize].get(key) {
             Some(change) => Ok(change.clone()),
             None => self.below.get(space, key),
         }
-    }
-
-    fn scan(
-        &self,
-        space: Space,
-        prefix: &[u8],
-        from: Option<&[u8]>,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), IndexError> {
-        // Scans are questions of people, writes are work: the pending changes go first.
-        let mut pending = self.modify();
-        self.hand_on(&mut pending)?;
-        drop(pending);
-        self.below.scan(space, prefix, from, visit)
     }
 
     fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
@@ -98,6 +84,22 @@ impl<I: Index> Index for BufferedIndex<I> {
             (Some(newest), Some(below)) => Some(if newest.0 >= below.0 { newest } else { below }),
             (newest, below) => newest.or(below),
         })
+    }
+}
+
+impl<I: Index> Index for BufferedIndex<I> {
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        from: Option<&[u8]>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), IndexError> {
+        // Scans are questions of people, writes are work: the pending changes go first.
+        let mut pending = self.modify();
+        self.hand_on(&mut pending)?;
+        drop(pending);
+        self.below.scan(space, prefix, from, visit)
     }
 
     fn write(&self, ops: Vec<IndexOp>) -> Result<(), IndexError> {

@@ -16,7 +16,7 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable};
 
 use super::seal::{self, SealOnDrop, Verdict};
-use super::{Entry, Index, IndexError, IndexOp, Space, Visit, bounds};
+use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
 /// Bytes of blocks of the index that are kept in memory.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -85,13 +85,26 @@ impl fmt::Debug for DiskIndex {
     }
 }
 
-impl Index for DiskIndex {
+impl Lookup for DiskIndex {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let stored_key = stored_key(space, key);
         let stored = self.entries.get(&stored_key).map_err(classify)?;
         stored.map(|stored| checked(space, &stored_key, &stored).map(<[u8]>::to_vec)).transpose()
     }
 
+    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
+        let at_most = at_most.map(|key| stored_key(space, key));
+        let Some(range) = bounds(&stored_key(space, prefix), None, at_most.as_deref()) else {
+            return Ok(None);
+        };
+        let Some(last) = self.db.snapshot().range(&self.entries, range).next_back() else { return Ok(None) };
+        let (key, stored) = last.into_inner().map_err(classify)?;
+        let value = checked(space, &key, &stored)?;
+        Ok(Some((without_space(&key).to_vec(), value.to_vec())))
+    }
+}
+
+impl Index for DiskIndex {
     fn scan(
         &self,
         space: Space,
@@ -109,17 +122,6 @@ impl Index for DiskIndex {
             }
         }
         Ok(())
-    }
-
-    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
-        let at_most = at_most.map(|key| stored_key(space, key));
-        let Some(range) = bounds(&stored_key(space, prefix), None, at_most.as_deref()) else {
-            return Ok(None);
-        };
-        let Some(last) = self.db.snapshot().range(&self.entries, range).next_back() else { return Ok(None) };
-        let (key, stored) = last.into_inner().map_err(classify)?;
-        let value = checked(space, &key, &stored)?;
-        Ok(Some((without_space(&key).to_vec(), value.to_vec())))
     }
 
     fn write(&self, mut ops: Vec<IndexOp>) -> Result<(), IndexError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{Entry, Index, IndexError, IndexOp, Space, Visit, bounds};
+use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
 /// One map for each [`Space`], in the order of its variants.
 type Spaces = [BTreeMap<Vec<u8>, Vec<u8>>; 5];
@@ -32,11 +32,20 @@ impl MemoryIndex {
     }
 }
 
-impl Index for MemoryIndex {
+impl Lookup for MemoryIndex {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         Ok(self.read()[space as usize].get(key).cloned())
     }
 
+    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
+        let Some(bounds) = bounds(prefix, None, at_most) else { return Ok(None) };
+        let spaces = self.read();
+        let last = spaces[space as usize].range(bounds).next_back();
+        Ok(last.map(|(key, value)| (key.clone(), value.clone())))
+    }
+}
+
+impl Index for MemoryIndex {
     fn scan(
         &self,
         space: Space,
@@ -52,13 +61,6 @@ impl Index for MemoryIndex {
             }
         }
         Ok(())
-    }
-
-    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
-        let Some(bounds) = bounds(prefix, None, at_most) else { return Ok(None) };
-        let spaces = self.read();
-        let last = spaces[space as usize].range(bounds).next_back();
-        Ok(last.map(|(key, value)| (key.clone(), value.clone())))
     }
 
     fn write(&self, ops: Vec<IndexOp>) -> Result<(), IndexError> {

@@ -106,14 +106,23 @@ impl IndexError {
     }
 }
 
-/// Ordered key-value spaces with atomic batches. Keys compare as byte strings.
-pub trait Index: Debug + Send + Sync {
+/// What single entries are looked up in. Keys compare as byte strings.
+pub trait Lookup: Debug + Send + Sync {
     /// The value of a key.
     ///
     /// # Errors
     /// A corrupt entry; a failure of the medium.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 
+    /// The greatest entry whose key starts with `prefix` and is not above `at_most`.
+    ///
+    /// # Errors
+    /// A corrupt entry; a failure of the medium.
+    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError>;
+}
+
+/// Ordered key-value spaces with atomic batches.
+pub trait Index: Lookup {
     /// Visits the entries whose keys start with `prefix` and are not below `from`, in ascending order, until
     /// `visit` breaks. The entries are those of one moment. `visit` must not use the index itself.
     ///
@@ -126,12 +135,6 @@ pub trait Index: Debug + Send + Sync {
         from: Option<&[u8]>,
         visit: &mut Visit<'_>,
     ) -> Result<(), IndexError>;
-
-    /// The greatest entry whose key starts with `prefix` and is not above `at_most`.
-    ///
-    /// # Errors
-    /// A corrupt entry; a failure of the medium.
-    fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError>;
 
     /// Makes all changes, in order, or none. Not synced to disk: see [`flush`](Self::flush).
     ///

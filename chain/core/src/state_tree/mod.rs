@@ -30,7 +30,7 @@ pub use proof::{ProofError, StateProof};
 use crate::encoding::{Decode, Encode};
 use crate::hash::{Domain, Hash, sha256};
 use crate::ids::{Height, StateRoot};
-use crate::index::{Index, IndexError, IndexOp, Space};
+use crate::index::{IndexError, IndexOp, Lookup, Space};
 
 const VALUE: Domain = Domain::new("state-value");
 
@@ -44,7 +44,7 @@ pub fn value_hash(written_at: Height, value: &[u8]) -> Hash {
 ///
 /// # Errors
 /// A corrupt entry; a failure of the medium.
-pub fn root(index: &dyn Index) -> Result<StateRoot, IndexError> {
+pub fn root(index: &dyn Lookup) -> Result<StateRoot, IndexError> {
     Ok(StateRoot(load_root(index)?.hash()))
 }
 
@@ -57,7 +57,7 @@ pub fn root(index: &dyn Index) -> Result<StateRoot, IndexError> {
 /// A corrupt entry; a failure of the medium. The cache is of no use then.
 pub fn apply<'k>(
     cache: &mut PageCache,
-    index: &dyn Index,
+    index: &dyn Lookup,
     changes: impl IntoIterator<Item = (&'k [u8], Option<Hash>)>,
 ) -> Result<(StateRoot, Vec<IndexOp>), IndexError> {
     let by_hash: BTreeMap<Hash, Option<Hash>> =
@@ -79,7 +79,7 @@ pub fn apply<'k>(
 /// # Errors
 /// A tree that says otherwise than `present` is corrupt, as is an unreadable entry; a failure of the medium.
 pub fn prove(
-    index: &dyn Index,
+    index: &dyn Lookup,
     key: &[u8],
     present: Option<(Height, Vec<u8>)>,
 ) -> Result<StateProof, IndexError> {
@@ -107,7 +107,7 @@ const ROOT_KEY: &[u8] = b"";
 /// The hash of a key and what becomes of its value hash.
 type Change = (Hash, Option<Hash>);
 
-fn load_root(index: &dyn Index) -> Result<Node, IndexError> {
+fn load_root(index: &dyn Lookup) -> Result<Node, IndexError> {
     match index.get(Space::Tree, ROOT_KEY)? {
         Some(bytes) => Node::from_bytes(&bytes).map_err(|_| corrupt(ROOT_KEY.to_vec())),
         None => Ok(Node::Empty),
@@ -120,7 +120,7 @@ fn corrupt(key: Vec<u8>) -> IndexError {
 
 struct Update<'i> {
     cache: &'i mut PageCache,
-    index: &'i dyn Index,
+    index: &'i dyn Lookup,
     ops: Vec<IndexOp>,
 }
 

@@ -5,7 +5,7 @@
 
 use super::node::{Node, Path};
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
-use crate::index::{Index, IndexError, IndexOp, Space};
+use crate::index::{IndexError, IndexOp, Lookup, Space};
 
 /// Levels of branches in a page.
 const LEVELS: u32 = 4;
@@ -36,7 +36,7 @@ impl Page {
     pub const EMPTY: Self = Self([[Node::Empty; 2]; PLACES]);
 
     /// The page of the branch at `path`.
-    pub fn load(index: &dyn Index, path: &Path) -> Result<Self, IndexError> {
+    pub fn load(index: &dyn Lookup, path: &Path) -> Result<Self, IndexError> {
         let key = path.to_key();
         let stored = if path.can_branch() { index.get(Space::Tree, &key)? } else { None };
         let page = stored.and_then(|bytes| Self::from_bytes(&bytes).ok());

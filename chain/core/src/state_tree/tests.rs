@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::encoding::DecodeError;
-use crate::index::MemoryIndex;
+use crate::index::{Index, MemoryIndex};
 
 type State = BTreeMap<Vec<u8>, (Height, Vec<u8>)>;
 /// Keys to set or to remove.
