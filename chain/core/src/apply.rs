@@ -157,7 +157,10 @@ pub(crate) fn link(
         signature: stamp.signature,
     };
     ops.extend(effects.into_index_ops());
-    Ok(Applied { block: Block { header, changesets: accepted, signatures: Vec::new() }, ops })
+    Ok(Applied {
+        block: Block { header, changesets: accepted, omitted: Vec::new(), signatures: Vec::new() },
+        ops,
+    })
 }
 
 /// Why a changeset does not stand: a verdict against it, or a failure to come to one.

@@ -110,6 +110,24 @@ impl Ledger {
         }
     }
 
+    /// As [`append`](Self::append) for a block that a replicated log has led to elsewhere: it is durable only after
+    /// the next sync, and what the log says besides is the caller's to write.
+    pub(crate) fn append_replicated(&self, block: &Block) -> Result<(), ChainError> {
+        let mut head = self.lock();
+        let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
+        block_check::check(block, Some(&head.tip), &self.rules.params).map_err(fault)?;
+        match replay::replay(&self.rules, &head, self.store.index(), block) {
+            Ok(applied) => {
+                let tip = Tip::of(block);
+                self.store.append_replicated(block, tip, applied.ops)?;
+                self.advance(&mut head, block, tip);
+                Ok(())
+            }
+            Err(ReplayError::Fault(found)) => Err(fault(found)),
+            Err(ReplayError::Failed(error)) => Err(error.into()),
+        }
+    }
+
     /// The block that a batch would become, without writing it.
     pub(crate) fn propose(&self, batch: Vec<Changeset>) -> Result<Block, ChainError> {
         let head = self.lock();
@@ -152,9 +170,14 @@ impl Ledger {
     fn store_block(&self, head: &mut Head, block: &Block, ops: Vec<IndexOp>) -> Outcome {
         let tip = Tip::of(block);
         self.store.append(block, tip, ops)?;
+        self.advance(head, block, tip);
+        Ok(CommitReceipt { height: tip.height, hash: tip.hash })
+    }
+
+    /// Moves the head to a block that has been written.
+    pub(crate) fn advance(&self, head: &mut Head, block: &Block, tip: Tip) {
         head.advance(block, tip);
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
-        Ok(CommitReceipt { height: tip.height, hash: tip.hash })
     }
 
     /// Leaves the store in good order. Nothing is being written then.
@@ -172,7 +195,7 @@ impl Ledger {
     }
 
     /// The head is replaced only after everything that can fail: a poisoned lock says nothing about it.
-    fn lock(&self) -> MutexGuard<'_, Head> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Head> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
