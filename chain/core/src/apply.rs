@@ -160,7 +160,8 @@ pub(crate) fn link(
         signature: stamp.signature,
     };
     ops.extend(effects.into_index_ops());
-    Ok(Applied { block: Block { header, changesets: accepted, signatures: Vec::new() }, ops, tree })
+    let block = Block { header, changesets: accepted, omitted: Vec::new(), signatures: Vec::new() };
+    Ok(Applied { block, ops, tree })
 }
 
 /// Why a changeset does not stand: a verdict against it, or a failure to come to one.

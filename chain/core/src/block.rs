@@ -3,13 +3,14 @@
 //! The header's hash names the block. It covers every field, and through `tx_root`, `state_root` and
 //! `prev_hash` the changesets, the whole state after them and all earlier blocks. The proposer's
 //! signature covers what the proposer chose (changesets, their order and the time), not what everyone
-//! derives from it.
+//! derives from it. Where a replicated log carries the batch, some of it may be turned down when it is applied:
+//! the block holds what stands, and of the rest the digests, without which the signature could not be checked.
 
 use tensor_kernels::DeltaSum;
 
 use crate::changeset::Changeset;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
-use crate::hash::Domain;
+use crate::hash::{Domain, Hash};
 use crate::identity::{Identity, PublicIdentity};
 use crate::ids::{BlockHash, ChainId, Height, NodeId, StateRoot, TxRoot};
 use crate::merkle;
@@ -56,8 +57,19 @@ pub struct Block {
     pub header: BlockHeader,
     /// The changesets, in the order they are applied.
     pub changesets: Vec<Changeset>,
+    /// What the proposer signed besides, and what was turned down, by position. They never enter a hash.
+    pub omitted: Vec<Omitted>,
     /// Validators' signatures over the hash. They never enter a hash.
     pub signatures: Vec<ValidatorSignature>,
+}
+
+/// A changeset of the proposed batch that is not part of the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Omitted {
+    /// Its position in the batch.
+    pub position: u32,
+    /// The leaf that it would have under `tx_root`.
+    pub digest: Hash,
 }
 
 /// A validator's signature over a block hash.
@@ -90,18 +102,39 @@ impl Stamp {
     /// Signs a batch.
     #[must_use]
     pub fn sign(identity: &Identity, chain: ChainId, timestamp_ms: u64, changesets: &[Changeset]) -> Self {
-        let signature = identity.sign(BATCH_SIGNATURE, &signed_bytes(chain, timestamp_ms, changesets));
+        Self::sign_digests(identity, chain, timestamp_ms, &digests(changesets))
+    }
+
+    /// Signs the batch of these digests.
+    pub(crate) fn sign_digests(
+        identity: &Identity,
+        chain: ChainId,
+        timestamp_ms: u64,
+        digests: &[Hash],
+    ) -> Self {
+        let message = signed_bytes(chain, timestamp_ms, digests);
+        let signature = identity.sign(BATCH_SIGNATURE, &message);
         let (proposer, proposer_key) = (identity.node_id(), identity.public_key_bytes());
         Self { timestamp_ms, proposer, proposer_key, signature }
     }
+
+    /// Whether the proposer signed exactly the batch of these digests, in this order, at this time, for this chain.
+    pub(crate) fn is_over(&self, chain: ChainId, digests: &[Hash]) -> bool {
+        let message = signed_bytes(chain, self.timestamp_ms, digests);
+        PublicIdentity::from_bytes(&self.proposer_key).is_ok_and(|key| {
+            key.node_id() == self.proposer && key.verify(BATCH_SIGNATURE, &message, &self.signature).is_ok()
+        })
+    }
 }
 
-/// Chain id, then the digest of the time and the changesets.
-fn signed_bytes(chain: ChainId, timestamp_ms: u64, changesets: &[Changeset]) -> Vec<u8> {
-    let mut batch = Writer::new();
-    batch.u64(timestamp_ms);
-    encode_list(changesets, &mut batch);
-    [chain.0, BATCH.hash(&[batch.as_bytes()])].concat()
+/// The leaf of each changeset under `tx_root`.
+pub(crate) fn digests(changesets: &[Changeset]) -> Vec<Hash> {
+    changesets.iter().map(|changeset| merkle::leaf_hash(&changeset.to_bytes())).collect()
+}
+
+/// Chain id, then the digest of the time and the changesets' digests.
+fn signed_bytes(chain: ChainId, timestamp_ms: u64, digests: &[Hash]) -> Vec<u8> {
+    [chain.0, BATCH.hash(&[&timestamp_ms.to_le_bytes(), digests.as_flattened()])].concat()
 }
 
 impl BlockHeader {
@@ -137,14 +170,19 @@ impl Block {
         tx_root(&self.changesets)
     }
 
-    /// Whether the proposer signed exactly these changesets, at this time, for this chain.
+    /// Whether the proposer signed exactly these changesets and those that were left out of its batch, at this
+    /// time, for this chain.
     #[must_use]
     pub fn is_signed(&self, chain: ChainId) -> bool {
-        let BlockHeader { timestamp_ms, proposer, proposer_key, signature, .. } = &self.header;
-        let message = signed_bytes(chain, *timestamp_ms, &self.changesets);
-        PublicIdentity::from_bytes(proposer_key).is_ok_and(|key| {
-            key.node_id() == *proposer && key.verify(BATCH_SIGNATURE, &message, signature).is_ok()
-        })
+        let mut digests = digests(&self.changesets);
+        for &Omitted { position, digest } in &self.omitted {
+            let position = position as usize;
+            if position > digests.len() {
+                return false; // a gap, or positions out of order
+            }
+            digests.insert(position, digest);
+        }
+        self.stamp().is_over(chain, &digests)
     }
 }
 
@@ -202,6 +240,7 @@ impl Encode for Block {
     fn encode(&self, writer: &mut Writer) {
         self.header.encode(writer);
         encode_list(&self.changesets, writer);
+        encode_list(&self.omitted, writer);
         encode_list(&self.signatures, writer);
     }
 }
@@ -211,7 +250,42 @@ impl Decode for Block {
         Ok(Self {
             header: BlockHeader::decode(reader)?,
             changesets: decode_list(reader)?,
+            omitted: decode_list(reader)?,
             signatures: decode_list(reader)?,
+        })
+    }
+}
+
+impl Encode for Omitted {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u32(self.position);
+        writer.raw(&self.digest);
+    }
+}
+
+impl Decode for Omitted {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { position: reader.u32()?, digest: reader.array()? })
+    }
+}
+
+/// The fields in the order of their declaration.
+impl Encode for Stamp {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u64(self.timestamp_ms);
+        self.proposer.encode(writer);
+        writer.raw(&self.proposer_key);
+        writer.raw(&self.signature);
+    }
+}
+
+impl Decode for Stamp {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            timestamp_ms: reader.u64()?,
+            proposer: NodeId::decode(reader)?,
+            proposer_key: reader.array()?,
+            signature: reader.array()?,
         })
     }
 }
@@ -229,11 +303,11 @@ impl Decode for ValidatorSignature {
     }
 }
 
-fn encode_list<T: Encode>(items: &[T], writer: &mut Writer) {
+pub(crate) fn encode_list<T: Encode>(items: &[T], writer: &mut Writer) {
     writer.varint(items.len() as u64);
     items.iter().for_each(|item| item.encode(writer));
 }
 
-fn decode_list<T: Decode>(reader: &mut Reader<'_>) -> Result<Vec<T>, DecodeError> {
+pub(crate) fn decode_list<T: Decode>(reader: &mut Reader<'_>) -> Result<Vec<T>, DecodeError> {
     (0..reader.count(1)?).map(|_| T::decode(reader)).collect()
 }

@@ -27,6 +27,7 @@ impl TensorChain {
     /// [`ValidationFailed`](ChainError::ValidationFailed), naming what is wrong;
     /// [`StorageError`](ChainError::StorageError).
     pub fn append_block(&self, block: &Block) -> Result<CommitReceipt, ChainError> {
+        self.refuse_replicated()?;
         self.ledger()?.append(block)
     }
 }

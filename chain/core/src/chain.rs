@@ -12,7 +12,7 @@ use crate::config::ChainConfig;
 use crate::error::{ChainError, TransactionFailure};
 use crate::genesis::ChainParams;
 use crate::head::Rules;
-use crate::ids::{BlockHash, Height};
+use crate::ids::{BlockHash, Height, StateRoot};
 use crate::ledger::Ledger;
 use crate::opening::{open_head, open_params};
 use crate::shared_kernels::shared_kernels;
@@ -196,6 +196,12 @@ impl TensorChain {
         self.running.get().map_or(BlockHash::default(), |running| running.ledger.tip().hash)
     }
 
+    /// Root of the state after the tip; all zeros before the chain is initialized.
+    #[must_use]
+    pub fn state_root(&self) -> StateRoot {
+        self.running.get().map_or(StateRoot::default(), |running| running.ledger.tip().state_root)
+    }
+
     /// The parameters that the chain was made with.
     ///
     /// # Errors
@@ -224,6 +230,11 @@ impl TensorChain {
         &self.store
     }
 
+    /// A chain of a cluster takes no writes but the cluster's.
+    pub(crate) fn refuse_replicated(&self) -> Result<(), ChainError> {
+        if self.store.is_replicated() { Err(ChainError::Replicated) } else { Ok(()) }
+    }
+
     pub(crate) fn running(&self) -> Result<&Running, ChainError> {
         self.running.get().ok_or(ChainError::NotInitialized)
     }
@@ -247,6 +258,7 @@ impl TensorChain {
     }
 
     fn submit(&self, running: &Running, changeset: Changeset) -> Result<CommitReceipt, ChainError> {
+        self.refuse_replicated()?;
         let (got, limit) = (changeset.transactions().len(), self.config.max_txs_per_block);
         if got > limit {
             return Err(TransactionFailure::TooManyOperations { got, limit }.into());

@@ -6,6 +6,7 @@
 //! identity.key   the node's key pair, for its owner only
 //! blocks.log     the chain; CLEAN beside it while it is cleanly closed
 //! index/         rebuilt from blocks.log where missing or damaged
+//! REPLICATED     in the directory of a cluster's node only, as are raft/ and snapshot/
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -80,6 +81,12 @@ impl DataDir {
     #[must_use]
     pub fn identity_path(&self) -> PathBuf {
         self.path.join("identity.key")
+    }
+
+    /// A file that is there if the chain is a cluster's.
+    #[must_use]
+    pub fn replicated_path(&self) -> PathBuf {
+        self.path.join("REPLICATED")
     }
 
     /// Where the index is.

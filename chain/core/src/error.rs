@@ -24,6 +24,9 @@ pub enum ChainError {
     /// The chain has no genesis block yet: call `initialize` first.
     #[error("the chain is not initialized")]
     NotInitialized,
+    /// The chain belongs to a cluster and grows by what the cluster decides.
+    #[error("the chain is replicated: it takes no writes of its own")]
+    Replicated,
     /// Somebody else committed first, and both cannot stand. Begin again and retry.
     #[error("conflict with the block at height {with}: {cause}")]
     ConflictDetected {

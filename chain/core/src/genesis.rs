@@ -51,7 +51,7 @@ impl ChainParams {
             proposer_key,
             signature,
         };
-        Block { header, changesets: Vec::new(), signatures: Vec::new() }
+        Block { header, changesets: Vec::new(), omitted: Vec::new(), signatures: Vec::new() }
     }
 }
 

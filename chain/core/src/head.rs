@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use tensor_kernels::{DeltaVector, KernelError, Kernels};
 
-use crate::block::Block;
+use crate::block::{Block, BlockHeader};
 use crate::changeset::Changeset;
 use crate::codes::{self, Vocabulary};
 use crate::encoder::OperationEncoder;
 use crate::genesis::ChainParams;
-use crate::ids::{BlockHash, Height};
+use crate::ids::{BlockHash, Height, StateRoot};
 use crate::recent::RecentDeltas;
 use crate::state_tree::PageCache;
 use crate::transaction::Transaction;
@@ -52,13 +52,15 @@ impl Rules {
 pub(crate) struct Tip {
     pub(crate) height: Height,
     pub(crate) hash: BlockHash,
+    pub(crate) state_root: StateRoot,
     pub(crate) timestamp_ms: u64,
 }
 
 impl Tip {
     /// A block as the tip.
     pub(crate) fn of(block: &Block) -> Self {
-        Self { height: block.header.height, hash: block.hash(), timestamp_ms: block.header.timestamp_ms }
+        let BlockHeader { height, state_root, timestamp_ms, .. } = block.header;
+        Self { height, hash: block.hash(), state_root, timestamp_ms }
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Ledger {
 
 /// Where blocks go.
 #[derive(Debug, Default)]
-struct Disk {
+pub(crate) struct Disk {
     /// Why a block could not be written: no other is then.
     failure: Option<ChainError>,
 }
@@ -126,6 +126,26 @@ impl Ledger {
         }
     }
 
+    /// As [`append`](Self::append) for a block that a replicated log has led to elsewhere: it is durable only after
+    /// the next sync, and what the log says besides is the caller's to write.
+    pub(crate) fn append_replicated(&self, block: &Block) -> Result<(), ChainError> {
+        let mut head = self.lock_head();
+        let _disk = self.writable_disk()?;
+        let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
+        block_check::check(block, Some(&head.tip), &self.rules.params).map_err(fault)?;
+        let tree = std::mem::take(&mut head.tree);
+        match replay::replay(&self.rules, &head, self.store.index(), block, tree) {
+            Ok(Applied { ops, tree, .. }) => {
+                let tip = Tip::of(block);
+                self.store.append_replicated(block, tip, ops)?;
+                self.advance(&mut head, block, tip, tree);
+                Ok(())
+            }
+            Err(ReplayError::Fault(found)) => Err(fault(found)),
+            Err(ReplayError::Failed(error)) => Err(error.into()),
+        }
+    }
+
     /// The block that a batch would become, without writing it.
     pub(crate) fn propose(&self, batch: Vec<Changeset>) -> Result<Block, ChainError> {
         let head = self.lock_head();
@@ -193,8 +213,19 @@ impl Ledger {
         let written = self.store.append(block, tip, ops).map_err(ChainError::from);
         disk.failure = written.as_ref().err().cloned();
         written?;
-        *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
+        self.show(tip);
         Ok(CommitReceipt { height: tip.height, hash: tip.hash })
+    }
+
+    /// Moves on to a block that has been written.
+    pub(crate) fn advance(&self, head: &mut Head, block: &Block, tip: Tip, tree: PageCache) {
+        head.advance(block, tip, tree);
+        self.show(tip);
+    }
+
+    /// From now on the tip is this one for everyone.
+    fn show(&self, tip: Tip) {
+        *self.tip.write().unwrap_or_else(PoisonError::into_inner) = tip;
     }
 
     /// Leaves the store in good order. Nothing is being written then.
@@ -212,7 +243,7 @@ impl Ledger {
     }
 
     /// The head is replaced only after everything that can fail: a poisoned lock says nothing about it.
-    fn lock_head(&self) -> MutexGuard<'_, Head> {
+    pub(crate) fn lock_head(&self) -> MutexGuard<'_, Head> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -222,7 +253,7 @@ impl Ledger {
     }
 
     /// As [`lock_disk`](Self::lock_disk), unless nothing may be written any more.
-    fn writable_disk(&self) -> Result<MutexGuard<'_, Disk>, ChainError> {
+    pub(crate) fn writable_disk(&self) -> Result<MutexGuard<'_, Disk>, ChainError> {
         let disk = self.lock_disk();
         disk.failure.clone().map_or(Ok(disk), Err)
     }

@@ -22,6 +22,7 @@ pub mod ids;
 pub mod index;
 pub mod log;
 pub mod merkle;
+pub mod replicated;
 pub mod state_tree;
 
 mod apply;
@@ -73,7 +74,7 @@ mod verify;
 mod workspace;
 
 pub use apply::ApplyError;
-pub use block::{BLOCK_VERSION, Block, BlockHeader, Stamp, ValidatorSignature};
+pub use block::{BLOCK_VERSION, Block, BlockHeader, Omitted, Stamp, ValidatorSignature};
 pub use block_check::BlockFault;
 pub use builder::BlockBuilder;
 pub use chain::TensorChain;

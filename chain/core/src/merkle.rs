@@ -65,7 +65,7 @@ fn next_level(level: &[Hash]) -> Vec<Hash> {
     level.chunks(2).map(parent).collect()
 }
 
-fn leaf_hash(leaf: &[u8]) -> Hash {
+pub(crate) fn leaf_hash(leaf: &[u8]) -> Hash {
     sha256(&[&[0x00], leaf])
 }
 

@@ -25,17 +25,21 @@ use crate::store::{StoreError, TensorStore};
 pub(crate) fn open_params(store: &TensorStore, config: &ChainConfig) -> Result<ChainParams, ChainError> {
     let log = match store.log() {
         Some(log) => log,
+        None if store.is_replicated() => return Err(ChainError::NotInitialized),
         None => store.create_log(&new_params(config)?.to_bytes())?,
     };
     let params = ChainParams::from_bytes(log.params()).map_err(StoreError::Params)?;
     if log.tip().is_none() {
+        if store.is_replicated() {
+            return Err(ChainError::NotInitialized);
+        }
         let stamp = Stamp::sign(store.identity()?, params.chain_id, config.clock.now_ms(), &[]);
         log.append(Height::GENESIS, &params.genesis(stamp).to_bytes()).map_err(StoreError::from)?;
     }
     Ok(params)
 }
 
-fn new_params(config: &ChainConfig) -> Result<ChainParams, ChainError> {
+pub(crate) fn new_params(config: &ChainConfig) -> Result<ChainParams, ChainError> {
     let chain_id = match config.chain_id {
         Some(chain_id) => chain_id,
         None => {
@@ -51,8 +55,12 @@ fn new_params(config: &ChainConfig) -> Result<ChainParams, ChainError> {
     }
 }
 
-/// The head of a chain whose log holds a genesis block. The index is brought up to it.
+/// The head of a chain whose log holds a genesis block. The index is brought up to it; not so the index of a
+/// replicated chain, which also has what no block says: there the replicated log goes on from where the index stands.
 pub(crate) fn open_head(store: &TensorStore, rules: &Rules) -> Result<Head, ChainError> {
+    if store.is_replicated() {
+        return open_replicated_head(store, rules);
+    }
     match resume(store, rules) {
         Ok(Some(head)) => return Ok(head),
         Ok(None) => tracing::info!("no index of this log: building one"),
@@ -62,8 +70,38 @@ pub(crate) fn open_head(store: &TensorStore, rules: &Rules) -> Result<Head, Chai
     rebuild(store, rules)
 }
 
+/// The head where the index stands. An index that does not fit the log is of no use, and without it the chain stands
+/// at genesis: a snapshot or the replicated log leads on from there, past the blocks that are in the log already.
+fn open_replicated_head(store: &TensorStore, rules: &Rules) -> Result<Head, ChainError> {
+    match indexed_head(store) {
+        Ok(Some((head, _))) => return Ok(head),
+        Ok(None) if !store.has_indexed_tip()? => tracing::info!("no index of this log yet"),
+        Ok(None) => {
+            tracing::warn!("the index does not fit the block log: it is dropped");
+            store.index().clear()?;
+        }
+        Err(error) if blames_index(&error) => {
+            tracing::warn!("{error}: the index is dropped");
+            store.index().clear()?;
+        }
+        Err(error) => return Err(error),
+    }
+    let (offset, genesis) = store.blocks().next().ok_or(StoreError::NoLog)??;
+    check_genesis(rules, &genesis)?;
+    let head = Head::genesis(&genesis);
+    store.write_effects(head.tip, offset, Vec::new())?;
+    Ok(head)
+}
+
 /// Goes on where the index stands; `None` where there is none that fits the log.
 fn resume(store: &TensorStore, rules: &Rules) -> Result<Option<Head>, ChainError> {
+    let Some((mut head, next)) = indexed_head(store)? else { return Ok(None) };
+    catch_up(store, rules, &mut head, store.blocks_from(next))?;
+    Ok(Some(head))
+}
+
+/// The head where the index stands, and where in the log the next block would be.
+fn indexed_head(store: &TensorStore) -> Result<Option<(Head, u64)>, ChainError> {
     let Some((block, next)) = store.indexed()? else { return Ok(None) };
     let tip = Tip::of(&block);
     let mut recent = RecentDeltas::default();
@@ -73,9 +111,7 @@ fn resume(store: &TensorStore, rules: &Rules) -> Result<Option<Head>, ChainError
     }
     let codebook =
         codes::stored_codebook(store.index())?.as_ref().map(Vocabulary::of).transpose()?.map(Arc::new);
-    let mut head = Head { tip, recent, codebook, tree: PageCache::default() };
-    catch_up(store, rules, &mut head, store.blocks_from(next))?;
-    Ok(Some(head))
+    Ok(Some((Head { tip, recent, codebook, tree: PageCache::default() }, next)))
 }
 
 /// Applies the whole log to an empty index.
@@ -83,13 +119,17 @@ fn rebuild(store: &TensorStore, rules: &Rules) -> Result<Head, ChainError> {
     store.index().clear()?;
     let mut blocks = store.blocks();
     let (offset, genesis) = blocks.next().ok_or(StoreError::NoLog)??;
-    block_check::check(&genesis, None, &rules.params)
-        .and_then(|()| replay::check_genesis(rules, &genesis))
-        .map_err(|fault| ChainError::ValidationFailed { height: Height::GENESIS, fault })?;
+    check_genesis(rules, &genesis)?;
     let mut head = Head::genesis(&genesis);
     store.write_effects(head.tip, offset, Vec::new())?;
     catch_up(store, rules, &mut head, blocks)?;
     Ok(head)
+}
+
+fn check_genesis(rules: &Rules, genesis: &Block) -> Result<(), ChainError> {
+    block_check::check(genesis, None, &rules.params)
+        .and_then(|()| replay::check_genesis(rules, genesis))
+        .map_err(|fault| ChainError::ValidationFailed { height: Height::GENESIS, fault })
 }
 
 /// Applies blocks of the log in order. Their bytes have checksums, so signatures are left to `verify`; that

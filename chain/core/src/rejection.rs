@@ -58,6 +58,9 @@ pub enum Rejection {
         /// Components of the chain's deltas.
         expected: u32,
     },
+    /// What a client is told that asks again after the details, which were long, have been forgotten.
+    #[error("it was turned down before; the details were too long to be remembered")]
+    DetailsForgotten,
 }
 
 /// What a rejected changeset has in common with one that stands.

@@ -1,12 +1,15 @@
 //! Where a chain lives: the block log, which is the truth, and the index over it.
 
 use std::io;
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::block::Block;
+use crate::atomic_io::atomic_write;
+use crate::block::{Block, Stamp};
 use crate::dir::{DataDir, DirError};
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::genesis::ChainParams;
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
@@ -28,6 +31,7 @@ pub struct TensorStore {
     log: OnceLock<Box<dyn BlockLog>>,
     torn_tail: Option<TornTail>,
     index: Box<dyn Index>,
+    replicated: bool,
     /// Last, so that the directory is unlocked when everything else in it is closed.
     dir: Option<DataDir>,
 }
@@ -83,6 +87,24 @@ pub enum StoreError {
     /// The chain has not been made yet.
     #[error("the store has no block log yet")]
     NoLog,
+    /// The directory holds a chain of its own, not a cluster's.
+    #[error("{} holds a chain that is not replicated", dir.display())]
+    NotReplicated {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The replicated log leads to another block than the one that is there.
+    #[error("the log holds another block of height {height} than the one that was applied")]
+    OtherBlock {
+        /// The block's height.
+        height: Height,
+    },
+    /// What the index says about a client of a replicated chain cannot be read.
+    #[error("session record: {0}")]
+    Session(DecodeError),
+    /// What the index says about its place in the replicated log cannot be read.
+    #[error("record of the applied entry: {0}")]
+    Applied(DecodeError),
 }
 
 /// The key of the index record that says where the index stands.
@@ -100,7 +122,14 @@ impl TensorStore {
 
     /// As [`new`](Self::new), over a particular index.
     pub(crate) fn in_memory(index: Box<dyn Index>) -> Self {
-        Self { identity: OnceLock::new(), log: OnceLock::new(), torn_tail: None, index, dir: None }
+        let (identity, log) = (OnceLock::new(), OnceLock::new());
+        Self { identity, log, torn_tail: None, index, replicated: false, dir: None }
+    }
+
+    /// An empty store in memory for a chain that belongs to a cluster, with a given identity.
+    #[must_use]
+    pub fn replicated(identity: Identity) -> Self {
+        Self { replicated: true, ..Self::with_identity(identity) }
     }
 
     /// An empty store in memory, with a given identity.
@@ -128,6 +157,24 @@ impl TensorStore {
         Self::open_in(DataDir::open(dir)?, identity)
     }
 
+    /// As [`open`](Self::open) for a chain that belongs to a cluster: from then on this directory takes no writes but
+    /// the cluster's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and a directory with a chain of its own.
+    pub fn open_replicated(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let mut store = Self::open(&dir)?;
+        if let Some(data_dir) = store.dir.as_ref().filter(|_| !store.replicated) {
+            if store.log().is_some() {
+                return Err(StoreError::NotReplicated { dir: dir.as_ref().to_owned() });
+            }
+            let fail = |source| DirError::Io { dir: dir.as_ref().to_owned(), source };
+            atomic_write(data_dir.replicated_path(), &[]).map_err(fail)?;
+            store.replicated = true;
+        }
+        Ok(store)
+    }
+
     fn open_in(dir: DataDir, identity: Identity) -> Result<Self, StoreError> {
         let (log, torn_tail) = match FileLog::open(dir.path()) {
             Ok((log, torn_tail)) => (OnceLock::from(Box::new(log) as Box<dyn BlockLog>), torn_tail),
@@ -137,7 +184,8 @@ impl TensorStore {
             Err(error) => return Err(error.into()),
         };
         let index = Box::new(BufferedIndex::new(open_index(&dir)?));
-        Ok(Self { identity: OnceLock::from(identity), log, torn_tail, index, dir: Some(dir) })
+        let replicated = dir.replicated_path().exists();
+        Ok(Self { identity: OnceLock::from(identity), log, torn_tail, index, replicated, dir: Some(dir) })
     }
 
     /// What opening the store took away from the end of the log, where a crash had cut off a block.
@@ -158,6 +206,12 @@ impl TensorStore {
                 Ok(self.identity.get_or_init(|| drawn))
             }
         }
+    }
+
+    /// Whether the chain belongs to a cluster.
+    #[must_use]
+    pub const fn is_replicated(&self) -> bool {
+        self.replicated
     }
 
     pub(crate) fn index(&self) -> &dyn Index {
@@ -192,6 +246,78 @@ impl TensorStore {
         self.write_effects(tip, offset, effects)
     }
 
+    /// Makes the log of a chain, with its genesis block, durable. A log that has been made before is left.
+    pub(crate) fn begin_log(&self, params: &ChainParams, stamp: &Stamp) -> Result<(), StoreError> {
+        let log = match self.log() {
+            Some(log) => log,
+            None => self.create_log(&params.to_bytes())?,
+        };
+        let genesis = params.genesis(stamp.clone()).to_bytes();
+        match log.tip() {
+            None => log.append(Height::GENESIS, &genesis).map(|_| ())?,
+            Some(_) if log.read(log.start())?.payload == genesis => {}
+            Some(_) => return Err(StoreError::OtherBlock { height: Height::GENESIS }),
+        }
+        Ok(())
+    }
+
+    /// As [`append`](Self::append), but durable only after the next [`sync`](Self::sync). After a crash the log may
+    /// hold blocks that the index does not know: then the same block must come again.
+    pub(crate) fn append_replicated(
+        &self,
+        block: &Block,
+        tip: Tip,
+        effects: Vec<IndexOp>,
+    ) -> Result<(), StoreError> {
+        let log = self.log().ok_or(StoreError::NoLog)?;
+        let (height, bytes) = (tip.height, block.to_bytes());
+        let offset = if log.tip() < Some(height) {
+            log.append_unsynced(height, &bytes)?
+        } else {
+            let below = height.previous().ok_or(StoreError::Misplaced { height })?;
+            let offset = self.end_of(below)?;
+            if log.read(offset)?.payload != bytes {
+                return Err(StoreError::OtherBlock { height });
+            }
+            offset
+        };
+        self.write_effects(tip, offset, effects)
+    }
+
+    /// Makes everything durable that was written so far.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        if let Some(log) = self.log() {
+            log.sync()?;
+        }
+        Ok(self.index.flush()?)
+    }
+
+    /// Writes to the index alone.
+    pub(crate) fn write(&self, ops: Vec<IndexOp>) -> Result<(), StoreError> {
+        Ok(self.index.write(ops)?)
+    }
+
+    /// Removes all entries of a space, many at a time.
+    pub(crate) fn clear_space(&self, space: Space) -> Result<(), StoreError> {
+        loop {
+            let mut ops = Vec::new();
+            self.index.scan(space, &[], None, &mut |key, _| {
+                ops.push(IndexOp::delete(space, key.to_vec()));
+                if ops.len() < 4_096 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            if ops.is_empty() {
+                return Ok(());
+            }
+            self.index.write(ops)?;
+        }
+    }
+
+    /// Where in the log the block after the one at a height starts.
+    pub(crate) fn end_of(&self, height: Height) -> Result<u64, StoreError> {
+        let log = self.log().ok_or(StoreError::NoLog)?;
+        Ok(self.frame(log, height)?.ok_or(StoreError::Misplaced { height })?.end)
+    }
+
     /// Brings the index from the block below to `tip`, whose block lies at `offset` of the log.
     pub(crate) fn write_effects(
         &self,
@@ -209,11 +335,15 @@ impl TensorStore {
     /// The block at a height, if there is one.
     pub(crate) fn block(&self, height: Height) -> Result<Option<Block>, StoreError> {
         let Some(log) = self.log() else { return Ok(None) };
+        self.frame(log, height)?.as_ref().map(decode).transpose()
+    }
+
+    fn frame(&self, log: &dyn BlockLog, height: Height) -> Result<Option<Frame>, StoreError> {
         let Some(offset) = self.index.get(Space::Blocks, &height.0.to_be_bytes())? else { return Ok(None) };
         let offset = <[u8; 8]>::try_from(offset).map_err(|_| StoreError::Misplaced { height })?;
         let frame = log.read(u64::from_le_bytes(offset))?;
         match frame.height == height {
-            true => decode(&frame).map(Some),
+            true => Ok(Some(frame)),
             false => Err(StoreError::Misplaced { height }),
         }
     }
@@ -230,6 +360,11 @@ impl TensorStore {
             let frame = frame?;
             Ok((frame.offset, decode(&frame)?))
         })
+    }
+
+    /// Whether the index has ever known a block.
+    pub(crate) fn has_indexed_tip(&self) -> Result<bool, StoreError> {
+        Ok(self.index.get(Space::Meta, TIP)?.is_some())
     }
 
     /// The last block that the index knows, and the offset of the one after it. `None` where the index is empty,
@@ -318,7 +453,7 @@ mod tests {
         index
             .scan(Space::Tree, &[], None, &mut |key, _| {
                 tree.push(IndexOp::put(Space::Tree, key.to_vec(), vec![0; 2]));
-                std::ops::ControlFlow::Continue(())
+                ControlFlow::Continue(())
             })
             .unwrap();
         assert!(tree.len() > 16);

@@ -23,7 +23,7 @@ pub struct BufferedIndex<I: Index> {
 /// Changes that the index below does not have yet; `None` removes.
 #[derive(Debug, Default)]
 struct Pending {
-    spaces: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; 5],
+    spaces: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Space::ALL.len()],
     bytes: usize,
 }
 

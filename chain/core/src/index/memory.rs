@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
 /// One map for each [`Space`], in the order of its variants.
-type Spaces = [BTreeMap<Vec<u8>, Vec<u8>>; 5];
+type Spaces = [BTreeMap<Vec<u8>, Vec<u8>>; Space::ALL.len()];
 
 /// An [`Index`] in memory. Never fails.
 #[derive(Debug, Default)]

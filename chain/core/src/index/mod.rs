@@ -29,11 +29,13 @@ pub enum Space {
     Blocks,
     /// Nodes of the state tree.
     Tree,
+    /// What clients of a replicated chain were answered.
+    Sessions,
 }
 
 impl Space {
     /// Every space, in the order of their numbers.
-    const ALL: [Self; 5] = [Self::Meta, Self::State, Self::History, Self::Blocks, Self::Tree];
+    const ALL: [Self; 6] = [Self::Meta, Self::State, Self::History, Self::Blocks, Self::Tree, Self::Sessions];
 }
 
 /// One change of a batch.

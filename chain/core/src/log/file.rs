@@ -1,4 +1,4 @@
-//! The log on disk: one write and one `fdatasync` a block.
+//! The log on disk: one write and, unless the caller puts it off, one `fdatasync` a block.
 //!
 //! After a failed write or sync the log is poisoned. A sync that failed may report success when repeated though
 //! the data is lost, so nothing is retried: the log must be opened anew, from what the disk really holds.
@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, file_header};
 use super::reader::{FILE_NAME, LogReader, Tail};
@@ -214,8 +214,36 @@ impl FileLog {
             let _ = self.medium.set_len(offset);
             return Err(LogError::io(&self.path, error));
         }
-        self.medium.sync_data().map_err(|source| LogError::Fsync { file: self.path.clone(), source })?;
         Ok(offset)
+    }
+
+    fn sync_file(&self) -> Result<(), LogError> {
+        self.medium.sync_data().map_err(|source| LogError::Fsync { file: self.path.clone(), source })
+    }
+
+    /// Appends a block, which becomes part of the log when it has been written and, where that is asked, synced.
+    fn append_block(&self, height: Height, payload: &[u8], synced: bool) -> Result<u64, LogError> {
+        let mut state = self.writing()?;
+        check_block(height, Height(self.blocks.load(Ordering::Acquire)), payload)?;
+        let written = self.write_frame(height, payload, &mut state).and_then(|offset| {
+            if synced {
+                self.sync_file()?;
+            }
+            Ok(offset)
+        });
+        let offset = written.inspect_err(|_| state.poisoned = true)?;
+        self.end.store(offset + state.frame.len() as u64, Ordering::Release);
+        self.blocks.store(height.0 + 1, Ordering::Release);
+        Ok(offset)
+    }
+
+    /// The right to write, unless an earlier write failed.
+    fn writing(&self) -> Result<MutexGuard<'_, WriterState>, LogError> {
+        let state = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.poisoned {
+            true => Err(LogError::Poisoned { file: self.path.clone() }),
+            false => Ok(state),
+        }
     }
 
     fn corrupt(&self, offset: u64, height: Option<Height>, reason: Damage) -> LogError {
@@ -229,15 +257,16 @@ impl BlockLog for FileLog {
     }
 
     fn append(&self, height: Height, payload: &[u8]) -> Result<u64, LogError> {
-        let mut state = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.poisoned {
-            return Err(LogError::Poisoned { file: self.path.clone() });
-        }
-        check_block(height, Height(self.blocks.load(Ordering::Acquire)), payload)?;
-        let offset = self.write_frame(height, payload, &mut state).inspect_err(|_| state.poisoned = true)?;
-        self.end.store(offset + state.frame.len() as u64, Ordering::Release);
-        self.blocks.store(height.0 + 1, Ordering::Release);
-        Ok(offset)
+        self.append_block(height, payload, true)
+    }
+
+    fn append_unsynced(&self, height: Height, payload: &[u8]) -> Result<u64, LogError> {
+        self.append_block(height, payload, false)
+    }
+
+    fn sync(&self) -> Result<(), LogError> {
+        let mut state = self.writing()?;
+        self.sync_file().inspect_err(|_| state.poisoned = true)
     }
 
     fn read(&self, offset: u64) -> Result<Frame, LogError> {
@@ -277,10 +306,7 @@ impl BlockLog for FileLog {
 
     /// Leaves the marker `CLEAN`; a log without blocks has nothing to mark.
     fn close(&self, tip_hash: BlockHash) -> Result<(), LogError> {
-        let mut state = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.poisoned {
-            return Err(LogError::Poisoned { file: self.path.clone() });
-        }
+        let mut state = self.writing()?;
         let Some(tip) = self.tip() else { return Ok(()) };
         let marker = CleanMarker { log_len: self.end(), tip, tip_hash };
         if state.marker != Some(marker) {

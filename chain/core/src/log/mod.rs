@@ -20,7 +20,7 @@ pub use error::{Damage, LogError};
 pub use file::{FileLog, TornTail};
 pub use marker::CleanMarker;
 pub use memory::MemoryLog;
-pub use reader::{Frames, LogReader, Tail};
+pub use reader::{FILE_NAME as LOG_FILE_NAME, Frames, LogReader, Tail};
 
 use crate::ids::{BlockHash, Height};
 
@@ -54,6 +54,18 @@ pub trait BlockLog: Debug + Send + Sync {
     /// A height that does not follow, a payload over [`MAX_PAYLOAD_BYTES`], a failure of the medium. Where
     /// this fails the block is not part of the log.
     fn append(&self, height: Height, payload: &[u8]) -> Result<u64, LogError>;
+
+    /// As [`append`](Self::append), but the block is durable only after the next [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    fn append_unsynced(&self, height: Height, payload: &[u8]) -> Result<u64, LogError>;
+
+    /// Makes every block durable that was appended so far.
+    ///
+    /// # Errors
+    /// An earlier failed write; a failure of the medium, after which the log takes no more blocks.
+    fn sync(&self) -> Result<(), LogError>;
 
     /// The block at an offset.
     ///

@@ -21,7 +21,7 @@ const READ_BYTES: usize = 1 << 18;
 const SEARCH_BYTES: usize = 1 << 18;
 
 /// Name of the log file in its directory.
-pub(super) const FILE_NAME: &str = "blocks.log";
+pub const FILE_NAME: &str = "blocks.log";
 
 /// A log file opened for reading alone: needs no lock and changes nothing.
 #[derive(Debug)]

@@ -1,0 +1,250 @@
+//! Chains that grow by one replicated log: the same entries lead every node to the same place, by whatever way.
+
+use std::path::Path;
+
+use tensor_chain::replicated::{
+    EntryOutcome, LogPosition, ProposedWrite, ReplicatedChain, ReplicatedEntry, SessionRequest,
+    SnapshotError, WriteOutcome,
+};
+use tensor_chain::{
+    ChainConfig, ChainError, Changeset, Height, Identity, Rejection, StoreError, TensorChain, TensorStore,
+    Transaction,
+};
+
+fn node(number: u8) -> ReplicatedChain {
+    let store = TensorStore::replicated(Identity::from_bytes(&[number; 32]));
+    ReplicatedChain::open(store, ChainConfig::default()).unwrap()
+}
+
+fn node_in(dir: &Path) -> ReplicatedChain {
+    ReplicatedChain::open(TensorStore::open_replicated(dir).unwrap(), ChainConfig::default()).unwrap()
+}
+
+const fn at(index: u64) -> LogPosition {
+    LogPosition { term: 1, index }
+}
+
+fn put(key: &str, value: &str) -> Transaction {
+    Transaction::Put { key: key.to_owned(), data: value.into() }
+}
+
+fn swap(key: &str, expected: &str, new: &str) -> Transaction {
+    Transaction::CompareAndSwap { key: key.to_owned(), expected: Some(expected.into()), new: new.into() }
+}
+
+fn write(transaction: Transaction, session: Option<(u64, u64)>) -> ProposedWrite {
+    let session = session.map(|(client, sequence)| SessionRequest { client, sequence });
+    ProposedWrite { changeset: Changeset::single(transaction).unwrap(), session }
+}
+
+fn batch(leader: &ReplicatedChain, writes: Vec<ProposedWrite>) -> ReplicatedEntry {
+    ReplicatedEntry::Batch(leader.propose(writes, 0).unwrap().unwrap())
+}
+
+fn outcomes(node: &ReplicatedChain, index: u64, entry: &ReplicatedEntry) -> Vec<WriteOutcome> {
+    match node.apply(at(index), entry).unwrap() {
+        EntryOutcome::Writes(outcomes) => outcomes,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A leader whose chain has begun, and the log so far.
+fn leader() -> (ReplicatedChain, Vec<ReplicatedEntry>) {
+    let leader = node(1);
+    let genesis = leader.genesis_entry().unwrap();
+    assert_eq!(leader.apply(at(1), &genesis).unwrap(), EntryOutcome::Begun);
+    (leader, vec![genesis])
+}
+
+/// A log of mixed entries, and the node that has applied it.
+fn grown() -> (ReplicatedChain, Vec<ReplicatedEntry>) {
+    let (leader, mut log) = leader();
+    log.push(ReplicatedEntry::Session);
+    leader.apply(at(2), &log[1]).unwrap();
+    for index in 3..40 {
+        let entry = batch(
+            &leader,
+            vec![
+                write(put(&format!("key-{}", index % 7), &format!("{index}")), Some((2, index))),
+                write(swap("key-0", "never", "x"), Some((2, 1_000 + index))),
+                write(put(&format!("other-{index}"), "x"), None),
+            ],
+        );
+        leader.apply(at(index), &entry).unwrap();
+        log.push(entry);
+    }
+    (leader, log)
+}
+
+fn replay(node: &ReplicatedChain, log: &[ReplicatedEntry]) {
+    for (index, entry) in (1..).zip(log) {
+        node.apply(at(index), entry).unwrap();
+    }
+}
+
+fn assert_equal(a: &ReplicatedChain, b: &ReplicatedChain) {
+    let place = |node: &ReplicatedChain| {
+        let chain = node.chain();
+        (node.applied().unwrap(), chain.height(), chain.tip_hash(), chain.state_root())
+    };
+    assert_eq!(place(a), place(b));
+}
+
+#[test]
+fn the_same_log_leads_every_node_to_the_same_blocks_and_verdicts() {
+    let (leader, log) = grown();
+    let follower = node(2);
+    replay(&follower, &log);
+    assert_equal(&leader, &follower);
+    // What was turned down is left out of the blocks, and their signatures can still be checked.
+    let report = follower.chain().verify_full().unwrap();
+    assert_eq!(report.transactions, 2 * 37);
+    let mut block = follower.chain().get_tip().unwrap().unwrap();
+    assert_eq!(block.omitted.len(), 1);
+    let chain_id = follower.chain().params().unwrap().chain_id;
+    assert!(block.is_signed(chain_id));
+    block.omitted[0].digest[0] ^= 1;
+    assert!(!block.is_signed(chain_id));
+    block.omitted.clear();
+    assert!(!block.is_signed(chain_id));
+}
+
+#[test]
+fn a_request_is_applied_once_and_answered_alike_every_time() {
+    let (leader, _) = leader();
+    assert_eq!(leader.apply(at(2), &ReplicatedEntry::Session).unwrap(), EntryOutcome::Session { client: 2 });
+    leader.apply(at(3), &batch(&leader, vec![write(put("k", "1"), None)])).unwrap();
+    let once = || write(swap("k", "1", "2"), Some((2, 1)));
+    // Twice in one entry, and again in a later one.
+    let first = outcomes(&leader, 4, &batch(&leader, vec![once(), once()]));
+    assert!(
+        matches!(&first[0], WriteOutcome::Committed { receipt, log_index: 4 } if receipt.height == Height(2))
+    );
+    assert_eq!(first[0], first[1]);
+    assert_eq!(outcomes(&leader, 5, &batch(&leader, vec![once()])), first[..1]);
+    assert_eq!(leader.chain().height(), Height(2));
+    // So is a rejection, though it would stand now.
+    let refused = || write(swap("k", "3", "4"), Some((2, 2)));
+    let found =
+        Rejection::ValueDiffers { key: "k".into(), expected: Some(b"3".into()), found: Some(b"2".into()) };
+    assert_eq!(
+        outcomes(&leader, 6, &batch(&leader, vec![refused()])),
+        [WriteOutcome::Rejected(found.clone())]
+    );
+    leader.apply(at(7), &batch(&leader, vec![write(put("k", "3"), None)])).unwrap();
+    assert_eq!(outcomes(&leader, 8, &batch(&leader, vec![refused()])), [WriteOutcome::Rejected(found)]);
+    let unknown = batch(&leader, vec![write(put("k", "9"), Some((77, 1)))]);
+    assert_eq!(outcomes(&leader, 9, &unknown), [WriteOutcome::SessionExpired]);
+    assert_eq!(leader.chain().get("k").unwrap(), Some(b"3".into()));
+}
+
+#[test]
+fn a_batch_of_another_chain_or_from_the_past_changes_nothing() {
+    let (leader, _) = leader();
+    let (other, _) = self::leader();
+    let foreign = batch(&other, vec![write(put("k", "1"), None)]);
+    assert_eq!(outcomes(&leader, 2, &foreign), [WriteOutcome::BadStamp]);
+    let early = batch(&leader, vec![write(put("k", "1"), None)]);
+    let later = leader.propose(vec![write(put("k", "2"), None)], u64::MAX / 2).unwrap().unwrap();
+    leader.apply(at(3), &ReplicatedEntry::Batch(later)).unwrap();
+    assert_eq!(outcomes(&leader, 4, &early), [WriteOutcome::BadStamp]);
+    assert_eq!(leader.applied().unwrap(), Some(at(4)));
+    assert_eq!(leader.chain().get("k").unwrap(), Some(b"2".into()));
+}
+
+#[test]
+fn installing_a_snapshot_is_the_same_as_replaying_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let leader = node_in(dir.path());
+    let (_, log) = grown();
+    replay(&leader, &log);
+    leader.advance(at(40), Some(b"members".to_vec())).unwrap();
+    let mut snapshot = Vec::new();
+    let header = leader.write_snapshot(&mut snapshot).unwrap();
+    leader.sync().unwrap();
+
+    // From nothing, and from half of the log.
+    let (fresh, behind) = (node(2), node(3));
+    replay(&behind, &log[..20]);
+    for follower in [&fresh, &behind] {
+        assert_eq!(follower.install_snapshot(&snapshot[..], Some(dir.path())).unwrap(), header);
+        assert_equal(&leader, follower);
+        assert_eq!(follower.membership().unwrap(), Some(b"members".to_vec()));
+        follower.chain().verify_full().unwrap();
+    }
+    for index in 41..1_041 {
+        let session = Some((2, if index % 3 == 0 { 10 } else { index }));
+        let entry = batch(&leader, vec![write(put("k", &index.to_string()), session)]);
+        let answers = outcomes(&leader, index, &entry);
+        assert_eq!(outcomes(&fresh, index, &entry), answers);
+        assert_eq!(outcomes(&behind, index, &entry), answers);
+    }
+    assert_equal(&leader, &fresh);
+    assert_equal(&leader, &behind);
+    let again = |node: &ReplicatedChain| {
+        let mut bytes = Vec::new();
+        node.write_snapshot(&mut bytes).unwrap();
+        bytes
+    };
+    assert_eq!(again(&fresh), again(&behind));
+}
+
+#[test]
+fn a_damaged_snapshot_is_not_installed() {
+    let dir = tempfile::tempdir().unwrap();
+    let leader = node_in(dir.path());
+    replay(&leader, &grown().1);
+    let mut snapshot = Vec::new();
+    leader.write_snapshot(&mut snapshot).unwrap();
+    for position in (0..snapshot.len()).step_by(7) {
+        let mut damaged = snapshot.clone();
+        damaged[position] ^= 0x10;
+        let follower = node(2);
+        assert!(follower.install_snapshot(&damaged[..], Some(dir.path())).is_err(), "at {position}");
+        assert_eq!(follower.applied().unwrap(), None);
+    }
+    let cut = &snapshot[..snapshot.len() - 1];
+    assert!(matches!(node(2).install_snapshot(cut, Some(dir.path())), Err(SnapshotError::Io(_))));
+}
+
+#[test]
+fn without_its_index_a_node_goes_the_same_way_again_past_its_own_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (leader, log) = grown();
+    let follower = node_in(dir.path());
+    replay(&follower, &log);
+    drop(follower);
+    let follower = node_in(dir.path());
+    assert_equal(&leader, &follower);
+    drop(follower);
+
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let follower = node_in(dir.path());
+    assert_eq!((follower.applied().unwrap(), follower.chain().height()), (None, Height::GENESIS));
+    replay(&follower, &log[..30]);
+    // Another entry than before would lead to another block than the one that is there.
+    let other = batch(&follower, vec![write(put("k", "other"), None)]);
+    let Err(ChainError::StorageError(error)) = follower.apply(at(31), &other) else { panic!() };
+    assert!(matches!(*error, StoreError::OtherBlock { .. }), "{error}");
+    for (index, entry) in (31..).zip(&log[30..]) {
+        follower.apply(at(index), entry).unwrap();
+    }
+    assert_equal(&leader, &follower);
+    follower.close().unwrap();
+    drop(follower);
+    TensorChain::new(TensorStore::open(dir.path()).unwrap(), "verifier").initialize().unwrap();
+}
+
+#[test]
+fn a_chain_is_either_a_clusters_or_its_own() {
+    let (leader, _) = leader();
+    assert!(matches!(leader.chain().put("k", "v"), Err(ChainError::Replicated)));
+    let dir = tempfile::tempdir().unwrap();
+    drop(node_in(dir.path()));
+    let chain = TensorChain::new(TensorStore::open(dir.path()).unwrap(), "embedded");
+    assert!(matches!(chain.initialize(), Err(ChainError::NotInitialized)), "it begins with the cluster");
+
+    let dir = tempfile::tempdir().unwrap();
+    TensorChain::new(TensorStore::open(dir.path()).unwrap(), "embedded").initialize().unwrap();
+    assert!(matches!(TensorStore::open_replicated(dir.path()), Err(StoreError::NotReplicated { .. })));
+}
