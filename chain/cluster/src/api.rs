@@ -79,16 +79,11 @@ pub enum SubmitError {
     #[error(transparent)]
     Rejected(Rejection),
     /// The cluster does not know the client id: never issued, or forgotten because so many others came after it.
-    #[error("session {client} has expired")]
-    SessionExpired {
-        /// The client id.
-        client: ClientId,
-    },
+    #[error("the session has expired")]
+    SessionExpired,
     /// The sequence number is so far below the client's highest that its outcome is no longer remembered.
-    #[error("request {sequence} is no longer remembered, the oldest that is has number {oldest}")]
+    #[error("the request is no longer remembered, the oldest that is has number {oldest}")]
     SequenceTooOld {
-        /// Number of the request.
-        sequence: u64,
         /// The lowest number that is still accepted.
         oldest: u64,
     },

@@ -1,0 +1,127 @@
+//! What an operator asks: who takes part, who leads, when a snapshot is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+use openraft::ChangeMembers;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
+use openraft::raft::ClientWriteResponse;
+use tensor_chain::NodeId;
+
+use super::proposer::submit_error;
+use super::replica::Replica;
+use super::types::{Addresses, RaftNode, TypeConfig};
+use crate::api::{AdminError, Peer, SubmitError};
+
+type Changed = Result<ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
+
+impl Replica {
+    /// Makes a new cluster of these voters, of whom this node is one. The others learn of it from the log.
+    ///
+    /// # Errors
+    /// A log that is not empty; members without this node.
+    pub async fn initialize(&self, members: Vec<Peer>) -> Result<(), AdminError> {
+        let members: BTreeMap<RaftNode, Addresses> =
+            members.iter().map(|peer| (peer.node.into(), peer.into())).collect();
+        match self.raft().initialize(members).await {
+            Ok(()) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(AdminError::AlreadyInitialized),
+            Err(RaftError::APIError(InitializeError::NotInMembers(_))) => Err(AdminError::NotAMember),
+            Err(RaftError::Fatal(_)) => Err(AdminError::Stopped),
+        }
+    }
+
+    /// Adds a node that receives the log but does not vote; for one that is there already, changes its addresses.
+    /// Returns when the cluster has agreed, not when the node has caught up.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn add_learner(&self, peer: Peer) -> Result<(), AdminError> {
+        let (node, addresses) = (RaftNode::from(peer.node), Addresses::from(&peer));
+        let change = match self.find(peer.node) {
+            Some(_) => ChangeMembers::SetNodes([(node, addresses)].into()),
+            None => ChangeMembers::AddNodes([(node, addresses)].into()),
+        };
+        self.change(self.raft().change_membership(change, true)).await
+    }
+
+    /// Lets a learner vote.
+    ///
+    /// # Errors
+    /// See [`AdminError`]; [`NodeNotFound`](AdminError::NodeNotFound) for a node that is no member.
+    pub async fn promote(&self, node: NodeId) -> Result<(), AdminError> {
+        self.find(node).ok_or(AdminError::NodeNotFound { node })?;
+        let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.into()]));
+        self.change(self.raft().change_membership(change, true)).await
+    }
+
+    /// Removes a voter or a learner. A leader that is removed steps down.
+    ///
+    /// # Errors
+    /// See [`AdminError`]; [`NoVoters`](AdminError::NoVoters) for the last voter.
+    pub async fn remove(&self, node: NodeId) -> Result<(), AdminError> {
+        let members = self.status().members;
+        let member = members.iter().find(|member| member.peer.node == node);
+        let voter = member.ok_or(AdminError::NodeNotFound { node })?.voter;
+        if voter && members.iter().filter(|member| member.voter).count() == 1 {
+            return Err(AdminError::NoVoters);
+        }
+        let nodes = BTreeSet::from([RaftNode::from(node)]);
+        let change =
+            if voter { ChangeMembers::RemoveVoters(nodes) } else { ChangeMembers::RemoveNodes(nodes) };
+        self.change(self.raft().change_membership(change, false)).await
+    }
+
+    /// Asks another voter to take over. Returns when it has been asked; the status tells when it leads.
+    ///
+    /// # Errors
+    /// A node that is no voter; a node that does not lead.
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), AdminError> {
+        let status = self.status();
+        if status.leader.as_ref().map(|leader| leader.node) != Some(status.node) {
+            return Err(AdminError::NotLeader { leader: status.leader });
+        }
+        if !status.members.iter().any(|member| member.voter && member.peer.node == to) {
+            return Err(AdminError::NodeNotFound { node: to });
+        }
+        self.raft().trigger().transfer_leader(to.into()).await.map_err(|_| AdminError::Stopped)
+    }
+
+    /// Asks this node to make a snapshot and forget the log below it. Returns when it has been asked.
+    ///
+    /// # Errors
+    /// A node that has stopped.
+    pub async fn snapshot(&self) -> Result<(), AdminError> {
+        self.raft().trigger().snapshot().await.map_err(|_| AdminError::Stopped)
+    }
+
+    async fn change(&self, change: impl Future<Output = Changed>) -> Result<(), AdminError> {
+        let changed = tokio::time::timeout(self.write_timeout(), change).await;
+        match changed.map_err(|_| AdminError::Unknown)? {
+            Ok(_) => Ok(()),
+            Err(RaftError::Fatal(_)) => Err(AdminError::Stopped),
+            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => Err(refused(error)),
+            Err(RaftError::APIError(error)) => match submit_error(error) {
+                SubmitError::NotLeader { leader } => Err(AdminError::NotLeader { leader }),
+                SubmitError::Retry => Err(AdminError::NotLeader { leader: None }),
+                _ => Err(AdminError::Unknown),
+            },
+        }
+    }
+}
+
+fn refused(
+    error: ChangeMembershipError<openraft::alias::CommittedLeaderIdOf<TypeConfig>, RaftNode>,
+) -> AdminError {
+    match error {
+        ChangeMembershipError::InProgress(progress) => AdminError::MembershipChangeInProgress {
+            log_index: progress.membership_log_id.map(|id| id.index()),
+        },
+        ChangeMembershipError::EmptyMembership(_) => AdminError::NoVoters,
+        ChangeMembershipError::LearnerNotFound(missing) => {
+            AdminError::NodeNotFound { node: missing.node_id.into() }
+        }
+        // The leader's own first entry is not committed yet, or the change is none that one step can make.
+        _ => AdminError::MembershipChangeInProgress { log_index: None },
+    }
+}

@@ -1,0 +1,283 @@
+//! The log of this node: entries, its vote, and what it knows to be committed.
+//!
+//! Every change goes through one lock into one queue, whose thread writes and syncs many changes at once; a callback
+//! comes only after the sync. A change that could not be synced is never tried again: the library stops the node.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use raft_log::api::raft_log_writer::RaftLogWriter;
+use raft_log::{Callback, RaftLog};
+use tokio::sync::oneshot;
+
+use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
+use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
+
+/// How long a change waits for others to be synced together with it. At 0 nothing would ever be.
+const LINGER: Duration = Duration::from_micros(50);
+/// Bytes of a file of the log. A file goes when all of it has been purged.
+const FILE_BYTES: usize = 64 << 20;
+/// Bytes that are read at once when the log is opened.
+const READ_BYTES: usize = 4 << 20;
+/// Bytes of entries that are kept in memory.
+const CACHE_BYTES: usize = 64 << 20;
+/// Bytes of entries, unless a single one has more, that are read at once to be sent to a peer.
+const SEND_BYTES: usize = 1 << 20;
+/// Entries that are read at once to be applied.
+const APPLY_ENTRIES: u64 = 64;
+
+/// The log, shared by whoever writes it and everyone who reads it.
+#[derive(Debug, Clone)]
+pub(super) struct LogStore(Arc<Mutex<RaftLog<LogTypes>>>);
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct LogTypes;
+
+impl raft_log::Types for LogTypes {
+    type LogId = Place;
+    type LogPayload = PayloadRecord;
+    type Vote = VoteRecord;
+    type Callback = Synced;
+    type UserData = String;
+
+    fn log_index(log_id: &Place) -> u64 {
+        log_id.0.index
+    }
+
+    fn payload_size(record: &PayloadRecord) -> u64 {
+        size(&record.payload) as u64
+    }
+}
+
+/// About how many bytes an entry takes.
+fn size(payload: &Payload) -> usize {
+    match payload {
+        Payload::Normal(command) => command.len(),
+        Payload::Blank | Payload::Membership(_) => 256,
+    }
+}
+
+/// Whom to tell when a change is on disk.
+enum Synced {
+    Raft(IOFlushed<TypeConfig>),
+    Caller(oneshot::Sender<io::Result<()>>),
+}
+
+impl Callback for Synced {
+    fn send(self, result: io::Result<()>) {
+        match self {
+            Self::Raft(callback) => callback.io_completed(result),
+            // Nobody waits any more when the node stops.
+            Self::Caller(sender) => drop(sender.send(result)),
+        }
+    }
+}
+
+impl LogStore {
+    /// Opens the log in a directory, or makes an empty one. Returns how many bytes at its end a crash had left
+    /// unfinished.
+    ///
+    /// # Errors
+    /// A log that is damaged or cannot be read or written.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let before = file_lengths(dir)?;
+        let wal = raft_log::chunked_wal::Config {
+            dir: path_text(dir)?,
+            read_buffer_size: Some(READ_BYTES),
+            chunk_max_size: Some(FILE_BYTES),
+            flush_batch_wait: Some(LINGER),
+            ..raft_log::chunked_wal::Config::default()
+        };
+        let config =
+            raft_log::Config { wal, log_cache_max_items: None, log_cache_capacity: Some(CACHE_BYTES) };
+        let log = RaftLog::open(Arc::new(config))?;
+        warn_of_torn_tail(dir, &before)?;
+        Ok(Self(Arc::new(Mutex::new(log))))
+    }
+
+    /// After a panic of another task under the lock the library has stopped the node; reading goes on.
+    fn lock(&self) -> MutexGuard<'_, RaftLog<LogTypes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change and waits until it is on disk.
+    async fn change(&self, change: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>) -> io::Result<()> {
+        let (sender, synced) = oneshot::channel();
+        {
+            let mut log = self.lock();
+            change(&mut log)?;
+            log.flush(true, Some(Synced::Caller(sender)))?;
+        }
+        synced.await.map_err(|_| io::Error::other("the writer of the Raft log has stopped"))?
+    }
+
+    /// The entries from `from` up to `to`, exclusive, as far as they fit `max_bytes`; at least one, if there is one.
+    fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        let log = self.lock();
+        let (mut entries, mut bytes) = (Vec::new(), 0_usize);
+        for record in log.read(from, to) {
+            let (place, PayloadRecord { place: stated, payload }) = record?;
+            if place != stated {
+                let (at, is) = (place.0.index, stated.0.index);
+                return Err(damaged(&format!("at index {at} lies the entry of index {is}")));
+            }
+            bytes = bytes.saturating_add(size(&payload));
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(Entry { log_id: place.into(), payload });
+        }
+        Ok(entries)
+    }
+}
+
+/// The files of a directory with their lengths.
+fn file_lengths(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let mut lengths = Vec::new();
+    for file in std::fs::read_dir(dir)? {
+        let file = file?;
+        lengths.push((file.path(), file.metadata()?.len()));
+    }
+    Ok(lengths)
+}
+
+/// The library below drops an unfinished record at the end quietly.
+fn warn_of_torn_tail(dir: &Path, before: &[(PathBuf, u64)]) -> io::Result<()> {
+    let after = file_lengths(dir)?;
+    for (file, was) in before {
+        let is = after.iter().find(|(path, _)| path == file).map_or(*was, |(_, len)| *len);
+        if is < *was {
+            tracing::warn!(
+                file = %file.display(), bytes = was - is,
+                "TORN TAIL: the last record of the Raft log was not finished; it was taken away"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn path_text(dir: &Path) -> io::Result<String> {
+    let text = dir.to_str().ok_or_else(|| io::Error::other("the path of the Raft log is not UTF-8"))?;
+    Ok(text.to_owned())
+}
+
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let from = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let to = match range.end_bound() {
+        Bound::Included(&end) => end.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => u64::MAX,
+    };
+    (from, to.max(from))
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (from, to) = bounds(&range);
+        let store = self.clone();
+        // A few at a time: the range may be all that there is to apply.
+        let parts = stream::unfold(from, move |from| {
+            let end = from.saturating_add(APPLY_ENTRIES).min(to);
+            let part = (from < to).then(|| store.read(from, end, usize::MAX));
+            std::future::ready(part.map(|part| {
+                let entries: Vec<io::Result<Entry>> = match part {
+                    Ok(entries) => entries.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(error)],
+                };
+                (stream::iter(entries), end)
+            }))
+        });
+        Box::pin(futures_util::StreamExt::flatten(parts))
+    }
+
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (from, to) = bounds(&range);
+        self.read(from, to, usize::MAX)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(start, end, SEND_BYTES)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.lock().log_state().vote().map(|record| record.0.clone()))
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let log = self.lock();
+        let state = log.log_state();
+        let last_purged_log_id = state.purged().map(|place| (*place).into());
+        Ok(LogState { last_purged_log_id, last_log_id: state.last().map(|place| (*place).into()) })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        self.change(|log| log.save_vote(VoteRecord(vote.clone())).map(drop)).await
+    }
+
+    /// Not waited for: a value that is too old only means that more is applied again.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let Some(committed) = committed else { return Ok(()) };
+        let mut log = self.lock();
+        let place = Place::from(&committed);
+        if Some(&place) <= log.log_state().committed() || Some(&place) > log.log_state().last() {
+            return Ok(());
+        }
+        log.commit(place)?;
+        log.flush(false, None)
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        let log = self.lock();
+        let state = log.log_state();
+        Ok(state.committed().min(state.last()).map(|place| (*place).into()))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let records = entries.into_iter().map(|Entry { log_id, payload }| {
+            let place = Place::from(&log_id);
+            (place, PayloadRecord { place, payload })
+        });
+        let mut log = self.lock();
+        log.append(records)?;
+        log.flush(true, Some(Synced::Raft(callback)))
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        let from = last_log_id.map_or(0, |log_id| log_id.index().saturating_add(1));
+        self.change(|log| log.truncate(from).map(drop)).await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        self.change(|log| log.purge(Place::from(&log_id)).map(drop)).await
+    }
+}

@@ -1,0 +1,27 @@
+//! Raft under the chain. Only this directory knows the consensus library and the library of its log, so that both can
+//! be replaced here.
+//!
+//! ```text
+//! submit ─► proposer ─► log_store ─► peers (network, service) ─► state_machine ─► the chain ─► each writer's answer
+//! ```
+//!
+//! The log carries batches of writes; verdicts, blocks and answers come from applying them. The log is the truth until
+//! a snapshot has made the blocks and the state durable.
+
+mod admin;
+mod config;
+#[cfg(test)]
+mod conformance_tests;
+mod log_record;
+mod log_store;
+mod messages;
+mod network;
+mod proposer;
+mod replica;
+mod service;
+mod snapshots;
+mod state_machine;
+mod types;
+
+pub use config::{ReplicaConfig, Timing};
+pub use replica::{Replica, StartError, StatusWatch};

@@ -1,0 +1,336 @@
+//! One node of a cluster: what its clients, its operator and the other nodes ask of it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{Fatal, LinearizableReadError, RaftError};
+use openraft::{Raft, ReadPolicy, ServerState};
+use tensor_chain::replicated::{EntryOutcome, ReplicatedChain, ReplicatedEntry};
+use tensor_chain::{ChainError, NodeId, TensorChain, TensorStore};
+use tokio::task::JoinSet;
+
+use super::config::ReplicaConfig;
+use super::log_store::LogStore;
+use super::messages::{Request, Response};
+use super::network::{self, Network};
+use super::proposer::{self, Queue, submit_error};
+use super::service::Service;
+use super::snapshots::Snapshots;
+use super::state_machine::StateMachine;
+use super::types::{Addresses, Command, RaftNode, TypeConfig, peer};
+use crate::api::{ClientId, Committed, Member, Peer, ReadError, ReplicaStatus, Role, SubmitError, Write};
+use crate::link::{Channel, PeerLink, PeerService};
+
+pub(super) type Metrics = openraft::RaftMetrics<TypeConfig>;
+
+/// Why a replica did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The chain could not be opened.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The Raft log could not be opened; the message names the damage.
+    #[error("Raft log: {0}")]
+    Log(io::Error),
+    /// A snapshot that was being installed could not be.
+    #[error("snapshot: {0}")]
+    Snapshot(io::Error),
+    /// A configuration that makes no sense.
+    #[error("configuration: {0}")]
+    Config(openraft::ConfigError),
+    /// What the disk holds does not fit together.
+    #[error("{0}")]
+    Raft(String),
+}
+
+/// A handle to the replica of this process; clones are handles to the same one.
+#[derive(Clone)]
+pub struct Replica {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: NodeId,
+    config: ReplicaConfig,
+    raft: Raft<TypeConfig, StateMachine>,
+    chain: Arc<ReplicatedChain>,
+    snapshots: Arc<Snapshots>,
+    link: Arc<dyn PeerLink>,
+    queue: Queue,
+    tasks: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("node", &self.inner.node).finish_non_exhaustive()
+    }
+}
+
+impl Replica {
+    /// Opens what the directory holds and takes part in the cluster again, or waits to be made part of one.
+    ///
+    /// # Errors
+    /// A directory that is in use or damaged; a configuration that makes no sense.
+    pub async fn start(config: ReplicaConfig, link: Arc<dyn PeerLink>) -> Result<Self, StartError> {
+        let raft_config = config.raft().map_err(StartError::Config)?;
+        let opening = config.clone();
+        let open = move || -> Result<_, StartError> {
+            let store = TensorStore::open_replicated(&opening.dir).map_err(ChainError::from)?;
+            let node = store.identity().map_err(ChainError::from)?.node_id();
+            let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
+            let snapshots = Snapshots::open(&opening.dir, &chain).map_err(StartError::Snapshot)?;
+            let log = LogStore::open(&opening.dir.join("raft")).map_err(StartError::Log)?;
+            Ok((node, chain, Arc::new(snapshots), log))
+        };
+        let (node, chain, snapshots, log) = tokio::task::spawn_blocking(open)
+            .await
+            .map_err(|error| StartError::Raft(error.to_string()))??;
+        let patience = Duration::from_millis(config.timing.election_max_ms.saturating_mul(2));
+        let network = Network { link: Arc::clone(&link), node: node.into(), patience };
+        let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots));
+        let raft = Raft::new(node.into(), raft_config, network, log, machine)
+            .await
+            .map_err(|error: Fatal<_>| StartError::Raft(error.to_string()))?;
+        let (queue, end) = Queue::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(proposer::run(end, raft.clone(), Arc::clone(&chain)));
+        tasks.spawn(begin_chain(raft.clone(), Arc::clone(&chain)));
+        let tasks = tokio::sync::Mutex::new(tasks);
+        Ok(Self { inner: Arc::new(Inner { node, config, raft, chain, snapshots, link, queue, tasks }) })
+    }
+
+    /// What answers the other nodes: to be handed everything that arrives from them.
+    #[must_use]
+    pub fn service(&self) -> Arc<dyn PeerService> {
+        let Inner { raft, snapshots, .. } = &*self.inner;
+        Arc::new(Service { raft: raft.clone(), snapshots: Arc::clone(snapshots) })
+    }
+
+    /// The hash of this node's public key.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// The chain as far as it is applied here, for reading. It reflects every write that was acknowledged before only
+    /// after a [`read_barrier`](Self::read_barrier).
+    #[must_use]
+    pub fn chain(&self) -> Arc<TensorChain> {
+        Arc::clone(self.inner.chain.chain())
+    }
+
+    /// Has the cluster apply a write. When this returns `Ok`, it is on the disks of a majority and applied here.
+    ///
+    /// # Errors
+    /// See [`SubmitError`] for what is known about the write with each.
+    pub async fn submit(&self, write: Write) -> Result<Committed, SubmitError> {
+        let outcome = self.inner.queue.push(write)?;
+        match tokio::time::timeout(self.inner.config.write_timeout, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            _ => Err(SubmitError::Unknown),
+        }
+    }
+
+    /// Has the cluster apply many writes, each with its own outcome, in the order of the writes. Those on the same keys
+    /// are applied in that order.
+    pub async fn submit_many(&self, writes: Vec<Write>) -> Vec<Result<Committed, SubmitError>> {
+        let waiting: Vec<_> = writes.into_iter().map(|write| self.inner.queue.push(write)).collect();
+        let deadline = tokio::time::Instant::now() + self.inner.config.write_timeout;
+        let mut outcomes = Vec::with_capacity(waiting.len());
+        for outcome in waiting {
+            outcomes.push(match outcome {
+                Ok(outcome) => match tokio::time::timeout_at(deadline, outcome).await {
+                    Ok(Ok(outcome)) => outcome,
+                    _ => Err(SubmitError::Unknown),
+                },
+                Err(error) => Err(error),
+            });
+        }
+        outcomes
+    }
+
+    /// Has the cluster issue a client id. Asking twice issues two.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn open_session(&self) -> Result<ClientId, SubmitError> {
+        let asked = self.inner.raft.client_write(Command::new(ReplicatedEntry::Session));
+        match tokio::time::timeout(self.inner.config.write_timeout, asked).await {
+            Ok(Ok(response)) => match response.data.outcome {
+                Some(EntryOutcome::Session { client }) => Ok(ClientId(client)),
+                _ => Err(SubmitError::Unknown),
+            },
+            Ok(Err(RaftError::APIError(error))) => Err(submit_error(error)),
+            Ok(Err(RaftError::Fatal(_))) => Err(SubmitError::Stopped),
+            Err(_) => Err(SubmitError::Unknown),
+        }
+    }
+
+    /// Returns when the chain here reflects every write that was acknowledged anywhere before this was called, with the
+    /// index that is applied at least. A majority has confirmed the leader meanwhile.
+    ///
+    /// # Errors
+    /// No leader within reach, or none that a quorum confirms in time.
+    pub async fn read_barrier(&self) -> Result<u64, ReadError> {
+        let deadline = self.inner.config.read_timeout;
+        let index =
+            tokio::time::timeout(deadline, self.read_index()).await.map_err(|_| ReadError::NoQuorum)??;
+        let wait = self.inner.raft.wait(Some(deadline));
+        wait.applied_index_at_least(Some(index), "a read").await.map_err(|_| ReadError::NoQuorum)?;
+        Ok(index)
+    }
+
+    /// The index that a read must not miss, from the leader.
+    async fn read_index(&self) -> Result<u64, ReadError> {
+        let error = match self.inner.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+            Ok((read, _)) => return Ok(read.index()),
+            Err(error) => error,
+        };
+        let forward = match error {
+            RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => forward,
+            RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => {
+                return Err(ReadError::NoQuorum);
+            }
+            RaftError::Fatal(_) => return Err(ReadError::Stopped),
+        };
+        let leader = forward.leader_id.zip(forward.leader_node);
+        let leader = leader.filter(|(node, _)| NodeId::from(*node) != self.inner.node);
+        let Some(leader) = leader.map(|(node, at)| peer(node, &at)) else {
+            return Err(ReadError::NotLeader { leader: None });
+        };
+        let question = network::ask(
+            &*self.inner.link,
+            &leader,
+            Channel::Urgent,
+            &Request::ReadIndex,
+            self.inner.config.read_timeout,
+        );
+        match question.await {
+            Ok(Response::ReadIndex(Some(index))) => Ok(index),
+            Ok(Response::ReadIndex(None)) => Err(ReadError::NoQuorum),
+            _ => Err(ReadError::NotLeader { leader: Some(leader) }),
+        }
+    }
+
+    /// How this node sees itself and the cluster at the moment.
+    #[must_use]
+    pub fn status(&self) -> ReplicaStatus {
+        self.status_of(&self.inner.raft.metrics().borrow_watched())
+    }
+
+    fn status_of(&self, metrics: &Metrics) -> ReplicaStatus {
+        let chain = self.inner.chain.chain();
+        let members = metrics.membership_config.membership();
+        let voters: Vec<RaftNode> = members.voter_ids().collect();
+        let member = |(node, addresses): (&RaftNode, &Addresses)| Member {
+            peer: peer(*node, addresses),
+            voter: voters.contains(node),
+        };
+        let role = match (&metrics.running_state, metrics.state) {
+            (Err(_), _) | (Ok(()), ServerState::Shutdown) => Role::Stopped,
+            (Ok(()), ServerState::Leader) => Role::Leader,
+            (Ok(()), ServerState::Follower) => Role::Follower,
+            (Ok(()), ServerState::Candidate) => Role::Candidate,
+            (Ok(()), ServerState::Learner) => Role::Learner,
+        };
+        ReplicaStatus {
+            node: self.inner.node,
+            role,
+            term: metrics.current_term,
+            leader: metrics.current_leader.and_then(|node| Some(peer(node, members.get_node(&node)?))),
+            last_log: metrics.last_log_index,
+            committed: metrics.local_committed.as_ref().map(|id| id.index()),
+            applied: metrics.last_applied.as_ref().map(|id| id.index()),
+            height: chain.height(),
+            tip_hash: chain.tip_hash(),
+            state_hash: chain.state_root(),
+            members: members.nodes().map(member).collect(),
+        }
+    }
+
+    /// Follows the status.
+    #[must_use]
+    pub fn watch(&self) -> StatusWatch {
+        StatusWatch { replica: self.clone(), metrics: self.inner.raft.metrics() }
+    }
+
+    /// Takes part no more, and leaves the data in good order. Writes under way have an unknown outcome.
+    ///
+    /// # Errors
+    /// A medium that cannot be written; what was acknowledged is durable all the same.
+    pub async fn shutdown(&self) -> Result<(), ChainError> {
+        if let Err(error) = self.inner.raft.shutdown().await {
+            tracing::error!(%error, "the consensus task ended with a panic");
+        }
+        self.inner.tasks.lock().await.shutdown().await;
+        let chain = Arc::clone(&self.inner.chain);
+        tokio::task::spawn_blocking(move || chain.close()).await.unwrap_or(Ok(()))
+    }
+
+    pub(super) fn raft(&self) -> &Raft<TypeConfig, StateMachine> {
+        &self.inner.raft
+    }
+
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.inner.config.write_timeout
+    }
+
+    /// A node by its id, as the cluster knows it.
+    pub(super) fn find(&self, node: NodeId) -> Option<Peer> {
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let raft_node = RaftNode::from(node);
+        Some(peer(raft_node, metrics.membership_config.membership().get_node(&raft_node)?))
+    }
+}
+
+/// Follows the status of a replica.
+pub struct StatusWatch {
+    replica: Replica,
+    metrics: openraft::alias::WatchReceiverOf<TypeConfig, Metrics>,
+}
+
+impl fmt::Debug for StatusWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusWatch").field("replica", &self.replica).finish_non_exhaustive()
+    }
+}
+
+impl StatusWatch {
+    /// Waits until the status has changed since this was called last. `None` when the replica has stopped.
+    pub async fn changed(&mut self) -> Option<ReplicaStatus> {
+        self.metrics.changed().await.ok()?;
+        let metrics = self.metrics.borrow_and_update().clone();
+        Some(self.replica.status_of(&metrics))
+    }
+
+    /// Waits until the status is as asked; returns at once where it is already. `None` when the replica has stopped
+    /// before.
+    pub async fn until(&mut self, is: impl Fn(&ReplicaStatus) -> bool) -> Option<ReplicaStatus> {
+        let mut status = self.replica.status();
+        while !is(&status) {
+            status = self.changed().await?;
+        }
+        Some(status)
+    }
+}
+
+/// Whoever leads a cluster whose chain has not begun begins it.
+async fn begin_chain(raft: Raft<TypeConfig, StateMachine>, chain: Arc<ReplicatedChain>) {
+    let mut metrics = raft.metrics();
+    while !chain.has_begun() {
+        let leads = metrics.borrow_and_update().state == ServerState::Leader;
+        if leads {
+            match chain.genesis_entry() {
+                // Where this fails, another leader begins it, or this one when it changes next.
+                Ok(entry) => drop(raft.client_write(Command::new(entry)).await),
+                Err(error) => return tracing::error!(%error, "this node cannot begin the chain"),
+            }
+        }
+        if !chain.has_begun() && metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}

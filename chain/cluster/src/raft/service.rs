@@ -1,0 +1,114 @@
+//! What a replica answers other nodes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, StreamExt};
+use openraft::{Raft, ReadPolicy, Snapshot};
+use tensor_chain::NodeId;
+use tensor_chain::replicated::SnapshotHeader;
+
+use super::messages::{ChunkBytes, Request, Response, decode, encode};
+use super::snapshots::{SnapshotFiles, Snapshots};
+use super::state_machine::{StateMachine, decode_membership};
+use super::types::{RaftNode, SnapshotMeta, TypeConfig, Vote, log_id};
+use crate::link::PeerService;
+
+/// Answers by asking the consensus library.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) raft: Raft<TypeConfig, StateMachine>,
+    pub(super) snapshots: Arc<Snapshots>,
+}
+
+/// Whether a node speaks for itself: nobody else may use its vote.
+fn speaks_for_itself(from: NodeId, vote: &Vote) -> bool {
+    vote.leader_id.voted_for == RaftNode::from(from)
+}
+
+impl Service {
+    /// The answer; `None` where the question makes no sense or this node has stopped.
+    async fn answer(&self, from: NodeId, request: Request) -> Option<Response> {
+        match request {
+            Request::Append(request) if speaks_for_itself(from, &request.vote) => {
+                self.raft.append_entries(request).await.ok().map(Response::Append)
+            }
+            Request::Vote(request) if speaks_for_itself(from, &request.vote) => {
+                self.raft.vote(request).await.ok().map(Response::Vote)
+            }
+            Request::PreVote(request) if speaks_for_itself(from, &request.vote) => {
+                self.raft.pre_vote(request).await.ok().map(Response::Vote)
+            }
+            Request::TransferLeader(request) if speaks_for_itself(from, request.from_leader()) => {
+                self.raft.handle_transfer_leader(request).await.ok().map(Response::TransferLeader)
+            }
+            Request::ReadIndex => {
+                let index = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await.ok();
+                Some(Response::ReadIndex(index.map(|(read, _)| read.index())))
+            }
+            Request::Chunk { part, offset, bytes: ChunkBytes(bytes) } => {
+                let snapshots = Arc::clone(&self.snapshots);
+                let write = move || snapshots.receive(from, part, offset, &bytes);
+                match tokio::task::spawn_blocking(write).await.ok()? {
+                    Ok(()) => Some(Response::Chunk),
+                    Err(error) => {
+                        tracing::warn!(%error, %from, "a part of a snapshot was not taken");
+                        None
+                    }
+                }
+            }
+            Request::Install { vote } if speaks_for_itself(from, &vote) => self.install(from, vote).await,
+            _ => {
+                tracing::warn!(%from, "a request in the name of another node was refused");
+                None
+            }
+        }
+    }
+
+    async fn install(&self, from: NodeId, vote: Vote) -> Option<Response> {
+        let snapshots = Arc::clone(&self.snapshots);
+        let files = match tokio::task::spawn_blocking(move || snapshots.received(from)).await.ok()? {
+            Ok(files) => files,
+            Err(error) => {
+                tracing::warn!(%error, %from, "a snapshot was not received whole");
+                return None;
+            }
+        };
+        let snapshot = Snapshot { meta: meta(&files)?, snapshot: files };
+        let answer = self.raft.install_full_snapshot(vote, snapshot).await.ok()?;
+        Some(Response::Install { vote: answer.vote })
+    }
+}
+
+fn meta(files: &SnapshotFiles) -> Option<SnapshotMeta> {
+    let SnapshotHeader { position, membership, .. } = &files.header;
+    let last_membership = decode_membership(membership).ok()?;
+    Some(SnapshotMeta { last_log_id: Some(log_id(*position)), last_membership })
+}
+
+impl PeerService for Service {
+    fn call(&self, from: NodeId, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
+        let service = self.clone();
+        Box::pin(async move {
+            let answer = service.answer(from, decode(&request)?).await?;
+            encode(&answer).ok()
+        })
+    }
+
+    fn stream(&self, from: NodeId, requests: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
+        let appends = requests
+            .map(move |frame| match decode(&frame) {
+                Some(Request::Append(request)) if speaks_for_itself(from, &request.vote) => Some(request),
+                _ => None,
+            })
+            .take_while(|request| std::future::ready(request.is_some()))
+            .filter_map(std::future::ready);
+        let answers = self.raft.stream_append(appends.boxed());
+        answers
+            .map(|answer| encode(&Response::Streamed(answer.ok()?)).ok())
+            .take_while(|frame| std::future::ready(frame.is_some()))
+            .filter_map(std::future::ready)
+            .boxed()
+    }
+}

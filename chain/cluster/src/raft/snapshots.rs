@@ -1,0 +1,236 @@
+//! The files of snapshots.
+//!
+//! ```text
+//! snapshot/<index>.state    this node's newest snapshot; its blocks are the start of blocks.log
+//! snapshot/from-<node>/     one that is being received: state, blocks.log
+//! snapshot/installing/      one that was received whole and is being installed
+//! ```
+//!
+//! An installation that a crash cut short is finished before the node does anything else, because the chain is between
+//! two entries of the log meanwhile.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tensor_chain::NodeId;
+use tensor_chain::atomic_io::AtomicWriter;
+use tensor_chain::log::LOG_FILE_NAME;
+use tensor_chain::replicated::{ReplicatedChain, SnapshotHeader};
+
+/// Most bytes that are sent at once.
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
+
+const STATE: &str = "state";
+const INSTALLING: &str = "installing";
+
+/// The directory of snapshots of one node.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    /// The directory of the chain.
+    data_dir: PathBuf,
+    dir: PathBuf,
+}
+
+/// A snapshot: what it is of and where its two files are.
+#[derive(Debug)]
+pub(super) struct SnapshotFiles {
+    pub(super) header: SnapshotHeader,
+    state: PathBuf,
+    /// The file with the blocks; the part up to the tip belongs to the snapshot.
+    blocks: PathBuf,
+    /// The directory in which it was received.
+    received_in: Option<PathBuf>,
+}
+
+/// A snapshot that is written but not durable yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    writer: BufWriter<AtomicWriter>,
+    files: SnapshotFiles,
+}
+
+/// Which of the two files a chunk belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) enum Part {
+    State,
+    Blocks,
+}
+
+impl Snapshots {
+    /// The snapshots of the chain in a directory. An installation that was cut short is finished, and what was being
+    /// received is dropped.
+    ///
+    /// # Errors
+    /// A medium that fails; a received snapshot that cannot be installed.
+    pub(super) fn open(data_dir: &Path, chain: &ReplicatedChain) -> io::Result<Self> {
+        let snapshots = Self { data_dir: data_dir.to_owned(), dir: data_dir.join("snapshot") };
+        fs::create_dir_all(&snapshots.dir)?;
+        tensor_chain::atomic_io::sweep_orphans(&snapshots.dir).map_err(io::Error::other)?;
+        for entry in fs::read_dir(&snapshots.dir)? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("from-")) {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        let installing = snapshots.dir.join(INSTALLING);
+        if installing.exists() {
+            tracing::info!("finishing the installation of a snapshot");
+            snapshots.install_from(chain, &installing)?;
+        }
+        Ok(snapshots)
+    }
+
+    /// Writes what the chain has come to. Nothing is durable yet.
+    pub(super) fn draft(&self, chain: &ReplicatedChain) -> io::Result<Draft> {
+        let position = chain.applied().map_err(io::Error::other)?;
+        let state = self.path_of(position.map_or(0, |position| position.index));
+        let mut writer = BufWriter::new(AtomicWriter::new(&state).map_err(io::Error::other)?);
+        let header = chain.write_snapshot(&mut writer).map_err(io::Error::other)?;
+        Ok(Draft { writer, files: self.own(header, state) })
+    }
+
+    /// The newest snapshot.
+    pub(super) fn current(&self) -> io::Result<Option<SnapshotFiles>> {
+        let Some((_, state)) = self.states()?.pop() else { return Ok(None) };
+        let header = SnapshotHeader::read(BufReader::new(File::open(&state)?)).map_err(io::Error::other)?;
+        Ok(Some(self.own(header, state)))
+    }
+
+    /// Brings the chain to a snapshot.
+    pub(super) fn install(&self, chain: &ReplicatedChain, files: SnapshotFiles) -> io::Result<()> {
+        let Some(received_in) = files.received_in else {
+            let state = BufReader::new(File::open(&files.state)?);
+            return chain.install_snapshot(state, None).map(drop).map_err(io::Error::other);
+        };
+        let installing = self.dir.join(INSTALLING);
+        fs::rename(&received_in, &installing)?;
+        sync_dir(&self.dir)?;
+        self.install_from(chain, &installing)
+    }
+
+    fn install_from(&self, chain: &ReplicatedChain, installing: &Path) -> io::Result<()> {
+        let state = installing.join(STATE);
+        let header = chain
+            .install_snapshot(BufReader::new(File::open(&state)?), Some(installing))
+            .map_err(io::Error::other)?;
+        fs::rename(state, self.path_of(header.position.index))?;
+        sync_dir(&self.dir)?;
+        fs::remove_dir_all(installing)?;
+        self.remove_older()
+    }
+
+    /// Writes a part of a snapshot that another node sends. Offset 0 of the state begins anew; else a part must go on
+    /// where the one before ended.
+    pub(super) fn receive(&self, from: NodeId, part: Part, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let dir = self.dir.join(format!("from-{from}"));
+        if (part, offset) == (Part::State, 0) {
+            match fs::remove_dir_all(&dir) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => fs::create_dir(&dir)?,
+            }
+        }
+        let path = dir.join(part.file_name());
+        let mut file = OpenOptions::new().append(true).create(offset == 0).open(path)?;
+        let got = file.metadata()?.len();
+        if got != offset {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a part at {offset}, expected one at {got}"),
+            ));
+        }
+        file.write_all(bytes)
+    }
+
+    /// Takes a snapshot as received whole: both files durable, the length of the blocks as the header says.
+    pub(super) fn received(&self, from: NodeId) -> io::Result<SnapshotFiles> {
+        let dir = self.dir.join(format!("from-{from}"));
+        let (state, blocks) = (dir.join(STATE), dir.join(LOG_FILE_NAME));
+        let file = File::open(&state)?;
+        file.sync_all()?;
+        let header = SnapshotHeader::read(BufReader::new(file)).map_err(io::Error::other)?;
+        if let Some(tip) = header.tip {
+            let file = File::open(&blocks)?;
+            let got = file.metadata()?.len();
+            if got != tip.log_len {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{got} bytes of blocks, expected {}", tip.log_len),
+                ));
+            }
+            file.sync_all()?;
+        }
+        sync_dir(&dir)?;
+        Ok(SnapshotFiles { header, state, blocks, received_in: Some(dir) })
+    }
+
+    fn own(&self, header: SnapshotHeader, state: PathBuf) -> SnapshotFiles {
+        SnapshotFiles { header, state, blocks: self.data_dir.join(LOG_FILE_NAME), received_in: None }
+    }
+
+    fn path_of(&self, index: u64) -> PathBuf {
+        self.dir.join(format!("{index}.{STATE}"))
+    }
+
+    /// This node's own snapshots, ascending.
+    fn states(&self) -> io::Result<Vec<(u64, PathBuf)>> {
+        let mut states = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let index = name.strip_suffix(STATE).and_then(|name| name.strip_suffix('.'));
+            states.extend(index.and_then(|index| Some((index.parse().ok()?, path))));
+        }
+        states.sort_unstable();
+        Ok(states)
+    }
+
+    fn remove_older(&self) -> io::Result<()> {
+        let mut states = self.states()?;
+        states.pop();
+        states.into_iter().try_for_each(|(_, path)| fs::remove_file(path))
+    }
+}
+
+impl Draft {
+    /// Makes the snapshot durable, in place of those before it.
+    pub(super) fn finish(self) -> io::Result<SnapshotFiles> {
+        let Self { writer, files } = self;
+        let writer = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        writer.commit().map_err(io::Error::other)?;
+        let dir = files.state.parent().map(Path::to_owned).unwrap_or_default();
+        let data_dir = dir.parent().map(Path::to_owned).unwrap_or_default();
+        Snapshots { data_dir, dir }.remove_older()?;
+        Ok(files)
+    }
+}
+
+impl Part {
+    const fn file_name(self) -> &'static str {
+        match self {
+            Self::State => STATE,
+            Self::Blocks => LOG_FILE_NAME,
+        }
+    }
+}
+
+impl SnapshotFiles {
+    /// The bytes of a part from an offset on, at most [`CHUNK_BYTES`]; none at its end.
+    pub(super) fn chunk(&self, part: Part, offset: u64) -> io::Result<Vec<u8>> {
+        let (path, len) = match (part, self.header.tip) {
+            (Part::State, _) => (&self.state, u64::MAX),
+            (Part::Blocks, Some(tip)) => (&self.blocks, tip.log_len),
+            (Part::Blocks, None) => return Ok(Vec::new()),
+        };
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(len.saturating_sub(offset).min(CHUNK_BYTES as u64)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
