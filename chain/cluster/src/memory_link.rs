@@ -154,7 +154,7 @@ mod tests {
     async fn a_stream_of_answers_ends_with_the_requests() {
         let (network, [a, b]) = (MemoryNetwork::default(), [1, 2].map(|byte| NodeId([byte; 32])));
         network.attach(b, Arc::new(Echo));
-        let frames = ["x", "y", "z"].map(Bytes::from_static);
+        let frames = [b"x", b"y", b"z"].map(|frame| Bytes::from_static(frame));
         let link = network.link(a);
         let answers =
             link.stream(&peer(b), Channel::Urgent, stream::iter(frames.clone()).boxed()).await.unwrap();
