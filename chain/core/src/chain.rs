@@ -132,6 +132,14 @@ impl TensorChain {
         self.submit(self.running()?, Changeset::single(transaction)?)
     }
 
+    /// Commits a changeset that was put together elsewhere, as by a client that began at a height it was told.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_changeset(&self, changeset: Changeset) -> Result<CommitReceipt, ChainError> {
+        self.submit(self.running()?, changeset)
+    }
+
     /// Commits a [`Transaction::Put`].
     ///
     /// # Errors

@@ -50,8 +50,22 @@ pub(crate) fn last_write(index: &dyn Lookup, key: &str) -> Result<Option<Height>
 
 /// All places that wrote the key, ascending.
 pub(crate) fn of_key(index: &dyn Index, key: &str) -> Result<Vec<Place>, IndexError> {
+    of_key_from(index, key, Height::GENESIS, usize::MAX)
+}
+
+/// The places that wrote the key at or above a height, ascending, and at most so many.
+pub(crate) fn of_key_from(
+    index: &dyn Index,
+    key: &str,
+    from: Height,
+    limit: usize,
+) -> Result<Vec<Place>, IndexError> {
+    let first = row(key, Place { height: from, position: 0 });
     let mut places = Vec::new();
-    index.scan(Space::History, &prefix(key), None, &mut |row, _| {
+    index.scan(Space::History, &prefix(key), Some(&first), &mut |row, _| {
+        if places.len() >= limit {
+            return ControlFlow::Break(());
+        }
         places.extend(place_of(row));
         ControlFlow::Continue(())
     })?;
@@ -74,6 +88,8 @@ mod tests {
         index.write(others.map(|key| put(key, place(9, 9))).to_vec()).unwrap();
 
         assert_eq!(of_key(&index, "key").unwrap(), mine);
+        assert_eq!(of_key_from(&index, "key", Height(255), 2).unwrap(), mine[1..3]);
+        assert_eq!(of_key_from(&index, "key", Height(257), 2).unwrap(), []);
         assert_eq!(last_at(&index, "key", Height(255)).unwrap(), Some(place(255, 7)));
         assert_eq!(last_at(&index, "key", Height(0)).unwrap(), None);
         assert_eq!(last_write(&index, "key").unwrap(), Some(Height(256)));

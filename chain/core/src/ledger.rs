@@ -236,10 +236,24 @@ impl Ledger {
 
     /// The operation at a place that the history index names.
     pub(crate) fn operation(&self, place: Place) -> Result<Transaction, ChainError> {
-        let misplaced = StoreError::Misplaced { height: place.height };
-        let block = self.store.block(place.height)?.ok_or(misplaced)?;
-        let operation = block.transactions().nth(place.position as usize).cloned();
-        operation.ok_or(StoreError::Misplaced { height: place.height }.into())
+        let misplaced = || StoreError::Misplaced { height: place.height };
+        self.operations(place.height, &[place])?.pop().ok_or_else(|| misplaced().into())
+    }
+
+    /// The operations at places of one block, ascending. The block is read once.
+    pub(crate) fn operations(
+        &self,
+        height: Height,
+        places: &[Place],
+    ) -> Result<Vec<Transaction>, ChainError> {
+        let misplaced = || StoreError::Misplaced { height };
+        let block = self.store.block(height)?.ok_or_else(misplaced)?;
+        let mut operations = block.transactions().zip(0..);
+        let found = places.iter().map(|place| {
+            let operation = operations.find(|(_, position)| *position == place.position);
+            operation.map(|(operation, _)| operation.clone()).ok_or_else(|| misplaced().into())
+        });
+        found.collect()
     }
 
     /// The head is replaced only after everything that can fail: a poisoned lock says nothing about it.

@@ -98,7 +98,7 @@ pub use ids::{BlockHash, ChainId, Height, NodeId, StateRoot, TxRoot};
 pub use keyed_delta::KeyedDelta;
 pub use merge::{MergeRejection, MergeResult, RejectedPair};
 pub use proof::{KeyProof, KeyProofError};
-pub use queries::{ChainIterator, MAX_BLOCKS_PER_CALL};
+pub use queries::{ChainIterator, HistoryPage, MAX_BLOCKS_PER_CALL, MAX_HISTORY_PER_CALL};
 pub use recent::BEGIN_WINDOW;
 pub use rejection::{CodebookFault, ConflictCause, Rejection};
 pub use similar::{SimilarBlock, SimilarTransaction};

@@ -4,6 +4,7 @@ use tensor_kernels::DeltaVector;
 
 use crate::block::Block;
 use crate::chain::TensorChain;
+use crate::changeset::{MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS};
 use crate::encoding::Decode;
 use crate::error::ChainError;
 use crate::history;
@@ -15,6 +16,8 @@ use crate::transaction::Transaction;
 
 /// Most blocks that [`TensorChain::get_blocks`] returns at once.
 pub const MAX_BLOCKS_PER_CALL: u64 = 1_000;
+/// Operations after which [`TensorChain::history_page`] begins no further block.
+pub const MAX_HISTORY_PER_CALL: usize = 1_000;
 
 impl TensorChain {
     /// The block at a height; `None` above the tip.
@@ -113,6 +116,39 @@ impl TensorChain {
         let places = history::of_key(ledger.store().index(), key)?;
         places.into_iter().map(|place| Ok((place.height, ledger.operation(place)?))).collect()
     }
+
+    /// The history of a key from the block at `from` on, in parts of bounded size: whole blocks, and no further one
+    /// once [`MAX_HISTORY_PER_CALL`] operations or [`MAX_BLOCK_BYTES`] of values are reached.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn history_page(&self, key: &str, from: Height) -> Result<HistoryPage, ChainError> {
+        let ledger = self.ledger()?;
+        // A block may reach the limit alone; the place after it tells whether there is more.
+        let most = MAX_HISTORY_PER_CALL + MAX_BLOCK_TRANSACTIONS + 1;
+        let places = history::of_key_from(ledger.store().index(), key, from, most)?;
+        let (mut changes, mut bytes) = (Vec::new(), 0);
+        for in_block in places.chunk_by(|a, b| a.height == b.height) {
+            let Some(height) = in_block.first().map(|place| place.height) else { continue };
+            if changes.len() >= MAX_HISTORY_PER_CALL || bytes >= MAX_BLOCK_BYTES {
+                return Ok(HistoryPage { changes, next: Some(height) });
+            }
+            for operation in ledger.operations(height, in_block)? {
+                bytes += operation.written().map_or(0, |value| value.len());
+                changes.push((height, operation));
+            }
+        }
+        Ok(HistoryPage { changes, next: None })
+    }
+}
+
+/// A part of a key's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// Operations with the heights of their blocks, in order.
+    pub changes: Vec<(Height, Transaction)>,
+    /// Where the next part begins, if there is one.
+    pub next: Option<Height>,
 }
 
 /// Blocks of a chain in order, up to the tip it had when this was made.
@@ -162,6 +198,27 @@ mod tests {
             cost(&|| assert_eq!(chain.get("watched").unwrap(), Some(b"second".to_vec()))),
             cost(&|| assert!(chain.put("watched", "third").is_ok())),
         ]
+    }
+
+    #[test]
+    fn a_history_in_parts_is_the_whole_history() {
+        let chain = TensorChain::new(TensorStore::new(), "test");
+        chain.initialize().unwrap();
+        for n in 0..5_u8 {
+            chain.put("large", vec![n; 400_000]).unwrap();
+            chain.put("other", "").unwrap();
+        }
+        let (mut parts, mut from) = (Vec::new(), Some(Height::GENESIS));
+        while let Some(height) = from {
+            let page = chain.history_page("large", height).unwrap();
+            parts.push(page.changes.len());
+            from = page.next;
+        }
+        assert_eq!(parts, [3, 2]);
+        let all = chain.history("large").unwrap();
+        assert_eq!(chain.history_page("large", Height(1)).unwrap().changes, all[..3]);
+        assert_eq!(chain.history_page("large", Height(4)).unwrap().changes, all[2..]);
+        assert_eq!(chain.history_page("large", Height(99)).unwrap().changes, []);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::commands::{ConflictsArgs, DemoArgs};
 #[derive(Debug, Parser)]
 #[command(name = "tensorchain", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 5 verification mismatch, 6 device not available, \
-    10 bad configuration, 20 corruption, 21 fsync failed, 22 disk full, 130 interrupted."
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 4 no node could do it, 5 verification mismatch, \
+    6 device not available, 7 outcome unknown, 10 bad configuration, 20 corruption, 21 fsync failed, 22 disk full, 130 interrupted."
 )]
 pub struct Cli {
     /// Flags of every command.
@@ -40,6 +40,10 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
+    /// Ask the cluster with a node at this address, instead of a directory: http://HOST:PORT. May be repeated.
+    #[arg(long, global = true, value_name = "URL", value_delimiter = ',', conflicts_with = "data_dir")]
+    #[serde(serialize_with = "joined", skip_serializing_if = "Vec::is_empty")]
+    pub endpoint: Vec<String>,
     /// What computes: auto, scalar, simd, gpu or gpu:N [default: auto].
     #[arg(long, global = true, value_name = "DEVICE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +72,11 @@ pub struct GlobalArgs {
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose")]
     #[serde(skip)]
     pub quiet: u8,
+}
+
+/// A list as files and environment have it: with commas.
+fn joined<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&list.join(","))
 }
 
 /// The commands.

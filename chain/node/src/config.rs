@@ -16,6 +16,8 @@ use crate::exit::{Exit, Failure};
 
 /// Prefix of environment variables.
 const PREFIX: &str = "TENSORCHAIN_";
+/// What flags are called as the origin of a setting.
+const COMMAND_LINE: &str = "command line";
 /// Variables with the prefix that are not settings: the file to read, and what libraries read themselves, the
 /// level of the kernels and the cache of data sets.
 const NOT_SETTINGS: [&str; 3] = ["CONFIG", "ISA", "CACHE"];
@@ -25,6 +27,7 @@ const NOT_SETTINGS: [&str; 3] = ["CONFIG", "ISA", "CACHE"];
 #[serde(deny_unknown_fields)]
 struct Raw {
     data_dir: PathBuf,
+    endpoint: String,
     device: String,
     on_fallback: String,
     threads: usize,
@@ -36,6 +39,7 @@ impl Default for Raw {
     fn default() -> Self {
         Self {
             data_dir: "tensorchain-data".into(),
+            endpoint: String::new(),
             device: "auto".into(),
             on_fallback: "warn".into(),
             threads: 0,
@@ -52,6 +56,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Whether `data_dir` was named anywhere, rather than left to the default.
     pub data_dir_given: bool,
+    /// Nodes to ask instead of the directory; none for the directory.
+    pub endpoints: Vec<String>,
     /// What computes.
     pub device: Device,
     /// What to do when a device fails in use.
@@ -120,7 +126,7 @@ impl Config {
         }
         let figment = figment
             .merge(Env::prefixed(PREFIX).filter(|key| !NOT_SETTINGS.iter().any(|name| key == *name)))
-            .merge(Named("command line", Serialized::defaults(args)));
+            .merge(Named(COMMAND_LINE, Serialized::defaults(args)));
         check_keys(&figment).map_err(bad)?;
         let raw: Raw = figment.extract().map_err(|error| bad(format!("configuration: {error}")))?;
 
@@ -131,6 +137,11 @@ impl Config {
         };
         Ok(Self {
             data_dir_given: origin("data_dir") != "default",
+            // A directory on the command line means the directory, whatever the environment says.
+            endpoints: match (origin("data_dir").as_str(), origin("endpoint").as_str()) {
+                (COMMAND_LINE, from) if from != COMMAND_LINE => Vec::new(),
+                _ => raw.endpoint.split(',').filter(|url| !url.is_empty()).map(str::to_owned).collect(),
+            },
             data_dir: raw.data_dir,
             device: Device::from_str(&raw.device)
                 .map_err(|()| parse_error("device", &raw.device, "auto, scalar, simd, gpu or gpu:N"))?,
@@ -208,6 +219,7 @@ fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
     let values = [
         ("data_dir", raw.data_dir.display().to_string()),
         ("device", raw.device.clone()),
+        ("endpoint", raw.endpoint.clone()),
         ("log_format", raw.log_format.clone()),
         ("on_fallback", raw.on_fallback.clone()),
         ("output", raw.output.clone()),

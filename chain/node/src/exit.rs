@@ -11,6 +11,7 @@ use tensor_chain::identity::IdentityError;
 use tensor_chain::index::IndexError;
 use tensor_chain::log::LogError;
 use tensor_chain::{ChainError, StoreError};
+use tensor_client::ClientError;
 use tensor_datasets::fetch::FetchError;
 use tensor_datasets::files::FileError;
 use tensor_datasets::{CacheError, EcbFxError, Name};
@@ -27,10 +28,14 @@ pub enum Exit {
     Failed = 1,
     /// The arguments are wrong.
     Usage = 2,
+    /// No node could do it, and nothing was done.
+    Unavailable = 4,
     /// What was to be verified does not hold.
     Mismatch = 5,
     /// The requested device or instruction set is not available.
     NoDevice = 6,
+    /// A write may have been applied or not: no node said so in time.
+    Unknown = 7,
     /// The configuration is wrong.
     BadConfig = 10,
     /// Stored data are damaged.
@@ -165,6 +170,18 @@ impl From<CacheError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         ChainError::from(error).into()
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::BadEndpoint { .. } | ClientError::NoEndpoint => Exit::BadConfig,
+            ClientError::Unavailable { .. } => Exit::Unavailable,
+            ClientError::Unknown { .. } => Exit::Unknown,
+            ClientError::Batch(_) | ClientError::Refused(_) | ClientError::Runtime(_) => Exit::Failed,
+        };
+        Self::new(exit, error)
     }
 }
 

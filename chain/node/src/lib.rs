@@ -4,6 +4,7 @@
 //! [`commands`] (one file each) → [`output`] (the only place that writes to stdout) → [`exit`].
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod chain_dir;
 pub mod classes;
 pub mod cli;
@@ -13,8 +14,8 @@ pub mod demo;
 pub mod device;
 pub mod exit;
 pub mod format;
+pub mod http;
 pub mod logging;
 pub mod output;
 pub mod progress;
 pub mod report;
-pub mod text;

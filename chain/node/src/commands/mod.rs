@@ -11,6 +11,7 @@ mod man;
 mod prove;
 mod read;
 mod search;
+mod source;
 mod verify;
 mod write;
 
@@ -19,7 +20,7 @@ pub use demo::DemoArgs;
 
 use crate::cli::{Command, ConfigCommand, DataCommand};
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use tensor_kernels::{KernelError, SparseVec};
 
 /// Runs one command.
@@ -27,6 +28,7 @@ use tensor_kernels::{KernelError, SparseVec};
 /// # Errors
 /// Why it failed, with the exit code that says so.
 pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
+    refuse_endpoints(&command, config)?;
     match command {
         Command::Demo(args) => demo::run(config, args),
         Command::Put { key, value, embedding } => write::put(config, key, value, embedding.as_deref()),
@@ -34,8 +36,8 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::Delete { key } => write::delete(config, key),
         Command::Cas { key, expected, new } => write::cas(config, key, expected, new),
         Command::List { prefix } => read::list(config, &prefix),
-        Command::History { key } => read::history(config, key),
-        Command::Prove { key } => prove::prove(config, key),
+        Command::History { key } => read::history(config, &key),
+        Command::Prove { key } => prove::prove(config, &key),
         Command::VerifyProof { file, block_hash } => {
             prove::verify_proof(config, &file, block_hash.as_deref())
         }
@@ -53,6 +55,21 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::Completions { shell } => completions::run(shell),
         Command::Man => man::run(),
     }
+}
+
+/// Refuses to ask a cluster what only a directory can answer: another chain than the one meant must not be read.
+fn refuse_endpoints(command: &Command, config: &Config) -> Result<(), Failure> {
+    let needs_dir = match command {
+        Command::Verify { dir, .. } | Command::Dump { dir } => dir.is_none(),
+        Command::Backup { .. } | Command::Conflicts(_) => true,
+        Command::Drift { train, .. } => train.is_some(),
+        _ => false,
+    };
+    if needs_dir && !config.endpoints.is_empty() {
+        let message = "this needs the chain's directory: --data-dir instead of --endpoint";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(())
 }
 
 /// A vector that was given as a JSON array of numbers, and why one was refused.

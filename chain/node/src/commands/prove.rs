@@ -3,40 +3,26 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use tensor_chain::encoding::{Decode, Encode};
+use serde::Serialize;
+use tensor_chain::encoding::Decode;
 use tensor_chain::{BlockHash, KeyProof};
+use tensor_client::text::{Data, unhex};
+use tensor_client::wire;
 
-use crate::chain_dir;
+use super::source::Source;
+use crate::answers;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::text::{Shown, hex, unhex};
 
-/// A proof as a JSON file.
-#[derive(Serialize, Deserialize)]
-struct ProofFile {
-    /// The key it speaks of.
-    key: String,
-    /// The block whose state it speaks of; compare it with a hash you trust.
-    block_hash: String,
-    /// Canonical bytes of header and path, in hexadecimal.
-    proof: String,
-}
-
-impl fmt::Display for ProofFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A proof is for a file: the same JSON in every format.
-        f.write_str(&serde_json::to_string_pretty(self).map_err(|_| fmt::Error)?)
-    }
-}
-
-pub(super) fn prove(config: &Config, key: String) -> Result<(), Failure> {
-    let chain = chain_dir::open(config)?;
-    let proof = chain.prove(&key)?;
-    chain_dir::close(chain)?;
-    let block_hash = proof.header().hash().to_string();
-    Ok(output::answer(config.output, &ProofFile { key, block_hash, proof: hex(&proof.to_bytes()) })?)
+pub(super) fn prove(config: &Config, key: &str) -> Result<(), Failure> {
+    let source = Source::open(config)?;
+    let proof = match &source {
+        Source::Dir(chain) => answers::proof(chain, key)?,
+        Source::Cluster(node) => node.wait(node.client().prove(key))?,
+    };
+    source.close()?;
+    Ok(output::answer(config.output, &proof)?)
 }
 
 /// What a proof proves.
@@ -46,7 +32,7 @@ struct Proven {
     block_hash: String,
     block_height: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Shown>,
+    value: Option<Data>,
     #[serde(skip_serializing_if = "Option::is_none")]
     written_at: Option<u64>,
 }
@@ -65,7 +51,7 @@ impl fmt::Display for Proven {
 pub(super) fn verify_proof(config: &Config, file: &Path, trusted: Option<&str>) -> Result<(), Failure> {
     let failed = |exit, error: &dyn fmt::Display| Failure::new(exit, format!("{}: {error}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| failed(Exit::Failed, &error))?;
-    let stated: ProofFile = serde_json::from_str(&text).map_err(|error| failed(Exit::Mismatch, &error))?;
+    let stated: wire::Proof = serde_json::from_str(&text).map_err(|error| failed(Exit::Mismatch, &error))?;
     let bytes =
         unhex(&stated.proof).ok_or_else(|| failed(Exit::Mismatch, &"the proof is not hexadecimal"))?;
     let proof = KeyProof::from_bytes(&bytes).map_err(|error| failed(Exit::Mismatch, &error))?;
@@ -76,7 +62,7 @@ pub(super) fn verify_proof(config: &Config, file: &Path, trusted: Option<&str>) 
         None => stated.block_hash.parse().map_err(|error| failed(Exit::Mismatch, &error))?,
     };
     let said = proof.verify(&hash, &stated.key).map_err(|error| failed(Exit::Mismatch, &error))?;
-    let (written_at, value) = said.map(|(height, value)| (height.0, Shown::of(value))).unzip();
+    let (written_at, value) = said.map(|(height, value)| (height.0, Data::of(value))).unzip();
     let proven = Proven {
         key: stated.key,
         block_hash: hash.to_string(),

@@ -4,21 +4,21 @@ use std::fmt;
 
 use serde::Serialize;
 use tensor_chain::{Height, Transaction};
+use tensor_client::text::Data;
+use tensor_client::wire::{self, OperationName};
+use tensor_client::{Client, ClientError, Consistency, Found};
 
-use crate::chain_dir;
+use super::source::Source;
+use crate::answers;
 use crate::config::{Config, Format};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::text::Shown;
-
-/// Keys fetched at once by `list`.
-const PAGE: usize = 1_000;
 
 #[derive(Serialize)]
 struct Value {
     key: String,
     height: u64,
-    value: Shown,
+    value: Data,
 }
 
 impl fmt::Display for Value {
@@ -28,10 +28,15 @@ impl fmt::Display for Value {
 }
 
 pub(super) fn get(config: &Config, key: String, at: Option<u64>) -> Result<(), Failure> {
-    let chain = chain_dir::open(config)?;
-    let height = at.map_or(chain.height(), Height);
-    let value = chain.get_at(&key, height)?;
-    chain_dir::close(chain)?;
+    let source = Source::open(config)?;
+    let Found { value, height } = match &source {
+        Source::Dir(chain) => {
+            let height = at.map_or(chain.height(), Height);
+            Found { value: chain.get_at(&key, height)?, height: height.0 }
+        }
+        Source::Cluster(node) => node.wait(node.client().get_with(&key, at, Consistency::Linearizable))?,
+    };
+    source.close()?;
     let Some(bytes) = value else {
         return Err(Failure::new(Exit::Failed, format!("{key:?} has no value at height {height}")));
     };
@@ -42,94 +47,54 @@ pub(super) fn get(config: &Config, key: String, at: Option<u64>) -> Result<(), F
             Ok(output::bytes(b"\n")?)
         }
         Format::Json => {
-            let value = Shown::of(&bytes);
-            Ok(output::answer(config.output, &Value { key, height: height.0, value })?)
+            let value = Data::of(&bytes);
+            Ok(output::answer(config.output, &Value { key, height, value })?)
         }
-    }
-}
-
-#[derive(Serialize)]
-struct Keys {
-    height: u64,
-    keys: Vec<String>,
-}
-
-impl fmt::Display for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.keys.iter().try_for_each(|key| writeln!(f, "{}", Shown::of(key.as_bytes())))
     }
 }
 
 pub(super) fn list(config: &Config, prefix: &str) -> Result<(), Failure> {
-    let chain = chain_dir::open(config)?;
-    let mut keys = Vec::new();
-    loop {
-        let page = chain.list(prefix, keys.last().map(String::as_str), PAGE)?;
-        let last = page.len() < PAGE;
-        keys.extend(page);
-        if last {
-            break;
-        }
+    let source = Source::open(config)?;
+    let keys = match &source {
+        Source::Dir(chain) => answers::keys(chain, prefix, None, usize::MAX)?,
+        Source::Cluster(node) => node.wait(all_keys(node.client(), prefix))?,
+    };
+    source.close()?;
+    Ok(output::answer(config.output, &keys)?)
+}
+
+/// All pages of a list. Keys written meanwhile may be among them or not.
+async fn all_keys(client: &Client, prefix: &str) -> Result<wire::Keys, ClientError> {
+    let mut all = client.list(prefix, None).await?;
+    while all.more {
+        let page = client.list(prefix, all.keys.last().map(String::as_str)).await?;
+        all.keys.extend(page.keys);
+        (all.height, all.more) = (page.height, page.more);
     }
-    let height = chain.height().0;
-    chain_dir::close(chain)?;
-    Ok(output::answer(config.output, &Keys { height, keys })?)
+    Ok(all)
 }
 
-#[derive(Serialize)]
-struct History {
-    key: String,
-    changes: Vec<Change>,
-}
-
-/// One operation on a key.
-#[derive(Serialize)]
-struct Change {
-    height: u64,
-    operation: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Shown>,
-}
-
-impl fmt::Display for History {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Change { height, operation, value } in &self.changes {
-            write!(f, "{height:>8}  {operation:<7}")?;
-            match value {
-                Some(value) => writeln!(f, " {value}")?,
-                None => writeln!(f)?,
-            }
+pub(super) fn history(config: &Config, key: &str) -> Result<(), Failure> {
+    let source = Source::open(config)?;
+    let page = |from| -> Result<wire::History, Failure> {
+        match &source {
+            Source::Dir(chain) => Ok(answers::history(chain, key, Height(from))?),
+            Source::Cluster(node) => Ok(node.wait(node.client().history(key, from))?),
         }
-        Ok(())
+    };
+    let mut all = page(0)?;
+    while let Some(from) = all.next {
+        let next = page(from)?;
+        all.changes.extend(next.changes);
+        all.next = next.next;
     }
-}
-
-pub(super) fn history(config: &Config, key: String) -> Result<(), Failure> {
-    let chain = chain_dir::open(config)?;
-    let changes =
-        chain.history(&key)?.iter().map(|(height, transaction)| change(*height, transaction)).collect();
-    chain_dir::close(chain)?;
-    Ok(output::answer(config.output, &History { key, changes })?)
-}
-
-fn change(height: Height, transaction: &Transaction) -> Change {
-    let (operation, value) = parts(transaction);
-    Change { height: height.0, operation, value: value.map(Shown::of) }
+    source.close()?;
+    Ok(output::answer(config.output, &all)?)
 }
 
 /// An operation in a line.
 pub(super) fn describe(transaction: &Transaction) -> String {
-    let (operation, value) = parts(transaction);
-    let key = Shown::of(transaction.key().as_bytes());
-    value.map_or(format!("{operation} {key}"), |value| format!("{operation} {key} = {}", Shown::of(value)))
-}
-
-fn parts(transaction: &Transaction) -> (&'static str, Option<&[u8]>) {
-    match transaction {
-        Transaction::Put { data, .. } => ("put", Some(data)),
-        Transaction::Update { data, .. } => ("update", Some(data)),
-        Transaction::CompareAndSwap { new, .. } => ("cas", Some(new)),
-        Transaction::Embed { .. } => ("embed", None),
-        Transaction::Delete { .. } => ("delete", None),
-    }
+    let (operation, value) = OperationName::of(transaction);
+    let key = Data::of(transaction.key().as_bytes());
+    value.map_or(format!("{operation} {key}"), |value| format!("{operation} {key} = {}", Data::of(value)))
 }

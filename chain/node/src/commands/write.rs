@@ -1,30 +1,21 @@
 //! `put`, `delete`, `cas`: one operation, durable before it is acknowledged.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use serde::Serialize;
-use tensor_chain::{CommitReceipt, TensorChain, Transaction};
+use tensor_chain::{ChainError, Changeset, CommitReceipt, TensorChain, Transaction};
+use tensor_client::text::Data;
+use tensor_client::wire::{Batch, Operation, Receipt};
 use tensor_kernels::{DeltaVector, SparseVec};
 
+use super::source;
+use crate::answers;
 use crate::chain_dir;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output;
-
-/// Where an operation went.
-#[derive(Serialize)]
-struct Receipt {
-    height: u64,
-    hash: String,
-}
-
-impl fmt::Display for Receipt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "block {} {}", self.height, self.hash)
-    }
-}
 
 pub(super) fn put(
     config: &Config,
@@ -33,22 +24,27 @@ pub(super) fn put(
     embedding: Option<&Path>,
 ) -> Result<(), Failure> {
     let delta = embedding.map(read_vector).transpose()?;
+    if let Some(node) = source::cluster(config)? {
+        let put = Operation::Put { key, value: Data::Text(value) };
+        let embedding = delta.map(|delta| delta.to_dense());
+        let batch = Batch { begin_height: None, reads: Vec::new(), ops: vec![put], embedding };
+        return acknowledge(config, &node.wait(node.client().commit(&batch))?);
+    }
     let put = Transaction::Put { key, data: value.into_bytes() };
     // A chain that is made now takes the dimension of the vector that it is to hold.
     let dim = delta.as_ref().and_then(|delta| NonZeroU32::new(delta.dim()));
-    write(config, dim, |chain| match delta {
-        None => Ok(chain.auto_commit(put)?),
-        Some(delta) => {
-            let workspace = chain.begin()?;
-            workspace.add_operation(put)?;
-            workspace.set_delta(DeltaVector::from_sparse(&delta)?)?;
-            Ok(chain.commit(workspace)?)
-        }
+    write(config, dim, |chain| {
+        let delta = delta.as_ref().map(DeltaVector::from_sparse).transpose()?;
+        let changeset = Changeset::new(None, BTreeSet::new(), vec![put], delta).map_err(ChainError::from)?;
+        Ok(chain.commit_changeset(changeset)?)
     })
 }
 
 pub(super) fn delete(config: &Config, key: String) -> Result<(), Failure> {
-    write(config, None, |chain| Ok(chain.delete(key)?))
+    match source::cluster(config)? {
+        Some(node) => acknowledge(config, &node.wait(node.client().delete(&key))?),
+        None => write(config, None, |chain| Ok(chain.delete(key)?)),
+    }
 }
 
 pub(super) fn cas(
@@ -58,7 +54,13 @@ pub(super) fn cas(
     new: String,
 ) -> Result<(), Failure> {
     let expected = expected.map(String::into_bytes);
-    write(config, None, |chain| Ok(chain.compare_and_swap(key, expected, new.into_bytes())?))
+    match source::cluster(config)? {
+        Some(node) => {
+            let swap = node.client().cas(&key, expected.as_deref(), new.as_bytes());
+            acknowledge(config, &node.wait(swap)?)
+        }
+        None => write(config, None, |chain| Ok(chain.compare_and_swap(key, expected, new.into_bytes())?)),
+    }
 }
 
 /// Runs one operation and acknowledges it only once it is on disk; then closes the chain.
@@ -68,12 +70,14 @@ fn write(
     operation: impl FnOnce(&TensorChain) -> Result<CommitReceipt, Failure>,
 ) -> Result<(), Failure> {
     let chain = chain_dir::open_or_create(config, dim)?;
-    let receipt = operation(&chain)?;
-    let answered =
-        output::answer(config.output, &Receipt { height: receipt.height.0, hash: receipt.hash.to_string() });
+    let answered = acknowledge(config, &answers::receipt(operation(&chain)?));
     // The write is durable and acknowledged; failing to close only means that the next open looks closer.
     chain_dir::close(chain)?;
-    Ok(answered?)
+    answered
+}
+
+fn acknowledge(config: &Config, receipt: &Receipt) -> Result<(), Failure> {
+    Ok(output::answer(config.output, receipt)?)
 }
 
 /// A vector from a JSON file: an array of numbers.

@@ -2,19 +2,33 @@
 
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// A stored value, as JSON: `{"text": …}` or `{"hex": …}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A stored value, as JSON: `{"text": …}` or `{"hex": …}`. Shown to people without its control characters.
+///
+/// ```
+/// use tensor_client::text::Data;
+/// assert_eq!(serde_json::to_string(&Data::of(b"hi"))?, r#"{"text":"hi"}"#);
+/// let data: Data = serde_json::from_str(r#"{"hex":"00ff"}"#)?;
+/// assert_eq!(data.into_bytes()?, [0, 255]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum Shown {
+pub enum Data {
     /// UTF-8 text.
     Text(String),
     /// Anything else.
     Hex(String),
 }
 
-impl Shown {
+/// Text that should be hexadecimal and is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected pairs of hexadecimal digits")]
+pub struct NotHex;
+
+impl Data {
     /// The bytes as text if they are, else as hexadecimal.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -23,9 +37,20 @@ impl Shown {
             Err(_) => Self::Hex(hex(bytes)),
         }
     }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// [`Hex`](Self::Hex) with anything else in it.
+    pub fn into_bytes(self) -> Result<Vec<u8>, NotHex> {
+        match self {
+            Self::Text(text) => Ok(text.into_bytes()),
+            Self::Hex(hex) => unhex(&hex).ok_or(NotHex),
+        }
+    }
 }
 
-impl std::fmt::Display for Shown {
+impl std::fmt::Display for Data {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             // Control characters would let a stored value write to the terminal.
@@ -70,7 +95,7 @@ mod tests {
 
     #[test]
     fn control_characters_never_reach_the_terminal() {
-        assert_eq!(Shown::of(b"a\x1b[31mb").to_string(), "a\\u{1b}[31mb");
-        assert_eq!(Shown::of(&[0xff]).to_string(), "0xff");
+        assert_eq!(Data::of(b"a\x1b[31mb").to_string(), "a\\u{1b}[31mb");
+        assert_eq!(Data::of(&[0xff]).to_string(), "0xff");
     }
 }

@@ -1,0 +1,243 @@
+//! One request until it has an outcome: over several nodes, to the leader, again where that is safe, and never
+//! beyond the deadline.
+//!
+//! What may be sent again is decided by what is known of the attempt before. Nothing was done: always. It may have
+//! been done: only if doing it twice is doing it once, that is for reads, and for writes with a session's number.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Method, Response, StatusCode};
+use hyper_util::client::legacy::Client as Http;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::client::ClientConfig;
+use crate::endpoint::Endpoint;
+use crate::error::{AttemptError, ClientError};
+use crate::wire::{CLIENT_ID_HEADER, Kind, Problem, ProblemBody, SEQUENCE_HEADER};
+
+/// Most bytes of an answer. The largest that a node gives is a block of 1 MiB with its text escaped.
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// First pause between attempts; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) body: Bytes,
+    pub(crate) content_type: Option<&'static str>,
+    /// Session and number of a write.
+    pub(crate) session: Option<(String, u64)>,
+    /// Whether it changes nothing.
+    pub(crate) is_read: bool,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    pub(crate) fn read(target: String) -> Self {
+        let (body, content_type) = (Bytes::new(), None);
+        Self { method: Method::GET, target, body, content_type, session: None, is_read: true }
+    }
+
+    /// Whether doing it twice is doing it once.
+    const fn is_repeatable(&self) -> bool {
+        self.is_read || self.session.is_some()
+    }
+}
+
+/// The nodes, and which of them is asked first.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    http: Http<HttpConnector, Full<Bytes>>,
+    config: ClientConfig,
+    endpoints: Vec<Endpoint>,
+    /// The node that answered last, or that was named as the leader.
+    preferred: Mutex<Endpoint>,
+}
+
+impl Exchange {
+    pub(crate) fn new(endpoints: Vec<Endpoint>, config: ClientConfig) -> Result<Self, ClientError> {
+        let preferred = Mutex::new(endpoints.first().ok_or(ClientError::NoEndpoint)?.clone());
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(config.attempt_timeout));
+        connector.set_nodelay(true);
+        let http = Http::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        Ok(Self { http, config, endpoints, preferred })
+    }
+
+    /// Sends a request until it has an outcome.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Answer, ClientError> {
+        let attempt = async |endpoint: &Endpoint, deadline| self.attempt(endpoint, request, deadline).await;
+        self.until_outcome(request, attempt).await
+    }
+
+    /// Sends a request until an answer begins, which may go on for ever.
+    pub(crate) async fn open_stream(&self, request: &Request) -> Result<Incoming, ClientError> {
+        let attempt = async |endpoint: &Endpoint, deadline| {
+            let response = self.open(endpoint, request, deadline).await?;
+            match response.status().is_success() {
+                true => Ok(response.into_body()),
+                false => Err(whole(endpoint, response, deadline).await?.problem(endpoint)),
+            }
+        };
+        self.until_outcome(request, attempt).await
+    }
+
+    async fn until_outcome<A>(
+        &self,
+        request: &Request,
+        attempt: impl AsyncFn(&Endpoint, Instant) -> Result<A, AttemptError>,
+    ) -> Result<A, ClientError> {
+        let deadline = Instant::now() + self.config.deadline;
+        let (mut last, mut may_be_done) = (AttemptError::NotTried, false);
+        let (mut pause, mut led) = (FIRST_PAUSE, false);
+        let mut endpoint = self.preferred();
+        let mut others = self.endpoints.iter().cycle();
+        while Instant::now() < deadline {
+            let attempt_deadline = deadline.min(Instant::now() + self.config.attempt_timeout);
+            match attempt(&endpoint, attempt_deadline).await {
+                Ok(answer) => {
+                    self.prefer(endpoint);
+                    return Ok(answer);
+                }
+                Err(AttemptError::Problem { problem, .. }) if problem.kind() == Kind::Final => {
+                    return Err(ClientError::Refused(problem));
+                }
+                Err(error) => {
+                    let unknown = error.kind() == Kind::Unknown;
+                    if unknown && !request.is_repeatable() {
+                        return Err(ClientError::Unknown { last: error });
+                    }
+                    may_be_done |= unknown && !request.is_read;
+                    last = error;
+                }
+            }
+            // To the leader at once, but not from one leader to the next: two nodes may name each other.
+            if let Some(leader) = leader_named(&last).filter(|_| !led) {
+                (endpoint, led) = (leader, true);
+                continue;
+            }
+            led = false;
+            let other = others.by_ref().take(self.endpoints.len()).find(|other| **other != endpoint);
+            endpoint = other.cloned().unwrap_or(endpoint);
+            sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Err(if may_be_done { ClientError::Unknown { last } } else { ClientError::Unavailable { last } })
+    }
+
+    /// Sends a request once and reads the whole answer.
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Answer, AttemptError> {
+        let response = self.open(endpoint, request, deadline).await?;
+        let answer = whole(endpoint, response, deadline).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(answer.problem(endpoint)) }
+    }
+
+    /// Sends a request; the answer's body is still to be read.
+    async fn open(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, AttemptError> {
+        let not_sent = |reason: String| AttemptError::NotConnected { endpoint: endpoint.to_string(), reason };
+        let uri = endpoint.uri(&request.target).map_err(|error| not_sent(error.to_string()))?;
+        let mut builder = hyper::Request::builder().method(request.method.clone()).uri(uri);
+        if let Some(content_type) = request.content_type {
+            builder = builder.header(CONTENT_TYPE, content_type);
+        }
+        if let Some((client, sequence)) = &request.session {
+            builder = builder.header(CLIENT_ID_HEADER, client).header(SEQUENCE_HEADER, *sequence);
+        }
+        let request =
+            builder.body(Full::new(request.body.clone())).map_err(|error| not_sent(error.to_string()))?;
+        match timeout_at(deadline, self.http.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_connect() => Err(not_sent(chain_of(&error))),
+            Ok(Err(error)) => Err(broken(endpoint, chain_of(&error))),
+            Err(_) => Err(broken(endpoint, "no answer in time".to_owned())),
+        }
+    }
+
+    /// The node to ask first.
+    pub(crate) fn preferred(&self) -> Endpoint {
+        self.preferred.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn prefer(&self, endpoint: Endpoint) {
+        *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = endpoint;
+    }
+}
+
+fn broken(endpoint: &Endpoint, reason: String) -> AttemptError {
+    AttemptError::Broken { endpoint: endpoint.to_string(), reason }
+}
+
+/// An answer with its whole body.
+async fn whole(
+    endpoint: &Endpoint,
+    response: Response<Incoming>,
+    deadline: Instant,
+) -> Result<Answer, AttemptError> {
+    let (parts, body) = response.into_parts();
+    match timeout_at(deadline, Limited::new(body, MAX_ANSWER_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() }),
+        Ok(Err(error)) => Err(broken(endpoint, error.to_string())),
+        Err(_) => Err(broken(endpoint, "the answer did not end in time".to_owned())),
+    }
+}
+
+impl Answer {
+    /// What an answer that is not 2xx says.
+    fn problem(self, endpoint: &Endpoint) -> AttemptError {
+        match serde_json::from_slice::<ProblemBody>(&self.body) {
+            Ok(body) => AttemptError::Problem { endpoint: endpoint.to_string(), problem: body.error.problem },
+            Err(_) => self.unintelligible(endpoint),
+        }
+    }
+
+    /// Says that no node of ours answers so.
+    pub(crate) fn unintelligible(&self, endpoint: &Endpoint) -> AttemptError {
+        let start = self.body.get(..200).unwrap_or(&self.body);
+        let body = String::from_utf8_lossy(start).into_owned();
+        AttemptError::Unintelligible { endpoint: endpoint.to_string(), status: self.status, body }
+    }
+}
+
+/// The leader that an attempt named.
+fn leader_named(error: &AttemptError) -> Option<Endpoint> {
+    match error {
+        AttemptError::Problem { problem: Problem::NotLeader { leader }, .. } => {
+            Endpoint::of_authority(&leader.http_address)
+        }
+        _ => None,
+    }
+}
+
+/// An error and what it comes from, in a line: hyper's own message says only that it failed.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

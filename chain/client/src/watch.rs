@@ -1,0 +1,122 @@
+//! Blocks as they come: a stream of server-sent events that goes on where it was when a connection ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::endpoint::with_query;
+use crate::error::ClientError;
+use crate::exchange::{Exchange, Request};
+use crate::wire::BlockSeen;
+
+/// Most bytes of one event: the keys of a block of 1 MiB, escaped.
+const MAX_EVENT_BYTES: usize = 16 << 20;
+/// How long a connection may say nothing. Nodes send a sign of life every 15 s.
+const SILENCE: Duration = Duration::from_secs(45);
+
+/// A stream of blocks, each once and in order.
+#[derive(Debug)]
+pub struct Watch {
+    exchange: Arc<Exchange>,
+    next: u64,
+    stream: Option<Stream>,
+}
+
+impl Watch {
+    pub(crate) const fn new(exchange: Arc<Exchange>, from: u64) -> Self {
+        Self { exchange, next: from, stream: None }
+    }
+
+    /// The next block, as soon as there is one. A connection that ends is opened anew, at another node if need be.
+    /// Nothing is lost when this is dropped and called again.
+    ///
+    /// # Errors
+    /// No node could be reached before the client's deadline.
+    pub async fn next(&mut self) -> Result<BlockSeen, ClientError> {
+        loop {
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                None => {
+                    let target = with_query("/v1/watch", &[("from", Some(self.next.to_string()))]);
+                    let body = self.exchange.open_stream(&Request::read(target)).await?;
+                    self.stream.insert(Stream { body, events: Events::default() })
+                }
+            };
+            match stream.block().await {
+                // A node may be behind the one before: it begins where it was asked to, all the same.
+                Some(block) if block.height == self.next => {
+                    self.next = self.next.saturating_add(1);
+                    return Ok(block);
+                }
+                _ => self.stream = None,
+            }
+        }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+struct Stream {
+    body: Incoming,
+    events: Events,
+}
+
+impl Stream {
+    /// The next block; `None` where the connection is of no further use.
+    async fn block(&mut self) -> Option<BlockSeen> {
+        loop {
+            if let Some(data) = self.events.pop() {
+                return serde_json::from_str(&data).ok();
+            }
+            let frame = timeout(SILENCE, self.body.frame()).await.ok()??.ok()?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            if self.events.bytes.len() + bytes.len() > MAX_EVENT_BYTES {
+                return None;
+            }
+            self.events.bytes.extend_from_slice(&bytes);
+        }
+    }
+}
+
+/// Cuts bytes into events. Of each only the data matter; a comment, the sign of life, is no event.
+#[derive(Debug, Default)]
+struct Events {
+    bytes: Vec<u8>,
+}
+
+impl Events {
+    /// The data of the next whole event that has any.
+    fn pop(&mut self) -> Option<String> {
+        loop {
+            let end = self.bytes.windows(2).position(|pair| pair == b"\n\n")?;
+            let event: Vec<u8> = self.bytes.drain(..end + 2).collect();
+            let event = String::from_utf8_lossy(&event);
+            let data: Vec<_> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+            if !data.is_empty() {
+                return Some(data.join("\n").trim_start().to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_cut_wherever_the_bytes_are() {
+        let text = ":\n\nid: 1\nevent: block\ndata: {\"a\": 1}\n\n:\n\ndata: {}\n\ndata: cut";
+        for at in 0..text.len() {
+            let mut events = Events::default();
+            let mut found = Vec::new();
+            for part in [&text[..at], &text[at..]] {
+                events.bytes.extend_from_slice(part.as_bytes());
+                found.extend(std::iter::from_fn(|| events.pop()));
+            }
+            assert_eq!(found, ["{\"a\": 1}", "{}"], "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Where a command's chain is: in a directory, opened for this command alone, or with a cluster that serves it.
+
+use tensor_chain::TensorChain;
+use tensor_client::blocking::Node;
+
+use crate::chain_dir;
+use crate::config::Config;
+use crate::exit::Failure;
+
+/// A chain to ask.
+pub(super) enum Source {
+    /// In a directory.
+    Dir(TensorChain),
+    /// With a cluster.
+    Cluster(Node),
+}
+
+impl Source {
+    /// The chain that the configuration names, which has to be there.
+    pub(super) fn open(config: &Config) -> Result<Self, Failure> {
+        match cluster(config)? {
+            Some(node) => Ok(Self::Cluster(node)),
+            None => chain_dir::open(config).map(Self::Dir),
+        }
+    }
+
+    /// Ends its use.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Dir(chain) => chain_dir::close(chain),
+            Self::Cluster(_) => Ok(()),
+        }
+    }
+}
+
+/// The cluster that the configuration names, if it names one.
+pub(super) fn cluster(config: &Config) -> Result<Option<Node>, Failure> {
+    match config.endpoints.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(Node::new(&config.endpoints, Default::default())?)),
+    }
+}

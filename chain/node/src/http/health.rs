@@ -1,0 +1,171 @@
+//! What probes and operators ask: `/livez`, `/readyz`, `/health`, `/metrics`, `/status`, `/leader`.
+
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tensor_client::wire::{self, Band, Check, Leader, Problem};
+use tensor_cluster::api::{Peer, ReplicaStatus};
+
+use super::metrics::role_name;
+use super::refusal::Refusal;
+use super::request::Params;
+use super::service::Service;
+
+/// What `/metrics` is written in.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers as long as the process serves at all.
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "It lives", body = str)))]
+pub(super) async fn live() -> &'static str {
+    "ok\n"
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReadyParams {
+    /// Ready without a leader too: for nodes that are to be added to a cluster, or asked for stale reads only.
+    noleader: Option<String>,
+}
+
+/// Whether clients should be sent here.
+#[utoipa::path(get, path = "/readyz", params(ReadyParams), responses(
+    (status = 200, description = "Ready", body = str),
+    (status = 503, description = "No leader is known", body = wire::ProblemBody),
+))]
+pub(super) async fn ready(
+    State(service): State<Arc<Service>>,
+    Params(params): Params<ReadyParams>,
+) -> Result<&'static str, Refusal> {
+    match service.ledger.status().leader {
+        None if params.noleader.is_none() => Err(Problem::NoLeader.into()),
+        _ => Ok("ready\n"),
+    }
+}
+
+/// What a value may be before someone should look at it, and before clients are not served.
+struct Limits {
+    name: &'static str,
+    warning: f64,
+    critical: f64,
+}
+
+/// In order of importance. A value at its limit is in the worse band.
+const LIMITS: [Limits; 3] = [
+    // Nodes without a leader: this one, or none.
+    Limits { name: "quorum_missing", warning: 1.0, critical: 1.0 },
+    // Entries that are committed and not yet applied here.
+    Limits { name: "replication_queue_depth", warning: 1_000.0, critical: 100_000.0 },
+    // Share of the connections that may be open.
+    Limits { name: "http_connections_ratio", warning: 0.8, critical: 1.0 },
+];
+
+impl Limits {
+    fn check(&self, value: f64) -> Check {
+        let band = match value {
+            value if value >= self.critical => Band::Critical,
+            value if value >= self.warning => Band::Warning,
+            _ => Band::Healthy,
+        };
+        Check { name: self.name.to_owned(), value, band }
+    }
+}
+
+/// The checks, and the worst of them. 503 where that is critical.
+#[utoipa::path(get, path = "/health", responses(
+    (status = 200, description = "Healthy, or with warnings", body = wire::Health),
+    (status = 503, description = "Critical", body = wire::Health),
+))]
+pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
+    let status = service.ledger.status();
+    let lag = status.committed.unwrap_or(0).saturating_sub(status.applied.unwrap_or(0));
+    let open = service.metrics.connections.get() as f64 / service.config.max_connections.max(1) as f64;
+    let values = [f64::from(u8::from(status.leader.is_none())), lag as f64, open];
+    let checks: Vec<_> = LIMITS.iter().zip(values).map(|(limits, value)| limits.check(value)).collect();
+    let worst = checks.iter().map(|check| check.band).max().unwrap_or(Band::Healthy);
+    let code = match worst {
+        Band::Critical => StatusCode::SERVICE_UNAVAILABLE,
+        Band::Healthy | Band::Warning => StatusCode::OK,
+    };
+    (code, Answer(wire::Health { status: worst, checks })).into_response()
+}
+
+/// What the node counts, for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "OpenMetrics text", body = str)))]
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Refusal> {
+    let text = service.metrics.text(&service.ledger.status());
+    let text = text.map_err(|error| Problem::NodeFailed { reason: error.to_string() })?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+}
+
+/// The node, and the cluster as it sees it.
+#[utoipa::path(get, path = "/status", responses((status = 200, description = "Status", body = wire::Status)))]
+pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::Status> {
+    let ReplicaStatus {
+        node,
+        role,
+        term,
+        leader,
+        last_log,
+        committed,
+        applied,
+        height,
+        tip_hash,
+        state_hash,
+        members,
+    } = service.ledger.status();
+    let member = |member: tensor_cluster::api::Member| wire::Member {
+        node: member.peer.node.to_string(),
+        peer_address: member.peer.peer_address,
+        http_address: member.peer.http_address,
+        voter: member.voter,
+    };
+    Answer(wire::Status {
+        node: node.to_string(),
+        role: role_name(role).to_owned(),
+        term,
+        leader: leader.map(leader_of),
+        last_log,
+        committed,
+        applied,
+        height: height.0,
+        tip_hash: tip_hash.to_string(),
+        state_hash: state_hash.to_string(),
+        members: members.into_iter().map(member).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        isa: tensor_kernels::Isa::best().to_string(),
+        uptime_ms: service.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+    })
+}
+
+/// Who leads.
+#[utoipa::path(get, path = "/leader", responses(
+    (status = 200, description = "The leader", body = Leader),
+    (status = 503, description = "No leader is known", body = wire::ProblemBody),
+))]
+pub(super) async fn leader(State(service): State<Arc<Service>>) -> Result<Answer<Leader>, Refusal> {
+    let leader = service.ledger.status().leader.ok_or(Problem::NoLeader)?;
+    Ok(Answer(leader_of(leader)))
+}
+
+fn leader_of(Peer { node, http_address, .. }: Peer) -> Leader {
+    Leader { node: node.to_string(), http_address }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_at_its_limit_is_in_the_worse_band() {
+        let queue = &LIMITS[1];
+        let bands = [0.0, 999.0, 1_000.0, 99_999.0, 100_000.0].map(|value| queue.check(value).band);
+        assert_eq!(bands, [Band::Healthy, Band::Healthy, Band::Warning, Band::Warning, Band::Critical]);
+        assert_eq!(LIMITS[0].check(1.0).band, Band::Critical);
+    }
+}

@@ -1,0 +1,52 @@
+//! What the HTTP API needs of the node behind it. A replica of a cluster is one; tests bring a chain in memory.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tensor_chain::{Height, NodeId, TensorChain};
+use tensor_cluster::api::{
+    AdminError, ClientId, Committed, Peer, ReadError, ReplicaStatus, SubmitError, Write,
+};
+use tokio::sync::watch;
+
+/// A ledger that writes go to and that reads come from.
+pub trait Ledger: Send + Sync + 'static {
+    /// Commits a write. `Ok` means that it is durable.
+    fn submit(&self, write: Write) -> BoxFuture<'_, Result<Committed, SubmitError>>;
+
+    /// Issues a client id.
+    fn open_session(&self) -> BoxFuture<'_, Result<ClientId, SubmitError>>;
+
+    /// Waits until reads of [`chain`](Self::chain) see everything that was committed before this call, and
+    /// returns the index of the last log entry applied.
+    fn read_barrier(&self) -> BoxFuture<'_, Result<u64, ReadError>>;
+
+    /// The chain as far as this node has applied it.
+    fn chain(&self) -> Arc<TensorChain>;
+
+    /// How the node sees itself and the cluster.
+    fn status(&self) -> ReplicaStatus;
+
+    /// The height of the tip, whenever it moves.
+    fn heights(&self) -> watch::Receiver<Height>;
+
+    /// Changes the cluster.
+    fn administer(&self, change: AdminRequest) -> BoxFuture<'_, Result<(), AdminError>>;
+}
+
+/// What an operator may ask of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminRequest {
+    /// Makes the cluster, with these voters.
+    Initialize(Vec<Peer>),
+    /// Adds a node that receives the log and does not vote.
+    AddLearner(Peer),
+    /// Gives a learner a vote.
+    Promote(NodeId),
+    /// Removes a member.
+    Remove(NodeId),
+    /// Makes another voter lead.
+    TransferLeader(NodeId),
+    /// Writes a snapshot now.
+    Snapshot,
+}

@@ -1,0 +1,87 @@
+//! The commands with `--endpoint`: the same answers as on a directory.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Node;
+use crate::solo::Mood;
+
+/// The exit code, stdout and stderr of one command.
+fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENSORCHAIN_")) {
+        command.env_remove(name);
+    }
+    let output = command.args(args).current_dir(dir).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Hashes name the node and the time: they differ from run to run.
+fn without_hashes(text: &str) -> String {
+    let is_hex = |word: &str| word.len() >= 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split(' ')
+        .map(|word| if is_hex(word.trim_matches(['"', ',', '\n'])) { "HASH" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn a_cluster_answers_as_a_directory_does() {
+    let node = Node::start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("vector.json"), format!("{:?}", [0.5; 128])).unwrap();
+    let url = node.url();
+    for args in [
+        &["put", "greeting", "hello"][..],
+        &["put", "other/é", "x", "--embedding", "vector.json"],
+        &["cas", "greeting", "hi", "--expected", "hello"],
+        &["cas", "greeting", "x", "--expected", "hello"],
+        &["get", "greeting"],
+        &["get", "greeting", "--at", "1"],
+        &["get", "greeting", "--output", "json"],
+        &["list"],
+        &["list", "other", "--output", "json"],
+        &["delete", "greeting"],
+        &["get", "greeting"],
+        &["history", "greeting"],
+        &["history", "greeting", "--output", "json"],
+        &["similar", "--block", "2", "-k", "1"],
+        &["drift"],
+        &["drift", "--output", "json"],
+    ] {
+        let on_dir = run(dir.path(), &[args, &["--data-dir", "data"]].concat());
+        let on_node = run(dir.path(), &[args, &["--endpoint", &url]].concat());
+        assert_eq!(
+            (on_node.0, without_hashes(&on_node.1)),
+            (on_dir.0, without_hashes(&on_dir.1)),
+            "{args:?} {on_node:?}"
+        );
+    }
+    let (_, proof, _) = run(dir.path(), &["prove", "other/é", "--endpoint", &url]);
+    std::fs::write(dir.path().join("proof.json"), proof).unwrap();
+    let (code, proven, _) = run(dir.path(), &["verify-proof", "proof.json"]);
+    assert!(code == 0 && proven.contains("other/é = x, written in block 2"), "{proven}");
+}
+
+#[test]
+fn what_only_a_directory_can_answer_is_refused() {
+    let node = Node::start();
+    let dir = tempfile::tempdir().unwrap();
+    let url = node.url();
+    for args in [&["verify"][..], &["dump"], &["backup", "to"], &["conflicts"], &["drift", "--train", "2"]] {
+        let (code, _, stderr) = run(dir.path(), &[args, &["--endpoint", &url]].concat());
+        assert!(code == 2 && stderr.contains("--data-dir"), "{args:?}: {stderr}");
+    }
+    assert_eq!(run(dir.path(), &["get", "k", "--endpoint", &url, "--data-dir", "data"]).0, 2);
+    assert_eq!(run(dir.path(), &["get", "k", "--endpoint", "https://x:1"]).0, 10);
+}
+
+#[test]
+fn an_unknown_outcome_has_an_exit_code_of_its_own() {
+    let node = Node::start();
+    let dir = tempfile::tempdir().unwrap();
+    node.solo.set_mood(Mood::Forgets);
+    let (code, _, stderr) = run(dir.path(), &["put", "k", "v", "--endpoint", &node.url()]);
+    assert!(code == 7 && stderr.contains("unknown"), "{stderr}");
+}

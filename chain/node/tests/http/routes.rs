@@ -1,0 +1,271 @@
+//! Each address: what it answers, and what it refuses.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tensor_node::http::ledger::AdminRequest;
+
+use crate::solo::{Mood, peer};
+use crate::{Node, TOKEN};
+
+#[test]
+fn values_are_bytes_and_keys_are_decoded_once() {
+    let node = Node::start();
+    let value: Vec<u8> = (0..=255).collect();
+    for (target, key) in [
+        ("/v1/kv/k", "k"),
+        ("/v1/kv/a%2Fb", "a/b"),
+        ("/v1/kv/%252F", "%2F"),
+        ("/v1/kv/..%2F..%2Fetc%2Fpasswd", "../../etc/passwd"),
+        ("/v1/kv/%C3%A9+%00", "é+\0"),
+    ] {
+        let put = node.put(target, &value);
+        assert_eq!(put.status, 200, "{put:?}");
+        assert_eq!(put.json()["hash"], node.solo.the_chain().tip_hash().to_string());
+        assert_eq!(put.header("x-height"), Some(&*node.solo.the_chain().height().to_string()));
+        assert_eq!(node.solo.the_chain().get(key).unwrap(), Some(value.clone()));
+        let got = node.get(target);
+        assert_eq!((got.status, got.body.as_slice()), (200, value.as_slice()));
+        assert_eq!(got.header("content-type"), Some("application/octet-stream"));
+        assert_eq!(got.header("x-height"), put.header("x-height"));
+        assert_eq!(got.header("x-applied-index"), put.header("x-log-index"));
+    }
+    assert_eq!(node.ask("DELETE", "/v1/kv/k", "", b"").status, 200);
+    let gone = node.get("/v1/kv/k");
+    assert_eq!((gone.status, gone.code()), (404, "no_value".to_owned()));
+    assert_eq!(node.get("/v1/kv/k?at=1").body, value);
+    let above = node.get("/v1/kv/k?at=99");
+    assert_eq!(
+        (above.status, above.code(), &above.json()["error"]["height"]),
+        (404, "no_block".into(), &json!(99))
+    );
+}
+
+#[test]
+fn swaps_say_what_they_found() {
+    let node = Node::start();
+    let swap = |body: &str| node.post("/v1/kv/k/cas", body);
+    assert_eq!(swap(r#"{"new": {"text": "one"}}"#).status, 200);
+    let differs = swap(r#"{"expected": {"hex": "00"}, "new": {"text": "two"}}"#);
+    assert_eq!(differs.status, 409);
+    let error = &differs.json()["error"];
+    assert_eq!((&error["code"], &error["found"]), (&json!("value_differs"), &json!({"text": "one"})));
+    assert_eq!(error["expected"], json!({"text": "\0"}));
+    assert_eq!(swap(r#"{"expected": {"text": "one"}, "new": {"hex": "ff"}}"#).status, 200);
+    assert_eq!(node.get("/v1/kv/k").body, [0xff]);
+}
+
+#[test]
+fn a_batch_stands_whole_or_not_at_all() {
+    let node = Node::start();
+    node.put("/v1/kv/a", b"1");
+    let begun = node.get("/v1/begin").json()["height"].as_u64().unwrap();
+    assert_eq!(begun, 1);
+    let batch = |begin: u64, reads: &[&str], key: &str| {
+        let batch = json!({"begin_height": begin, "reads": reads, "ops": [
+            {"op": "put", "key": key, "value": {"text": "v"}}, {"op": "delete", "key": "a"}]});
+        node.post("/v1/batch", &batch.to_string())
+    };
+    assert_eq!(batch(begun, &["a"], "b").status, 200);
+    let conflict = batch(begun, &["a"], "c");
+    assert_eq!((conflict.status, conflict.code()), (409, "key_conflict".to_owned()));
+    assert_eq!(conflict.json()["error"]["with"], 2);
+    assert_eq!(node.get("/v1/kv/c").status, 404);
+    let above = batch(9, &[], "d");
+    assert_eq!((above.status, above.code()), (409, "begin_out_of_range".to_owned()));
+    let update = node.post("/v1/batch", r#"{"ops": [{"op": "update", "key": "no", "value": {"text": ""}}]}"#);
+    assert_eq!((update.status, update.code()), (409, "key_absent".to_owned()));
+    let dimension = node.post("/v1/batch", r#"{"ops": [{"op": "delete", "key": "a"}], "embedding": [1, 2]}"#);
+    assert_eq!((dimension.status, dimension.code()), (400, "transaction_failed".to_owned()));
+    assert!(node.get("/metrics").body.windows(9).any(|part| part == b"conflicts"));
+}
+
+#[test]
+fn a_write_with_the_number_of_another_is_answered_and_not_applied() {
+    let node = Node::start();
+    let session = node.ask("POST", "/v1/session", "", b"").json()["client_id"].as_str().unwrap().to_owned();
+    let put = |client: &str, number: &str, value: &[u8]| {
+        let headers = format!("x-client-id: {client}\r\nx-sequence: {number}\r\n");
+        node.ask("PUT", "/v1/kv/k", &headers, value)
+    };
+    let first = put(&session, "1", b"first");
+    let again = put(&session, "1", b"second");
+    assert_eq!((first.status, &first.body), (again.status, &again.body));
+    assert_eq!(node.get("/v1/kv/k").body, b"first");
+    let unknown = put("999", "1", b"x");
+    assert_eq!((unknown.status, unknown.code()), (410, "session_expired".to_owned()));
+    for headers in ["x-client-id: 1\r\n", "x-sequence: 1\r\n", "x-client-id: -1\r\nx-sequence: 1\r\n"] {
+        let refused = node.ask("PUT", "/v1/kv/k", headers, b"");
+        assert_eq!((refused.status, refused.code()), (400, "invalid_request".to_owned()), "{headers:?}");
+    }
+}
+
+#[test]
+fn keys_and_histories_come_in_pages() {
+    let node = Node::start();
+    for n in 0..5 {
+        node.put(&format!("/v1/kv/k{n}"), b"v");
+    }
+    node.put("/v1/kv/other", b"v");
+    let page = node.get("/v1/kv?prefix=k&limit=3").json();
+    assert_eq!((&page["keys"], &page["more"]), (&json!(["k0", "k1", "k2"]), &json!(true)));
+    let rest = node.get("/v1/kv?prefix=k&after=k2").json();
+    assert_eq!((&rest["keys"], &rest["more"]), (&json!(["k3", "k4"]), &Value::Null));
+
+    node.ask("DELETE", "/v1/kv/k0", "", b"");
+    let history = node.get("/v1/history/k0").json();
+    assert_eq!(
+        history["changes"],
+        json!([{"height": 1, "operation": "put", "value": {"text": "v"}}, {"height": 7, "operation": "delete"}])
+    );
+    assert_eq!(node.get("/v1/history/k0?from=2").json()["changes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn blocks_proofs_and_searches_read_the_chain() {
+    let node = Node::start();
+    for value in ["a", "b", "c"] {
+        node.put("/v1/kv/k", value.as_bytes());
+    }
+    let block = node.get("/v1/blocks/2").json();
+    assert_eq!(block["operations"], json!([{"key": "k", "operation": "put", "value": {"text": "b"}}]));
+    assert_eq!(block["prev_hash"], node.get("/v1/blocks/1").json()["hash"]);
+    assert_eq!(node.get("/v1/blocks/4").code(), "no_block");
+    assert_eq!(node.get("/v1/blocks/x").code(), "invalid_request");
+    let proof = node.get("/v1/proof/k").json();
+    assert_eq!(proof["block_hash"], node.solo.the_chain().tip_hash().to_string());
+    let near = node.get("/v1/similar?block=1&k=1").json();
+    assert!(near["blocks"].as_array().unwrap().len() == 1 && near["blocks"][0]["height"] != 1);
+    let near = node.post("/v1/similar", &json!({"vector": vec![0.5; 128], "k": 2}).to_string());
+    assert_eq!(near.json()["blocks"].as_array().unwrap().len(), 2);
+    for refused in
+        [r#"{"vector": [1, 2]}"#, r#"{"vector": [NaN]}"#, r#"{"vector": [1e999]}"#, r#"{"vector": [1e39]}"#]
+    {
+        assert_eq!(node.post("/v1/similar", refused).status, 400, "{refused}");
+    }
+    assert_eq!(node.get("/v1/drift?from=0&to=3").json()["codebook"], "of the chain");
+    assert_eq!(node.get("/v1/drift?to=9").status, 404);
+}
+
+#[test]
+fn a_node_that_does_not_lead_says_who_does() {
+    let node = Node::start();
+    node.solo.set_mood(Mood::Follows(peer("127.0.0.1:9")));
+    for answer in [node.put("/v1/kv/a%20b", b"v"), node.get("/v1/kv/a%20b")] {
+        assert_eq!((answer.status, answer.code()), (307, "not_leader".to_owned()));
+        assert_eq!(answer.header("location"), Some("http://127.0.0.1:9/v1/kv/a%20b"));
+        assert_eq!(answer.json()["error"]["leader"]["http_address"], "127.0.0.1:9");
+    }
+    node.solo.set_mood(Mood::Follows(peer("not an address\n")));
+    assert_eq!(node.put("/v1/kv/k", b"v").status, 421);
+    assert_eq!(node.get("/v1/kv/k?consistency=stale").status, 404, "stale reads are served by everyone");
+    for (mood, code, status) in [
+        (Mood::Leaderless, "no_leader", 503),
+        (Mood::Forgets, "unknown_outcome", 503),
+        (Mood::Busy, "busy", 429),
+    ] {
+        node.solo.set_mood(mood);
+        let answer = node.put("/v1/kv/k", b"v");
+        assert_eq!((answer.status, &*answer.code()), (status, code));
+    }
+}
+
+#[test]
+fn probes_tell_a_node_without_a_leader_from_a_dead_one() {
+    let node = Node::start();
+    let all = |node: &Node| {
+        ["/livez", "/readyz", "/readyz?noleader", "/health", "/leader"].map(|path| node.get(path).status)
+    };
+    assert_eq!(all(&node), [200; 5]);
+    node.solo.set_mood(Mood::Leaderless);
+    assert_eq!(all(&node), [200, 503, 200, 503, 503]);
+    let status = node.get("/status").json();
+    assert_eq!(
+        (&status["role"], &status["height"], &status["leader"]),
+        (&json!("leader"), &json!(0), &Value::Null)
+    );
+    assert_eq!(status["isa"], tensor_kernels::Isa::best().to_string());
+}
+
+#[test]
+fn every_metric_listed_has_moved_or_names_a_state() {
+    let node = Node::start();
+    node.put("/v1/kv/k", b"v");
+    let text = String::from_utf8(node.get("/metrics").body).unwrap();
+    assert!(text.ends_with("# EOF\n"));
+    for line in [
+        "tensorchain_chain_height 1",
+        "tensorchain_raft_term 3",
+        "tensorchain_raft_applied_index 1",
+        "tensorchain_raft_role{role=\"leader\"} 1",
+        "tensorchain_raft_role{role=\"follower\"} 0",
+        "tensorchain_http_requests_total{route=\"/v1/kv/{key}\",method=\"PUT\",status=\"200\"} 1",
+        "tensorchain_block_commit_duration_seconds_count 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn admin_requests_need_the_token() {
+    let node = Node::start();
+    let node_id = "07".repeat(32);
+    let body = format!(r#"{{"node": "{node_id}"}}"#);
+    let transfer = |token: &str| {
+        let headers = format!("content-type: application/json\r\nauthorization: Bearer {token}\r\n");
+        node.ask("POST", "/v1/admin/transfer", &headers, body.as_bytes())
+    };
+    for wrong in ["", "another token, as long", &TOKEN[1..]] {
+        assert_eq!(transfer(wrong).status, 401);
+    }
+    assert!(node.solo.admin.lock().unwrap().is_empty());
+    assert_eq!(transfer(TOKEN).status, 204);
+    assert_eq!(
+        node.solo.admin.lock().unwrap()[..],
+        [AdminRequest::TransferLeader(tensor_chain::NodeId([7; 32]))]
+    );
+}
+
+/// Calls every operation of the document with what the document says it takes.
+#[test]
+fn the_description_is_true() {
+    let node = Node::start();
+    node.put("/v1/kv/k", b"v");
+    let document = node.get("/openapi.json").json();
+    let mut called = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let target = path.replace("{key}", "k").replace("{height}", "0");
+            let target = match path.as_str() {
+                "/v1/similar" if method == "get" => format!("{target}?block=1"),
+                // A stream has no end to wait for.
+                "/v1/watch" => format!("{target}?from=x"),
+                _ => target,
+            };
+            let method = method.to_uppercase();
+            let id = "07".repeat(32);
+            let peer = json!({"node": id, "peer_address": "a:1", "http_address": "a:2"});
+            let body = match path.as_str() {
+                "/v1/batch" => json!({"ops": [{"op": "put", "key": "b", "value": {"text": "v"}}]}),
+                "/v1/kv/{key}/cas" => json!({"new": {"text": "v"}}),
+                "/v1/similar" => json!({"vector": vec![1.0; 128]}),
+                "/v1/admin/initialize" => json!({"members": [peer]}),
+                "/v1/admin/learners" => peer,
+                _ => json!({"node": id}),
+            };
+            let headers = format!("content-type: application/json\r\nauthorization: Bearer {TOKEN}\r\n");
+            let has_body = operation.get("requestBody").is_some();
+            let body = if has_body { body.to_string() } else { String::new() };
+            let answer = node.ask(&method, &target, &headers, body.as_bytes());
+            let listed = operation["responses"].as_object().unwrap();
+            let expected = ["/v1/watch", "/v1/admin/promote", "/v1/kv/{key}/cas"].contains(&path.as_str());
+            assert!(
+                listed.contains_key(&answer.status.to_string())
+                    || expected && (400..500).contains(&answer.status),
+                "{method} {target}: {answer:?}"
+            );
+            called.insert((method, path.clone()));
+        }
+    }
+    assert_eq!(called.len(), 28);
+}
