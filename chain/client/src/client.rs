@@ -263,6 +263,11 @@ impl Client {
         self.json(&Request::read("/status".to_owned())).await
     }
 
+    /// Sends a request whose answer says no more than that it was done.
+    pub(crate) async fn done(&self, request: &Request) -> Result<(), ClientError> {
+        self.exchange.send(request).await.map(|_| ())
+    }
+
     /// Sends a request and reads its answer.
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ClientError> {
         let answer = self.exchange.send(request).await?;
@@ -299,7 +304,7 @@ pub(crate) fn commit(batch: &wire::Batch) -> Request {
     json_body("/v1/batch".to_owned(), batch)
 }
 
-fn json_body(target: String, body: &impl Serialize) -> Request {
+pub(crate) fn json_body(target: String, body: &impl Serialize) -> Request {
     // The types of the wire are made of strings and numbers: they have a JSON form.
     let body = Bytes::from(serde_json::to_vec(body).unwrap_or_default());
     let content_type = Some("application/json");

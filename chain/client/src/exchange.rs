@@ -4,13 +4,15 @@
 //! What may be sent again is decided by what is known of the attempt before. Nothing was done: always. It may have
 //! been done: only if doing it twice is doing it once, that is for reads, and for writes with a session's number.
 
+use std::iter::Cycle;
+use std::slice;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Response, StatusCode};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -38,6 +40,8 @@ pub(crate) struct Request {
     pub(crate) content_type: Option<&'static str>,
     /// Session and number of a write.
     pub(crate) session: Option<(String, u64)>,
+    /// The admin token.
+    pub(crate) token: Option<String>,
     /// Whether it changes nothing.
     pub(crate) is_read: bool,
 }
@@ -53,7 +57,7 @@ pub(crate) struct Answer {
 impl Request {
     pub(crate) fn read(target: String) -> Self {
         let (body, content_type) = (Bytes::new(), None);
-        Self { method: Method::GET, target, body, content_type, session: None, is_read: true }
+        Self { method: Method::GET, target, body, content_type, session: None, token: None, is_read: true }
     }
 
     /// Whether doing it twice is doing it once.
@@ -84,63 +88,46 @@ impl Exchange {
 
     /// Sends a request until it has an outcome.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, ClientError> {
-        let attempt = async |endpoint: &Endpoint, deadline| self.attempt(endpoint, request, deadline).await;
-        self.until_outcome(request, attempt).await
-    }
-
-    /// Sends a request until an answer begins, which may go on for ever.
-    pub(crate) async fn open_stream(&self, request: &Request) -> Result<Incoming, ClientError> {
-        let attempt = async |endpoint: &Endpoint, deadline| {
-            let response = self.open(endpoint, request, deadline).await?;
-            match response.status().is_success() {
-                true => Ok(response.into_body()),
-                false => Err(whole(endpoint, response, deadline).await?.problem(endpoint)),
-            }
-        };
-        self.until_outcome(request, attempt).await
-    }
-
-    async fn until_outcome<A>(
-        &self,
-        request: &Request,
-        attempt: impl AsyncFn(&Endpoint, Instant) -> Result<A, AttemptError>,
-    ) -> Result<A, ClientError> {
-        let deadline = Instant::now() + self.config.deadline;
-        let (mut last, mut may_be_done) = (AttemptError::NotTried, false);
-        let (mut pause, mut led) = (FIRST_PAUSE, false);
-        let mut endpoint = self.preferred();
-        let mut others = self.endpoints.iter().cycle();
-        while Instant::now() < deadline {
-            let attempt_deadline = deadline.min(Instant::now() + self.config.attempt_timeout);
-            match attempt(&endpoint, attempt_deadline).await {
+        let mut attempts = Attempts::new(self, request);
+        while let Some((endpoint, deadline)) = attempts.next() {
+            match self.attempt(&endpoint, request, deadline).await {
                 Ok(answer) => {
                     self.prefer(endpoint);
                     return Ok(answer);
                 }
-                Err(AttemptError::Problem { problem, .. }) if problem.kind() == Kind::Final => {
-                    return Err(ClientError::Refused(problem));
-                }
-                Err(error) => {
-                    let unknown = error.kind() == Kind::Unknown;
-                    if unknown && !request.is_repeatable() {
-                        return Err(ClientError::Unknown { last: error });
-                    }
-                    may_be_done |= unknown && !request.is_read;
-                    last = error;
-                }
+                Err(error) => attempts.failed(endpoint, error).await?,
             }
-            // To the leader at once, but not from one leader to the next: two nodes may name each other.
-            if let Some(leader) = leader_named(&last).filter(|_| !led) {
-                (endpoint, led) = (leader, true);
-                continue;
-            }
-            led = false;
-            let other = others.by_ref().take(self.endpoints.len()).find(|other| **other != endpoint);
-            endpoint = other.cloned().unwrap_or(endpoint);
-            sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Err(if may_be_done { ClientError::Unknown { last } } else { ClientError::Unavailable { last } })
+        Err(attempts.give_up())
+    }
+
+    /// Sends a request until an answer begins, which may go on for ever.
+    pub(crate) async fn open_stream(&self, request: &Request) -> Result<Incoming, ClientError> {
+        let mut attempts = Attempts::new(self, request);
+        while let Some((endpoint, deadline)) = attempts.next() {
+            match self.begin(&endpoint, request, deadline).await {
+                Ok(body) => {
+                    self.prefer(endpoint);
+                    return Ok(body);
+                }
+                Err(error) => attempts.failed(endpoint, error).await?,
+            }
+        }
+        Err(attempts.give_up())
+    }
+
+    /// Sends a request once; the body of the answer is still to come.
+    async fn begin(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Incoming, AttemptError> {
+        let response = self.open(endpoint, request, deadline).await?;
+        match response.status().is_success() {
+            true => Ok(response.into_body()),
+            false => Err(whole(endpoint, response, deadline).await?.problem(endpoint)),
+        }
     }
 
     /// Sends a request once and reads the whole answer.
@@ -171,6 +158,9 @@ impl Exchange {
         if let Some((client, sequence)) = &request.session {
             builder = builder.header(CLIENT_ID_HEADER, client).header(SEQUENCE_HEADER, *sequence);
         }
+        if let Some(token) = &request.token {
+            builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
         let request =
             builder.body(Full::new(request.body.clone())).map_err(|error| not_sent(error.to_string()))?;
         match timeout_at(deadline, self.http.request(request)).await {
@@ -188,6 +178,80 @@ impl Exchange {
 
     fn prefer(&self, endpoint: Endpoint) {
         *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = endpoint;
+    }
+}
+
+/// Which node to ask next, and whether to ask again at all.
+///
+/// Not a loop around a closure: futures of such closures are not known to be `Send`, and a client's have to be.
+struct Attempts<'e> {
+    exchange: &'e Exchange,
+    request: &'e Request,
+    deadline: Instant,
+    next: Endpoint,
+    others: Cycle<slice::Iter<'e, Endpoint>>,
+    pause: Duration,
+    /// Whether the last attempt went where a node said that the leader is.
+    led: bool,
+    last: AttemptError,
+    may_be_done: bool,
+}
+
+impl<'e> Attempts<'e> {
+    fn new(exchange: &'e Exchange, request: &'e Request) -> Self {
+        Self {
+            exchange,
+            request,
+            deadline: Instant::now() + exchange.config.deadline,
+            next: exchange.preferred(),
+            others: exchange.endpoints.iter().cycle(),
+            pause: FIRST_PAUSE,
+            led: false,
+            last: AttemptError::NotTried,
+            may_be_done: false,
+        }
+    }
+
+    /// The node to ask and until when to wait for it; `None` when the time is over.
+    fn next(&self) -> Option<(Endpoint, Instant)> {
+        let now = Instant::now();
+        let attempt_deadline = self.deadline.min(now + self.exchange.config.attempt_timeout);
+        (now < self.deadline).then(|| (self.next.clone(), attempt_deadline))
+    }
+
+    /// Waits until the next attempt, if there may be another.
+    async fn failed(&mut self, endpoint: Endpoint, error: AttemptError) -> Result<(), ClientError> {
+        if let AttemptError::Problem { problem, .. } = &error
+            && problem.kind() == Kind::Final
+        {
+            return Err(ClientError::Refused(problem.clone()));
+        }
+        let unknown = error.kind() == Kind::Unknown;
+        if unknown && !self.request.is_repeatable() {
+            return Err(ClientError::Unknown { last: error });
+        }
+        self.may_be_done |= unknown && !self.request.is_read;
+        // To the leader at once, but not from one leader to the next: two nodes may name each other.
+        let leader = leader_named(&error).filter(|_| !self.led);
+        self.last = error;
+        if let Some(leader) = leader {
+            (self.next, self.led) = (leader, true);
+            return Ok(());
+        }
+        self.led = false;
+        let count = self.exchange.endpoints.len();
+        let other = self.others.by_ref().take(count).find(|other| **other != endpoint);
+        self.next = other.cloned().unwrap_or(endpoint);
+        sleep(self.pause.min(self.deadline.saturating_duration_since(Instant::now()))).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+
+    fn give_up(self) -> ClientError {
+        match self.may_be_done {
+            true => ClientError::Unknown { last: self.last },
+            false => ClientError::Unavailable { last: self.last },
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod blocking;
 pub mod text;
 pub mod wire;
 
+mod admin;
 mod client;
 mod endpoint;
 mod error;
@@ -17,6 +18,7 @@ mod session;
 mod watch;
 mod workspace;
 
+pub use admin::Admin;
 pub use client::{Client, ClientConfig, Consistency, Found};
 pub use error::{AttemptError, ClientError};
 pub use session::Session;

@@ -139,6 +139,15 @@ pub enum AdminError {
     /// The initial members must include the node that is asked.
     #[error("the initial members do not include this node")]
     NotAMember,
+    /// A ticket could not be made.
+    #[error("no ticket: {reason}")]
+    TicketFailed {
+        /// Why.
+        reason: String,
+    },
+    /// The ticket admits nobody.
+    #[error("the ticket was not issued by this node, or was used, or has expired")]
+    TicketRefused,
     /// It was not finished in time and may be later.
     #[error("the outcome is unknown")]
     Unknown,

@@ -1,5 +1,6 @@
 //! Names of things: heights and 32-byte identifiers, one type each, so that none stands in for another.
 
+use crate::identity::IdentityError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -141,6 +142,18 @@ fn parse_hex(text: &str) -> Result<[u8; 32], ParseIdError> {
         bytes[position / 2] = bytes[position / 2] << 4 | digit as u8;
     }
     Ok(bytes)
+}
+
+impl ChainId {
+    /// An id that no other chain has.
+    ///
+    /// # Errors
+    /// No random bytes.
+    pub fn random() -> Result<Self, IdentityError> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(IdentityError::Random)?;
+        Ok(Self(random))
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use crate::encoding::{Decode, Encode};
 use crate::error::ChainError;
 use crate::genesis::{ChainParams, MAX_EMBEDDING_DIM};
 use crate::head::{Head, Rules, Tip};
-use crate::identity::IdentityError;
 use crate::ids::{ChainId, Height};
 use crate::recent::{BEGIN_WINDOW, RecentDeltas};
 use crate::replay::{self, ReplayError};
@@ -40,14 +39,7 @@ pub(crate) fn open_params(store: &TensorStore, config: &ChainConfig) -> Result<C
 }
 
 pub(crate) fn new_params(config: &ChainConfig) -> Result<ChainParams, ChainError> {
-    let chain_id = match config.chain_id {
-        Some(chain_id) => chain_id,
-        None => {
-            let mut random = [0; 32];
-            getrandom::fill(&mut random).map_err(IdentityError::Random)?;
-            ChainId(random)
-        }
-    };
+    let chain_id = config.chain_id.map_or_else(ChainId::random, Ok)?;
     let (embedding_dim, limit) = (config.embedding_dim, MAX_EMBEDDING_DIM as usize);
     match embedding_dim.get() as usize {
         got if got > limit => Err(KernelError::TooLarge { what: "embedding dimension", got, limit }.into()),

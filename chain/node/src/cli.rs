@@ -9,13 +9,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Serialize;
 use tensor_datasets::Name;
 
-use crate::commands::{ConflictsArgs, DemoArgs};
+use crate::commands::{ClusterCommand, ConflictsArgs, DemoArgs, NodeArgs};
 
 /// A ledger whose transactions carry a delta vector, and the kernels that make this practical.
 #[derive(Debug, Parser)]
 #[command(name = "tensorchain", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 4 no node could do it, 5 verification mismatch, \
+    after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 degraded, 4 no node could do it, 5 verification mismatch, \
     6 device not available, 7 outcome unknown, 10 bad configuration, 20 corruption, 21 fsync failed, 22 disk full, 130 interrupted."
 )]
 pub struct Cli {
@@ -84,6 +84,11 @@ fn joined<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok,
 pub enum Command {
     /// Build, verify and explore a chain of 27 years of exchange rates; write a report.
     Demo(DemoArgs),
+    /// Run a node of a cluster until SIGTERM or Ctrl-C.
+    Node(NodeArgs),
+    /// Ask how a cluster is, and change it.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Write a value; makes the chain where there is none.
     Put {
         /// The key.

@@ -1,6 +1,7 @@
 //! Settings: flag > environment > file > default, each with where it came from.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -8,14 +9,18 @@ use figment::providers::{Env, Format as _, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde::{Deserialize, Serialize};
+use tensor_cluster::Timing;
 use tensor_kernels::{ISA_ENV, Threads};
 
 use crate::cli::GlobalArgs;
 use crate::device::Device;
 use crate::exit::{Exit, Failure};
+use crate::http::Token;
 
 /// Prefix of environment variables.
 const PREFIX: &str = "TENSORCHAIN_";
+/// What is shown of a secret.
+const HIDDEN: &str = "(set)";
 /// What flags are called as the origin of a setting.
 const COMMAND_LINE: &str = "command line";
 /// Variables with the prefix that are not settings: the file to read, and what libraries read themselves, the
@@ -33,6 +38,11 @@ struct Raw {
     threads: usize,
     output: String,
     log_format: String,
+    listen_peer: String,
+    listen_http: String,
+    advertise_peer: String,
+    admin_token: String,
+    timing: String,
 }
 
 impl Default for Raw {
@@ -45,6 +55,11 @@ impl Default for Raw {
             threads: 0,
             output: "table".into(),
             log_format: "text".into(),
+            listen_peer: "127.0.0.1:7080".into(),
+            listen_http: "127.0.0.1:8080".into(),
+            advertise_peer: String::new(),
+            admin_token: String::new(),
+            timing: "default".into(),
         }
     }
 }
@@ -68,9 +83,26 @@ pub struct Config {
     pub output: Format,
     /// Form of logs.
     pub log_format: LogFormat,
+    /// How a node is run.
+    pub node: NodeConfig,
     /// `-v` counts up, `-q` counts down.
     pub verbosity: i16,
     settings: Vec<Setting>,
+}
+
+/// How a node is run.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Where it listens for other nodes.
+    pub listen_peer: SocketAddr,
+    /// Where it listens for clients.
+    pub listen_http: SocketAddr,
+    /// Where other nodes reach it, where that is not the address it listens on.
+    pub advertise_peer: Option<String>,
+    /// Token of the requests that change the cluster; without one a node takes none.
+    pub admin_token: Option<Token>,
+    /// When it takes others for dead.
+    pub timing: Timing,
 }
 
 /// One setting, for `config show`.
@@ -161,6 +193,30 @@ impl Config {
                 "json" => LogFormat::Json,
                 other => return Err(parse_error("log_format", other, "text or json")),
             },
+            node: NodeConfig {
+                listen_peer: raw
+                    .listen_peer
+                    .parse()
+                    .map_err(|_| parse_error("listen_peer", &raw.listen_peer, "ADDRESS:PORT"))?,
+                listen_http: raw
+                    .listen_http
+                    .parse()
+                    .map_err(|_| parse_error("listen_http", &raw.listen_http, "ADDRESS:PORT"))?,
+                advertise_peer: Some(raw.advertise_peer.clone()).filter(|address| !address.is_empty()),
+                admin_token: match raw.admin_token.as_str() {
+                    "" => None,
+                    secret => Some(
+                        Token::new(secret)
+                            .ok_or_else(|| parse_error("admin_token", HIDDEN, "16 bytes or more"))?,
+                    ),
+                },
+                timing: match raw.timing.as_str() {
+                    "default" => Timing::default(),
+                    "lan" => Timing::lan(),
+                    "wan" => Timing::wan(),
+                    other => return Err(parse_error("timing", other, "default, lan or wan")),
+                },
+            },
             verbosity: i16::from(args.verbose) - i16::from(args.quiet),
             settings,
         })
@@ -216,14 +272,20 @@ fn origin(figment: &Figment, key: &str) -> String {
 }
 
 fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
+    let secret = if raw.admin_token.is_empty() { "" } else { HIDDEN };
     let values = [
+        ("admin_token", secret.to_owned()),
+        ("advertise_peer", raw.advertise_peer.clone()),
         ("data_dir", raw.data_dir.display().to_string()),
         ("device", raw.device.clone()),
         ("endpoint", raw.endpoint.clone()),
+        ("listen_http", raw.listen_http.clone()),
+        ("listen_peer", raw.listen_peer.clone()),
         ("log_format", raw.log_format.clone()),
         ("on_fallback", raw.on_fallback.clone()),
         ("output", raw.output.clone()),
         ("threads", raw.threads.to_string()),
+        ("timing", raw.timing.clone()),
     ];
     let mut settings: Vec<_> = values
         .into_iter()

@@ -28,6 +28,8 @@ pub enum Exit {
     Failed = 1,
     /// The arguments are wrong.
     Usage = 2,
+    /// Some members of the cluster do not answer.
+    Degraded = 3,
     /// No node could do it, and nothing was done.
     Unavailable = 4,
     /// What was to be verified does not hold.
@@ -74,6 +76,12 @@ impl Failure {
     #[must_use]
     pub fn new(exit: Exit, message: impl Display) -> Self {
         Self { exit, message: Some(message.to_string()) }
+    }
+
+    /// A failure of which everything has been said.
+    #[must_use]
+    pub const fn silent(exit: Exit) -> Self {
+        Self { exit, message: None }
     }
 
     /// A file that could not be written.

@@ -16,6 +16,7 @@ pub mod exit;
 pub mod format;
 pub mod http;
 pub mod logging;
+pub mod node;
 pub mod output;
 pub mod progress;
 pub mod report;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tensor_node::cli::Cli;
+use tensor_node::cli::{Cli, Command};
 use tensor_node::exit::{Exit, Failure};
 use tensor_node::{commands, config, logging};
 
@@ -32,8 +32,11 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let config = config::Config::load(&cli.global)?;
     logging::start(&config);
-    // Every write is acknowledged only after it is durable, so stopping at once is always safe.
-    ctrlc::set_handler(|| std::process::exit(Exit::Interrupted.code().into()))
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot watch for Ctrl-C: {error}")))?;
+    // Every write is acknowledged only after it is durable, so stopping at once is always safe. A node has requests of
+    // others to end and stops by itself.
+    if !matches!(cli.command, Command::Node(_)) {
+        ctrlc::set_handler(|| std::process::exit(Exit::Interrupted.code().into()))
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot watch for Ctrl-C: {error}")))?;
+    }
     commands::run(cli.command, &config)
 }

@@ -42,6 +42,25 @@ pub struct Status {
     pub uptime_ms: u64,
 }
 
+/// A ticket with which a node may join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IssuedTicket {
+    /// A line of text. Whoever reads it can join.
+    pub ticket: String,
+}
+
+/// A node and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its id.
+    pub node: String,
+    /// Where it listens for other nodes, as `host:port`.
+    pub peer_address: String,
+    /// Where it listens for clients, as `host:port`.
+    pub http_address: String,
+}
+
 /// The leader of the cluster, and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -2,12 +2,14 @@
 
 mod backup;
 mod caps;
+mod cluster;
 mod completions;
 mod config_show;
 mod conflicts;
 mod data;
 mod demo;
 mod man;
+mod node;
 mod prove;
 mod read;
 mod search;
@@ -15,8 +17,10 @@ mod source;
 mod verify;
 mod write;
 
+pub use cluster::ClusterCommand;
 pub use conflicts::ConflictsArgs;
 pub use demo::DemoArgs;
+pub use node::NodeArgs;
 
 use crate::cli::{Command, ConfigCommand, DataCommand};
 use crate::config::Config;
@@ -31,6 +35,8 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
     refuse_endpoints(&command, config)?;
     match command {
         Command::Demo(args) => demo::run(config, args),
+        Command::Node(args) => node::run(config, args),
+        Command::Cluster(command) => cluster::run(config, command),
         Command::Put { key, value, embedding } => write::put(config, key, value, embedding.as_deref()),
         Command::Get { key, at } => read::get(config, key, at),
         Command::Delete { key } => write::delete(config, key),

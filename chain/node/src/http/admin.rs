@@ -1,6 +1,7 @@
 //! Changes of the cluster: `/v1/admin`, under a token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use tensor_chain::NodeId;
 use tensor_client::wire::{self, Problem};
 use tensor_cluster::api::Peer;
+use tensor_cluster::ticket::Ticket;
 
 use super::body::Json;
 use super::ledger::AdminRequest;
@@ -33,7 +35,7 @@ pub(super) struct PeerBody {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PeersBody {
-    /// Voters; the node that is asked is one.
+    /// Voters; the node that is asked is one. None means that node alone.
     members: Vec<PeerBody>,
 }
 
@@ -87,6 +89,51 @@ pub(super) async fn add_learner(
     Json(peer): Json<PeerBody>,
 ) -> Done {
     administer(&service, AdminRequest::AddLearner(peer.peer()?)).await
+}
+
+/// How long a ticket is good for.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TicketBody {
+    /// Seconds.
+    valid_for_s: u64,
+}
+
+/// A ticket, and the node that joins with it.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JoinBody {
+    /// The ticket.
+    ticket: String,
+    /// The node.
+    peer: PeerBody,
+}
+
+/// Issues a ticket: whoever shows it within the time may join, once. The node that issued it must still lead then.
+#[utoipa::path(post, path = "/v1/admin/tickets", request_body = TicketBody, security(("admin" = [])),
+    responses((status = 200, description = "The ticket", body = wire::IssuedTicket), (status = 401, description = "Not the token", body = wire::ProblemBody)))]
+pub(super) async fn issue_ticket(
+    State(service): State<Arc<Service>>,
+    _: Admin,
+    Json(TicketBody { valid_for_s }): Json<TicketBody>,
+) -> Result<axum::Json<wire::IssuedTicket>, Refusal> {
+    let ticket = service.ledger.issue_ticket(Duration::from_secs(valid_for_s))?;
+    Ok(axum::Json(wire::IssuedTicket { ticket }))
+}
+
+/// Adds a node that shows a ticket: it receives the log and does not vote.
+#[utoipa::path(post, path = "/v1/join", request_body = JoinBody,
+    responses((status = 204, description = "Done"), (status = 409, description = "Not a ticket that admits", body = wire::ProblemBody)))]
+pub(super) async fn join(
+    State(service): State<Arc<Service>>,
+    Json(JoinBody { ticket, peer }): Json<JoinBody>,
+) -> Done {
+    let invalid = |reason: String| Problem::InvalidRequest { what: "ticket".to_owned(), reason };
+    let ticket = Ticket::decode(&ticket).map_err(|error| invalid(error.to_string()))?;
+    let peer = peer.peer()?;
+    tracing::info!(node = %peer.node, "a node asks to join");
+    service.ledger.administer(AdminRequest::Join { ticket, peer }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Gives a learner a vote.

@@ -64,6 +64,12 @@ impl Token {
         Some(secret.into()).filter(|secret| secret.len() >= 16).map(Self)
     }
 
+    /// The secret, to be shown to a node.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Whether the two are equal, in a time that does not tell how far they agree.
     #[must_use]
     pub fn is(&self, shown: &str) -> bool {

@@ -1,12 +1,14 @@
 //! What the HTTP API needs of the node behind it. A replica of a cluster is one; tests bring a chain in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tensor_chain::{Height, NodeId, TensorChain};
 use tensor_cluster::api::{
     AdminError, ClientId, Committed, Peer, ReadError, ReplicaStatus, SubmitError, Write,
 };
+use tensor_cluster::ticket::Ticket;
 use tokio::sync::watch;
 
 /// A ledger that writes go to and that reads come from.
@@ -30,6 +32,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// The height of the tip, whenever it moves.
     fn heights(&self) -> watch::Receiver<Height>;
 
+    /// A ticket with which a node may join once within the time, as text. Only the leader issues any.
+    ///
+    /// # Errors
+    /// As [`administer`](Self::administer).
+    fn issue_ticket(&self, valid_for: Duration) -> Result<String, AdminError>;
+
     /// Changes the cluster.
     fn administer(&self, change: AdminRequest) -> BoxFuture<'_, Result<(), AdminError>>;
 }
@@ -37,8 +45,15 @@ pub trait Ledger: Send + Sync + 'static {
 /// What an operator may ask of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminRequest {
-    /// Makes the cluster, with these voters.
+    /// Makes the cluster, with these voters; of the node that is asked alone, where none are named.
     Initialize(Vec<Peer>),
+    /// Adds a node that shows a ticket.
+    Join {
+        /// The ticket.
+        ticket: Ticket,
+        /// The node.
+        peer: Peer,
+    },
     /// Adds a node that receives the log and does not vote.
     AddLearner(Peer),
     /// Gives a learner a vote.

@@ -37,6 +37,8 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Service>>)> {
         ("/v1/drift", get(search::drift)),
         ("/v1/blocks/{height}", get(search::block)),
         ("/v1/admin/initialize", post(admin::initialize)),
+        ("/v1/join", post(admin::join)),
+        ("/v1/admin/tickets", post(admin::issue_ticket)),
         ("/v1/admin/learners", post(admin::add_learner)),
         ("/v1/admin/promote", post(admin::promote)),
         ("/v1/admin/remove", post(admin::remove)),

@@ -245,12 +245,20 @@ fn the_description_is_true() {
             let method = method.to_uppercase();
             let id = "07".repeat(32);
             let peer = json!({"node": id, "peer_address": "a:1", "http_address": "a:2"});
+            let host = Peer {
+                node: NodeId([1; 32]),
+                peer_address: "a:1".to_owned(),
+                http_address: "a:2".to_owned(),
+            };
+            let ticket = Ticket::issue(ChainId([2; 32]), vec![host], u64::MAX).unwrap().encode().unwrap();
             let body = match path.as_str() {
                 "/v1/batch" => json!({"ops": [{"op": "put", "key": "b", "value": {"text": "v"}}]}),
                 "/v1/kv/{key}/cas" => json!({"new": {"text": "v"}}),
                 "/v1/similar" => json!({"vector": vec![1.0; 128]}),
                 "/v1/admin/initialize" => json!({"members": [peer]}),
                 "/v1/admin/learners" => peer,
+                "/v1/admin/tickets" => json!({"valid_for_s": 60}),
+                "/v1/join" => json!({"ticket": ticket, "peer": peer}),
                 _ => json!({"node": id}),
             };
             let headers = format!("content-type: application/json\r\nauthorization: Bearer {TOKEN}\r\n");

@@ -1,0 +1,100 @@
+//! What operators ask of a cluster, and how a node joins one.
+
+use serde_json::json;
+
+use crate::client::{Client, json_body};
+use crate::error::ClientError;
+use crate::exchange::Request;
+use crate::wire;
+
+/// A client that may change the cluster. Every request but [`initialize`](Self::initialize) goes to the leader.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    client: Client,
+    token: String,
+}
+
+impl Client {
+    /// A client that shows the admin token.
+    #[must_use]
+    pub fn admin(&self, token: impl Into<String>) -> Admin {
+        Admin { client: self.clone(), token: token.into() }
+    }
+
+    /// Asks the node that issued a ticket to let another node join.
+    ///
+    /// # Errors
+    /// A ticket that admits nobody; no leader in time.
+    pub async fn join(&self, ticket: &str, peer: &wire::Peer) -> Result<(), ClientError> {
+        self.done(&json_body("/v1/join".to_owned(), &json!({ "ticket": ticket, "peer": peer }))).await
+    }
+}
+
+impl Admin {
+    /// Makes a cluster of one node: the one that is asked.
+    ///
+    /// # Errors
+    /// A node that is part of a cluster; the wrong token.
+    pub async fn initialize(&self) -> Result<(), ClientError> {
+        let nobody_else: [wire::Peer; 0] = [];
+        self.change("initialize", &json!({ "members": nobody_else })).await
+    }
+
+    /// A ticket with which one node may join.
+    ///
+    /// # Errors
+    /// No leader in time; the wrong token.
+    pub async fn issue_ticket(&self, valid_for_s: u64) -> Result<String, ClientError> {
+        let request = self.request("tickets", &json!({ "valid_for_s": valid_for_s }));
+        let issued: wire::IssuedTicket = self.client.json(&request).await?;
+        Ok(issued.ticket)
+    }
+
+    /// Adds a node that receives the log and does not vote.
+    ///
+    /// # Errors
+    /// What the cluster refuses; [`ClientError::Unknown`] where it may have been done.
+    pub async fn add_learner(&self, peer: &wire::Peer) -> Result<(), ClientError> {
+        self.change("learners", &json!(peer)).await
+    }
+
+    /// Gives a learner a vote.
+    ///
+    /// # Errors
+    /// As [`add_learner`](Self::add_learner).
+    pub async fn promote(&self, node: &str) -> Result<(), ClientError> {
+        self.change("promote", &json!({ "node": node })).await
+    }
+
+    /// Removes a member.
+    ///
+    /// # Errors
+    /// As [`add_learner`](Self::add_learner).
+    pub async fn remove(&self, node: &str) -> Result<(), ClientError> {
+        self.change("remove", &json!({ "node": node })).await
+    }
+
+    /// Makes another voter lead.
+    ///
+    /// # Errors
+    /// As [`add_learner`](Self::add_learner).
+    pub async fn transfer(&self, node: &str) -> Result<(), ClientError> {
+        self.change("transfer", &json!({ "node": node })).await
+    }
+
+    /// Has the node that is asked write a snapshot.
+    ///
+    /// # Errors
+    /// As [`add_learner`](Self::add_learner).
+    pub async fn snapshot(&self) -> Result<(), ClientError> {
+        self.change("snapshot", &json!({})).await
+    }
+
+    async fn change(&self, what: &str, body: &serde_json::Value) -> Result<(), ClientError> {
+        self.client.done(&self.request(what, body)).await
+    }
+
+    fn request(&self, what: &str, body: &serde_json::Value) -> Request {
+        Request { token: Some(self.token.clone()), ..json_body(format!("/v1/admin/{what}"), body) }
+    }
+}

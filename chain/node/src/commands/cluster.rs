@@ -1,0 +1,260 @@
+//! `cluster`: what operators ask of a cluster and do to it, over the API of its nodes.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use tensor_client::blocking::Node;
+use tensor_client::{Admin, ClientConfig, wire};
+
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// How long one node may take to say how it is.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What can be done with a cluster. All but `status` need the admin token: TENSORCHAIN_ADMIN_TOKEN.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make a cluster of the one node that is asked.
+    Init,
+    /// Say how the cluster is: exit code 0 healthy, 3 degraded, 4 no quorum.
+    Status,
+    /// Print a ticket with which one node may join: `tensorchain node --join TICKET`.
+    Ticket {
+        /// For how long, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+        valid_for: u64,
+    },
+    /// Add a node that receives the log and does not vote; for a member, change its addresses.
+    AddLearner(PeerArgs),
+    /// Give a learner a vote.
+    Promote {
+        /// Its id.
+        node: String,
+    },
+    /// Remove a member.
+    Remove {
+        /// Its id.
+        node: String,
+    },
+    /// Make another voter lead.
+    Transfer {
+        /// Its id.
+        node: String,
+    },
+    /// Have the node that is asked write a snapshot and forget the log below it.
+    Snapshot,
+}
+
+/// A node and where it listens.
+#[derive(Debug, Args)]
+pub struct PeerArgs {
+    /// Its id.
+    node: String,
+    /// Where it listens for other nodes.
+    #[arg(value_name = "HOST:PORT")]
+    peer_address: String,
+    /// Where it listens for clients.
+    #[arg(value_name = "HOST:PORT")]
+    http_address: String,
+}
+
+pub(super) fn run(config: &Config, command: ClusterCommand) -> Result<(), Failure> {
+    let local = [format!("http://{}", config.node.listen_http)];
+    let endpoints = if config.endpoints.is_empty() { &local[..] } else { &config.endpoints };
+    let node = Node::new(endpoints, ClientConfig::default())?;
+    let admin = || -> Result<Admin, Failure> {
+        let missing = || Failure::new(Exit::Usage, "this needs the admin token: set TENSORCHAIN_ADMIN_TOKEN");
+        Ok(node.client().admin(config.node.admin_token.as_ref().ok_or_else(missing)?.reveal()))
+    };
+    match command {
+        ClusterCommand::Init => done(config, "initialized", node.wait(admin()?.initialize())),
+        ClusterCommand::Status => status(config, &node),
+        ClusterCommand::Ticket { valid_for } => {
+            let ticket = node.wait(admin()?.issue_ticket(valid_for))?;
+            Ok(output::answer(config.output, &Ticket { ticket })?)
+        }
+        ClusterCommand::AddLearner(PeerArgs { node: id, peer_address, http_address }) => {
+            let peer = wire::Peer { node: id, peer_address, http_address };
+            done(config, "added", node.wait(admin()?.add_learner(&peer)))
+        }
+        ClusterCommand::Promote { node: id } => done(config, "promoted", node.wait(admin()?.promote(&id))),
+        ClusterCommand::Remove { node: id } => done(config, "removed", node.wait(admin()?.remove(&id))),
+        ClusterCommand::Transfer { node: id } => done(config, "asked", node.wait(admin()?.transfer(&id))),
+        ClusterCommand::Snapshot => done(config, "asked", node.wait(admin()?.snapshot())),
+    }
+}
+
+/// That something was done.
+#[derive(Serialize)]
+struct Done {
+    done: &'static str,
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.done)
+    }
+}
+
+fn done(
+    config: &Config,
+    what: &'static str,
+    outcome: Result<(), tensor_client::ClientError>,
+) -> Result<(), Failure> {
+    outcome?;
+    Ok(output::answer(config.output, &Done { done: what })?)
+}
+
+#[derive(Serialize)]
+struct Ticket {
+    ticket: String,
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.ticket)
+    }
+}
+
+/// How a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    /// Every member answers.
+    Healthy,
+    /// A majority of the voters answers, and not everyone does.
+    Degraded,
+    /// No majority of the voters answers.
+    NoQuorum,
+}
+
+impl Health {
+    /// Of members, voters or not, that answer or do not.
+    fn of(members: impl IntoIterator<Item = (bool, bool)>) -> Self {
+        let (mut voters, mut answering, mut all) = (0, 0, true);
+        for (voter, answers) in members {
+            voters += usize::from(voter);
+            answering += usize::from(voter && answers);
+            all &= answers;
+        }
+        match (all, answering * 2 > voters) {
+            (_, false) => Self::NoQuorum,
+            (true, true) => Self::Healthy,
+            (false, true) => Self::Degraded,
+        }
+    }
+
+    const fn exit(self) -> Exit {
+        match self {
+            Self::Healthy => Exit::Ok,
+            Self::Degraded => Exit::Degraded,
+            Self::NoQuorum => Exit::Unavailable,
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::NoQuorum => "no quorum",
+        })
+    }
+}
+
+/// The cluster as one node lists it, and each member in its own words.
+#[derive(Serialize)]
+struct ClusterStatus {
+    health: Health,
+    members: Vec<MemberStatus>,
+}
+
+#[derive(Serialize)]
+struct MemberStatus {
+    node: String,
+    http_address: String,
+    voter: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<wire::Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl fmt::Display for ClusterStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "cluster is {}", self.health)?;
+        writeln!(
+            f,
+            "{:<12}  {:<8}  {:<9}  {:>5}  {:>9}  {:>9}  {:<12}  clients",
+            "node", "", "role", "term", "applied", "height", "state"
+        )?;
+        for MemberStatus { node, http_address, voter, status, error } in &self.members {
+            let kind = if *voter { "voter" } else { "learner" };
+            write!(f, "{:.12}  {kind:<8}  ", node)?;
+            match (status, error) {
+                (Some(status), _) => writeln!(
+                    f,
+                    "{:<9}  {:>5}  {:>9}  {:>9}  {:.12}  http://{http_address}",
+                    status.role,
+                    status.term,
+                    status.applied.unwrap_or(0),
+                    status.height,
+                    status.state_hash,
+                )?,
+                (None, error) => {
+                    writeln!(f, "http://{http_address}: {}", error.as_deref().unwrap_or("no answer"))?
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn status(config: &Config, node: &Node) -> Result<(), Failure> {
+    let seen = node.wait(node.client().status())?;
+    if seen.members.is_empty() {
+        let message =
+            format!("node {} is not part of a cluster yet: `tensorchain cluster init` makes one", seen.node);
+        return Err(Failure::new(Exit::Unavailable, message));
+    }
+    let timeouts = ClientConfig { attempt_timeout: STATUS_TIMEOUT, deadline: STATUS_TIMEOUT };
+    let mut members = Vec::with_capacity(seen.members.len());
+    for wire::Member { node: id, http_address, voter, .. } in seen.members {
+        let asked = Node::new([format!("http://{http_address}")], timeouts)
+            .and_then(|node| node.wait(node.client().status()));
+        let (status, error) = match asked {
+            Ok(status) => (Some(status), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        members.push(MemberStatus { node: id, http_address, voter, status, error });
+    }
+    let health = Health::of(members.iter().map(|member| (member.voter, member.status.is_some())));
+    output::answer(config.output, &ClusterStatus { health, members })?;
+    match health.exit() {
+        Exit::Ok => Ok(()),
+        exit => Err(Failure::silent(exit)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_of_the_voters_is_a_quorum() {
+        let voters = |answers: &[bool]| Health::of(answers.iter().map(|&answers| (true, answers)));
+        assert_eq!(voters(&[true, true, true]), Health::Healthy);
+        assert_eq!(voters(&[true, false, true]), Health::Degraded);
+        assert_eq!(voters(&[true, false, false]), Health::NoQuorum);
+        assert_eq!(voters(&[true, false]), Health::NoQuorum);
+        assert_eq!(voters(&[]), Health::NoQuorum);
+        // A learner that is away degrades, and one that is there does not help.
+        assert_eq!(Health::of([(true, true), (false, false)]), Health::Degraded);
+        assert_eq!(Health::of([(true, false), (false, true)]), Health::NoQuorum);
+    }
+}

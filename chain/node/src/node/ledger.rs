@@ -1,0 +1,105 @@
+//! The replica as the HTTP API sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tensor_chain::{ChainId, Height, TensorChain};
+use tensor_cluster::Replica;
+use tensor_cluster::api::{
+    AdminError, ClientId, Committed, Peer, ReadError, ReplicaStatus, SubmitError, Write,
+};
+use tokio::sync::watch;
+
+use super::tickets::Tickets;
+use crate::http::ledger::{AdminRequest, Ledger};
+
+/// The replica of this node.
+#[derive(Debug)]
+pub(super) struct ReplicaLedger {
+    replica: Replica,
+    me: Peer,
+    cluster: ChainId,
+    heights: watch::Sender<Height>,
+    tickets: Tickets,
+}
+
+impl ReplicaLedger {
+    pub(super) fn new(replica: Replica, me: Peer, cluster: ChainId) -> Self {
+        let heights = watch::Sender::new(replica.chain().height());
+        Self { replica, me, cluster, heights, tickets: Tickets::default() }
+    }
+}
+
+/// Passes the height on whenever it moves, until the replica stops.
+pub(super) async fn show_heights(ledger: Arc<ReplicaLedger>) {
+    let mut status = ledger.replica.watch();
+    while let Some(status) = status.changed().await {
+        let moved = |height: &mut Height| std::mem::replace(height, status.height) != status.height;
+        ledger.heights.send_if_modified(moved);
+    }
+}
+
+impl Ledger for ReplicaLedger {
+    fn submit(&self, write: Write) -> BoxFuture<'_, Result<Committed, SubmitError>> {
+        Box::pin(self.replica.submit(write))
+    }
+
+    fn open_session(&self) -> BoxFuture<'_, Result<ClientId, SubmitError>> {
+        Box::pin(self.replica.open_session())
+    }
+
+    fn read_barrier(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
+        Box::pin(self.replica.read_barrier())
+    }
+
+    fn chain(&self) -> Arc<TensorChain> {
+        self.replica.chain()
+    }
+
+    fn status(&self) -> ReplicaStatus {
+        self.replica.status()
+    }
+
+    fn heights(&self) -> watch::Receiver<Height> {
+        self.heights.subscribe()
+    }
+
+    fn issue_ticket(&self, valid_for: Duration) -> Result<String, AdminError> {
+        let ReplicaStatus { node, leader, members, .. } = self.replica.status();
+        if leader.as_ref().map(|leader| leader.node) != Some(node) {
+            return Err(AdminError::NotLeader { leader });
+        }
+        // The one that issues it first: it is the one to ask.
+        let others = members.into_iter().map(|member| member.peer).filter(|peer| peer.node != node);
+        let peers = [self.me.clone()].into_iter().chain(others).collect();
+        let issued = self.tickets.issue(self.cluster, peers, valid_for);
+        issued.map_err(|error| AdminError::TicketFailed { reason: error.to_string() })
+    }
+
+    fn administer(&self, change: AdminRequest) -> BoxFuture<'_, Result<(), AdminError>> {
+        Box::pin(async move {
+            match change {
+                AdminRequest::Initialize(members) if members.is_empty() => {
+                    self.replica.initialize(vec![self.me.clone()]).await
+                }
+                AdminRequest::Initialize(members) => self.replica.initialize(members).await,
+                AdminRequest::Join { ticket, peer } => {
+                    if ticket.cluster != self.cluster || !self.tickets.redeem(&ticket) {
+                        return Err(AdminError::TicketRefused);
+                    }
+                    let added = self.replica.add_learner(peer).await;
+                    if added.is_err() {
+                        self.tickets.give_back(&ticket);
+                    }
+                    added
+                }
+                AdminRequest::AddLearner(peer) => self.replica.add_learner(peer).await,
+                AdminRequest::Promote(node) => self.replica.promote(node).await,
+                AdminRequest::Remove(node) => self.replica.remove(node).await,
+                AdminRequest::TransferLeader(node) => self.replica.transfer_leader(node).await,
+                AdminRequest::Snapshot => self.replica.snapshot().await,
+            }
+        })
+    }
+}
