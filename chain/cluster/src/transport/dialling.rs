@@ -48,8 +48,11 @@ pub(super) enum DialError {
 
 pub(super) struct Dialler {
     context: Arc<Context>,
-    ways: Mutex<BTreeMap<(NodeId, Channel), Arc<tokio::sync::Mutex<Way>>>>,
+    ways: Mutex<BTreeMap<(NodeId, Channel), SharedWay>>,
 }
+
+/// Locked for as long as an attempt takes, so that there is one at a time.
+type SharedWay = Arc<tokio::sync::Mutex<Way>>;
 
 /// The way to a peer.
 struct Way {
@@ -92,7 +95,7 @@ impl Dialler {
         }
     }
 
-    fn way(&self, peer: NodeId, channel: Channel) -> Arc<tokio::sync::Mutex<Way>> {
+    fn way(&self, peer: NodeId, channel: Channel) -> SharedWay {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let way = || Way { connection: None, failures: 0, last_error: None, not_before: Instant::now() };
         Arc::clone(ways.entry((peer, channel)).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(way()))))

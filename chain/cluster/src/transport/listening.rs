@@ -91,7 +91,7 @@ impl Listener {
                 let listener = Arc::clone(&self);
                 self.context.tasks.spawn(listener.carry(stream, peer, channel));
             }
-            Err(error) => tracing::info!(?address, %error, "caller not let in"),
+            Err(error) => tracing::debug!(?address, %error, "caller not let in"),
         }
     }
 
