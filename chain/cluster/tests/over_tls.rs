@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{DEADLINE, put};
 use futures_util::future::select_all;
 use tempfile::TempDir;
-use tensor_chain::{ChainConfig, ChainId, Identity, NodeId, TensorStore};
+use tensor_chain::{BlockHash, ChainConfig, ChainId, Identity, NodeId, TensorStore};
 use tensor_cluster::api::{Peer, ReplicaStatus, Role};
 use tensor_cluster::transport::{KnownNodes, Transport, TransportConfig};
 use tensor_cluster::{Replica, ReplicaConfig, Timing};
@@ -55,7 +55,8 @@ async fn leader(nodes: &BTreeMap<usize, Node>) -> usize {
         .iter()
         .map(|(&index, node)| {
             Box::pin(async move {
-                node.until(|status| status.role == Role::Leader).await;
+                let begun = |status: &ReplicaStatus| status.tip_hash != BlockHash::default();
+                node.until(|status| status.role == Role::Leader && begun(status)).await;
                 node.replica.read_barrier().await.is_ok().then_some(index)
             })
         })
@@ -91,7 +92,9 @@ async fn three_nodes_replicate_fail_over_and_catch_up() {
 
     let first = leader(&nodes).await;
     let writes = (0..200).map(|n| put(&format!("key-{n}"), &"before".repeat(100), None)).collect();
-    assert!(nodes[&first].replica.submit_many(writes).await.iter().all(Result::is_ok));
+    for outcome in nodes[&first].replica.submit_many(writes).await {
+        outcome.unwrap();
+    }
     let follower = (first + 1) % 3;
     nodes[&follower].replica.read_barrier().await.unwrap(); // through the leader
     assert!(nodes[&follower].replica.chain().get("key-199").unwrap().is_some());

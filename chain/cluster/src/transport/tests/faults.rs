@@ -82,13 +82,16 @@ async fn a_caller_less_patient_than_a_handshake_gets_the_connection_next_time() 
         let mut call = std::pin::pin!(a.call(&b.peer, "hello"));
         assert!(futures_util::poll!(&mut call).is_pending());
     }
-    // B lets in one connection; if the attempt had died with the call there would be two.
+    assert_eq!(a.transport.context.tasks.len(), 2, "the listener and the attempt");
     assert_eq!(soon(a.call(&b.peer, "hello")).await, Ok(Bytes::from("hello")));
 }
 
 #[tokio::test]
 async fn a_flood_of_silent_connections_keeps_no_peer_out() {
-    let (a, b) = (Node::start(1, &[], Echo).await, Node::start(2, &[1], Echo).await);
+    let patient =
+        TransportConfig { handshake_timeout: Duration::from_secs(3_600), ..TransportConfig::default() };
+    let a = Node::start(1, &[], Echo).await;
+    let b = Node::start_with(2, &[1], Echo, ANYWHERE, CLUSTER, patient).await;
     let mut flood = Vec::new();
     for _ in 0..300 {
         flood.push(TcpStream::connect(&b.peer.peer_address).await.unwrap());
