@@ -218,7 +218,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        Ok(self.lock().log_state().vote().map(|record| record.0.clone()))
+        Ok(self.lock().log_state().vote().map(|record| record.0))
     }
 }
 
@@ -237,7 +237,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        self.change(|log| log.save_vote(VoteRecord(vote.clone())).map(drop)).await
+        self.change(|log| log.save_vote(VoteRecord(*vote)).map(drop)).await
     }
 
     /// Not waited for: a value that is too old only means that more is applied again.

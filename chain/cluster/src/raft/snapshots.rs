@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use tensor_chain::NodeId;
 use tensor_chain::atomic_io::AtomicWriter;
 use tensor_chain::log::LOG_FILE_NAME;
-use tensor_chain::replicated::{ReplicatedChain, SnapshotHeader};
+use tensor_chain::replicated::{LogPosition, ReplicatedChain, SnapshotHeader};
 
 /// Most bytes that are sent at once.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -84,7 +84,7 @@ impl Snapshots {
     /// Writes what the chain has come to. Nothing is durable yet.
     pub(super) fn draft(&self, chain: &ReplicatedChain) -> io::Result<Draft> {
         let position = chain.applied().map_err(io::Error::other)?;
-        let state = self.path_of(position.map_or(0, |position| position.index));
+        let state = self.path_of(position);
         let mut writer = BufWriter::new(AtomicWriter::new(&state).map_err(io::Error::other)?);
         let header = chain.write_snapshot(&mut writer).map_err(io::Error::other)?;
         Ok(Draft { writer, files: self.own(header, state) })
@@ -114,7 +114,7 @@ impl Snapshots {
         let header = chain
             .install_snapshot(BufReader::new(File::open(&state)?), Some(installing))
             .map_err(io::Error::other)?;
-        fs::rename(state, self.path_of(header.position.index))?;
+        fs::rename(state, self.path_of(header.position))?;
         sync_dir(&self.dir)?;
         fs::remove_dir_all(installing)?;
         self.remove_older()
@@ -168,7 +168,8 @@ impl Snapshots {
         SnapshotFiles { header, state, blocks: self.data_dir.join(LOG_FILE_NAME), received_in: None }
     }
 
-    fn path_of(&self, index: u64) -> PathBuf {
+    fn path_of(&self, position: Option<LogPosition>) -> PathBuf {
+        let index = position.map_or(0, |position| position.index);
         self.dir.join(format!("{index}.{STATE}"))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tensor_chain::{ChainConfig, Changeset, NodeId, Transaction};
+use tensor_chain::{BlockHash, ChainConfig, Changeset, NodeId, Transaction};
 use tensor_cluster::api::{ClientId, Committed, Peer, ReplicaStatus, Role, SubmitError, Write};
 use tensor_cluster::memory_link::MemoryNetwork;
 use tensor_cluster::{Replica, ReplicaConfig, Timing};
