@@ -1,5 +1,7 @@
 //! Chains that grow by one replicated log: the same entries lead every node to the same place, by whatever way.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 
 use tensor_chain::replicated::{

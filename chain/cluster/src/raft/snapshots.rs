@@ -235,3 +235,103 @@ impl SnapshotFiles {
 fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tensor_chain::replicated::{ProposedWrite, ReplicatedEntry};
+    use tensor_chain::{ChainConfig, Changeset, TensorStore, Transaction};
+
+    fn open(dir: &Path) -> ReplicatedChain {
+        ReplicatedChain::open(TensorStore::open_replicated(dir).unwrap(), ChainConfig::default()).unwrap()
+    }
+
+    fn apply(chain: &ReplicatedChain, index: u64, entry: &ReplicatedEntry) {
+        chain.apply(LogPosition { term: 1, index }, entry).unwrap();
+    }
+
+    /// A chain of some blocks, and its log.
+    fn grown(dir: &Path) -> (ReplicatedChain, Vec<ReplicatedEntry>) {
+        let chain = open(dir);
+        let mut log = vec![chain.genesis_entry().unwrap()];
+        apply(&chain, 1, &log[0]);
+        for index in 2..12 {
+            let put = Transaction::Put { key: format!("key-{index}"), data: vec![7; 300_000] };
+            let write = ProposedWrite { changeset: Changeset::single(put).unwrap(), session: None };
+            log.push(ReplicatedEntry::Batch(chain.propose(vec![write], 0).unwrap().unwrap()));
+            apply(&chain, index, &log[index as usize - 1]);
+        }
+        (chain, log)
+    }
+
+    /// Sends the parts as the leader does.
+    fn send(files: &SnapshotFiles, to: &Snapshots, from: NodeId) {
+        for part in [Part::State, Part::Blocks] {
+            let mut offset = 0;
+            loop {
+                let bytes = files.chunk(part, offset).unwrap();
+                assert!(bytes.len() <= CHUNK_BYTES);
+                if bytes.is_empty() {
+                    break;
+                }
+                to.receive(from, part, offset, &bytes).unwrap();
+                offset += bytes.len() as u64;
+            }
+        }
+    }
+
+    fn place(chain: &ReplicatedChain) -> (Option<LogPosition>, tensor_chain::BlockHash) {
+        (chain.applied().unwrap(), chain.chain().tip_hash())
+    }
+
+    #[test]
+    fn an_installation_that_was_cut_short_is_finished_at_the_next_start() {
+        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (leader, log) = grown(leader_dir.path());
+        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
+        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let from = NodeId([1; 32]);
+
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        apply(&chain, 1, &log[0]);
+        send(&files, &snapshots, from);
+        assert!(snapshots.receive(from, Part::Blocks, 5, b"x").is_err(), "a gap");
+        let received = snapshots.received(from).unwrap();
+        // The node died when a part of the blocks was there.
+        fs::rename(received.received_in.unwrap(), snapshots.dir.join(INSTALLING)).unwrap();
+        for index in 2..6 {
+            apply(&chain, index, &log[index as usize - 1]);
+        }
+        drop((chain, snapshots));
+
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        assert_eq!(place(&chain), place(&leader));
+        assert_eq!(snapshots.current().unwrap().unwrap().header, files.header);
+        assert!(!snapshots.dir.join(INSTALLING).exists());
+        chain.chain().verify_full().unwrap();
+    }
+
+    #[test]
+    fn blocks_that_are_cut_short_or_damaged_are_not_installed() {
+        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (leader, _) = grown(leader_dir.path());
+        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
+        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        let from = NodeId([1; 32]);
+        send(&files, &snapshots, from);
+        let blocks = snapshots.received(from).unwrap().blocks;
+        let mut bytes = fs::read(&blocks).unwrap();
+        fs::write(&blocks, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(snapshots.received(from).is_err());
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&blocks, &bytes).unwrap();
+        let received = snapshots.received(from).unwrap();
+        assert!(snapshots.install(&chain, received).is_err());
+        assert_eq!(chain.applied().unwrap(), None);
+    }
+}

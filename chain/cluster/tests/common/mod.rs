@@ -33,9 +33,7 @@ impl Cluster {
         cluster.node(0).initialize(cluster.peers.clone()).await.unwrap();
         cluster.leader().await;
         for index in 0..count {
-            cluster
-                .until(index, |status| status.height.0 > 0 || status.state_hash == Default::default())
-                .await;
+            cluster.until(index, |status| status.tip_hash != BlockHash::default()).await;
         }
         cluster
     }
@@ -77,6 +75,14 @@ impl Cluster {
         let replica = self.nodes[index].take().unwrap();
         self.network.detach(replica.node());
         replica.shutdown().await.unwrap();
+    }
+
+    pub async fn restart_all_with_snapshots_every(&mut self, entries: u64) {
+        self.snapshot_every = entries;
+        for index in self.running() {
+            self.stop(index).await;
+            self.start(index).await;
+        }
     }
 
     pub fn dir(&self, index: usize) -> PathBuf {
@@ -155,7 +161,7 @@ impl Cluster {
                 }
             }
         };
-        tokio::time::timeout(DEADLINE, writing).await.expect("the write never went through")
+        tokio::time::timeout(DEADLINE, writing).await.unwrap()
     }
 
     /// Waits until all running nodes have applied as much as the leader, and compares them.
