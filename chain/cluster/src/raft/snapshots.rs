@@ -100,7 +100,14 @@ impl Snapshots {
     /// Brings the chain to a snapshot.
     pub(super) fn install(&self, chain: &ReplicatedChain, files: SnapshotFiles) -> io::Result<()> {
         let Some(received_in) = files.received_in else {
-            let state = BufReader::new(File::open(&files.state)?);
+            // One that is here already, or lies elsewhere on this machine.
+            let state = self.path_of(files.header.position);
+            if files.state != state {
+                let mut copy = AtomicWriter::new(&state).map_err(io::Error::other)?;
+                io::copy(&mut File::open(&files.state)?, &mut copy)?;
+                copy.commit().map_err(io::Error::other)?;
+            }
+            let state = BufReader::new(File::open(state)?);
             return chain.install_snapshot(state, None).map(drop).map_err(io::Error::other);
         };
         let installing = self.dir.join(INSTALLING);
