@@ -81,6 +81,19 @@ impl Snapshots {
         Ok(snapshots)
     }
 
+    /// Bytes of the block log in a directory that are durable for certain: those under its newest snapshot.
+    ///
+    /// # Errors
+    /// A medium that fails; a snapshot whose header cannot be read.
+    pub(super) fn synced_len(data_dir: &Path) -> io::Result<u64> {
+        let snapshots = Self { data_dir: data_dir.to_owned(), dir: data_dir.join("snapshot") };
+        if !snapshots.dir.exists() {
+            return Ok(0);
+        }
+        let tip = snapshots.current()?.and_then(|files| files.header.tip);
+        Ok(tip.map_or(0, |tip| tip.log_len))
+    }
+
     /// Writes what the chain has come to. Nothing is durable yet.
     pub(super) fn draft(&self, chain: &ReplicatedChain) -> io::Result<Draft> {
         let position = chain.applied().map_err(io::Error::other)?;
@@ -250,7 +263,7 @@ mod tests {
     use tensor_chain::{ChainConfig, Changeset, TensorStore, Transaction};
 
     fn open(dir: &Path) -> ReplicatedChain {
-        ReplicatedChain::open(TensorStore::open_replicated(dir).unwrap(), ChainConfig::default()).unwrap()
+        ReplicatedChain::open(TensorStore::open_replicated(dir, 0).unwrap(), ChainConfig::default()).unwrap()
     }
 
     fn apply(chain: &ReplicatedChain, index: u64, entry: &ReplicatedEntry) {

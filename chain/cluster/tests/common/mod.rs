@@ -48,7 +48,7 @@ impl Cluster {
         let index = self.nodes.len();
         self.dirs.push(tempfile::tempdir().unwrap());
         self.nodes.push(None);
-        let store = tensor_chain::TensorStore::open_replicated(self.dir(index)).unwrap();
+        let store = tensor_chain::TensorStore::open_replicated(self.dir(index), 0).unwrap();
         let node = store.identity().unwrap().node_id();
         drop(store);
         let address = |what: &str| format!("{what}-{index}");
