@@ -1,4 +1,5 @@
 //! Three replicas in one process: what is acknowledged stays, is applied once, and reads see it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -160,4 +161,36 @@ async fn members_are_changed_by_the_leader_and_named_when_unknown() {
     at_leader.remove(cluster.id(follower)).await.unwrap();
     cluster.until(leader, |status| voters(status) == 3).await;
     cluster.put("key", "value", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_nodes_stop_and_one_has_lost_its_index_and_nothing_acknowledged_is_gone() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.restart_all_with_snapshots_every(20).await;
+    let client = cluster.node(cluster.leader().await).open_session().await.unwrap();
+    let mut first = None;
+    for n in 0..100 {
+        let committed = cluster.put(&format!("key-{n}"), "value", Some((client, n))).await;
+        first.get_or_insert(committed);
+    }
+    cluster.assert_equal().await;
+    for index in 0..3 {
+        cluster.stop(index).await;
+    }
+    let lost = cluster.dir(1);
+    assert!(std::fs::read_dir(lost.join("snapshot")).unwrap().next().is_some(), "the log was never purged");
+    std::fs::remove_dir_all(lost.join("index")).unwrap();
+    for index in 0..3 {
+        cluster.start(index).await;
+    }
+    cluster.assert_equal().await;
+    for n in 0..100 {
+        assert_eq!(cluster.get(1, &format!("key-{n}")), Some(b"value".into()), "key-{n}");
+    }
+    let leader = cluster.leader().await;
+    if leader != 1 {
+        cluster.node(leader).transfer_leader(cluster.id(1)).await.unwrap();
+    }
+    cluster.until(1, |status| status.role == Role::Leader).await;
+    assert_eq!(Some(cluster.put("key-0", "value", Some((client, 0))).await), first);
 }

@@ -14,7 +14,7 @@ use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
 use crate::index::{BufferedIndex, DiskIndex, Index, IndexError, IndexOp, MemoryIndex, Space};
-use crate::log::{BlockLog, FileLog, Frame, LogError, MemoryLog, Scan, TornTail};
+use crate::log::{BlockLog, FileLog, Frame, LOG_FILE_NAME, LogError, MemoryLog, Scan, TornTail};
 
 /// The data of one chain, in memory or in a directory.
 ///
@@ -146,7 +146,7 @@ impl TensorStore {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
         let dir = DataDir::open(dir)?;
         let identity = Identity::load_or_create(dir.identity_path())?;
-        Self::open_in(dir, identity)
+        Self::open_in(dir, identity, None)
     }
 
     /// As [`open`](Self::open), with a given identity instead of the key that is kept there.
@@ -154,29 +154,31 @@ impl TensorStore {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with_identity(dir: impl AsRef<Path>, identity: Identity) -> Result<Self, StoreError> {
-        Self::open_in(DataDir::open(dir)?, identity)
+        Self::open_in(DataDir::open(dir)?, identity, None)
     }
 
     /// As [`open`](Self::open) for a chain that belongs to a cluster: from then on this directory takes no writes but
-    /// the cluster's.
+    /// the cluster's. `synced_len` is the length of the block log that the last [`sync`](crate::replicated::ReplicatedChain::sync)
+    /// that is known of made durable, 0 where none is: blocks behind it that a power loss damaged are taken away, and
+    /// the replicated log leads to them again.
     ///
     /// # Errors
     /// As [`open`](Self::open), and a directory with a chain of its own.
-    pub fn open_replicated(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let mut store = Self::open(&dir)?;
-        if let Some(data_dir) = store.dir.as_ref().filter(|_| !store.replicated) {
-            if store.log().is_some() {
-                return Err(StoreError::NotReplicated { dir: dir.as_ref().to_owned() });
+    pub fn open_replicated(dir: impl AsRef<Path>, synced_len: u64) -> Result<Self, StoreError> {
+        let dir = DataDir::open(dir)?;
+        if !dir.replicated_path().exists() {
+            if dir.path().join(LOG_FILE_NAME).exists() {
+                return Err(StoreError::NotReplicated { dir: dir.path().to_owned() });
             }
-            let fail = |source| DirError::Io { dir: dir.as_ref().to_owned(), source };
-            atomic_write(data_dir.replicated_path(), &[]).map_err(fail)?;
-            store.replicated = true;
+            let fail = |source| DirError::Io { dir: dir.path().to_owned(), source };
+            atomic_write(dir.replicated_path(), &[]).map_err(fail)?;
         }
-        Ok(store)
+        let identity = Identity::load_or_create(dir.identity_path())?;
+        Self::open_in(dir, identity, Some(synced_len))
     }
 
-    fn open_in(dir: DataDir, identity: Identity) -> Result<Self, StoreError> {
-        let (log, torn_tail) = match FileLog::open(dir.path()) {
+    fn open_in(dir: DataDir, identity: Identity, synced: Option<u64>) -> Result<Self, StoreError> {
+        let (log, torn_tail) = match FileLog::open_synced_up_to(dir.path(), synced) {
             Ok((log, torn_tail)) => (OnceLock::from(Box::new(log) as Box<dyn BlockLog>), torn_tail),
             Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 (OnceLock::new(), None)

@@ -1,7 +1,10 @@
 //! Chains that grow by one replicated log: the same entries lead every node to the same place, by whatever way.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 
+use tensor_chain::log::{LOG_FILE_NAME, LogError};
 use tensor_chain::replicated::{
     EntryOutcome, LogPosition, ProposedWrite, ReplicatedChain, ReplicatedEntry, SessionRequest,
     SnapshotError, WriteOutcome,
@@ -17,7 +20,7 @@ fn node(number: u8) -> ReplicatedChain {
 }
 
 fn node_in(dir: &Path) -> ReplicatedChain {
-    ReplicatedChain::open(TensorStore::open_replicated(dir).unwrap(), ChainConfig::default()).unwrap()
+    ReplicatedChain::open(TensorStore::open_replicated(dir, 0).unwrap(), ChainConfig::default()).unwrap()
 }
 
 const fn at(index: u64) -> LogPosition {
@@ -246,5 +249,41 @@ fn a_chain_is_either_a_clusters_or_its_own() {
 
     let dir = tempfile::tempdir().unwrap();
     TensorChain::new(TensorStore::open(dir.path()).unwrap(), "embedded").initialize().unwrap();
-    assert!(matches!(TensorStore::open_replicated(dir.path()), Err(StoreError::NotReplicated { .. })));
+    assert!(matches!(TensorStore::open_replicated(dir.path(), 0), Err(StoreError::NotReplicated { .. })));
+}
+
+#[test]
+fn what_a_power_loss_did_to_blocks_that_were_not_synced_is_taken_away_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (leader, log) = grown();
+    let follower = node_in(dir.path());
+    replay(&follower, &log[..20]);
+    follower.sync().unwrap();
+    let mut snapshot = Vec::new();
+    let synced_len = follower.write_snapshot(&mut snapshot).unwrap().tip.unwrap().log_len;
+    for (index, entry) in (21..).zip(&log[20..]) {
+        follower.apply(at(index), entry).unwrap();
+    }
+    drop(follower);
+    let file = dir.path().join(LOG_FILE_NAME);
+    let sound = std::fs::read(&file).unwrap();
+    let with_damage_at = |offset: u64| {
+        let mut damaged = sound.clone();
+        damaged[offset as usize] ^= 1;
+        std::fs::write(&file, damaged).unwrap();
+        TensorStore::open_replicated(dir.path(), synced_len)
+    };
+    for below in [synced_len - 1, synced_len / 2] {
+        let refused = with_damage_at(below).unwrap_err();
+        assert!(matches!(refused, StoreError::Log(LogError::Corrupt { .. })), "{refused}");
+    }
+    // Many sound blocks follow the broken one, as on a disk that wrote them first.
+    let store = with_damage_at(synced_len + 40).unwrap();
+    assert_eq!(store.torn_tail().unwrap().offset, synced_len);
+    let follower = ReplicatedChain::open(store, ChainConfig::default()).unwrap();
+    follower.install_snapshot(&snapshot[..], None).unwrap();
+    for (index, entry) in (21..).zip(&log[20..]) {
+        follower.apply(at(index), entry).unwrap();
+    }
+    assert_equal(&leader, &follower);
 }

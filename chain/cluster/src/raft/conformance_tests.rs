@@ -27,7 +27,7 @@ struct OnDisk;
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().unwrap();
-        let store = TensorStore::open_replicated(dir.path()).unwrap();
+        let store = TensorStore::open_replicated(dir.path(), 0).unwrap();
         let chain = Arc::new(ReplicatedChain::open(store, ChainConfig::default()).unwrap());
         let snapshots = Arc::new(Snapshots::open(dir.path(), &chain).unwrap());
         let log = LogStore::open(&dir.path().join("raft")).unwrap();

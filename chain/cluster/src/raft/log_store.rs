@@ -218,7 +218,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        Ok(self.lock().log_state().vote().map(|record| record.0.clone()))
+        Ok(self.lock().log_state().vote().map(|record| record.0))
     }
 }
 
@@ -237,7 +237,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        self.change(|log| log.save_vote(VoteRecord(vote.clone())).map(drop)).await
+        self.change(|log| log.save_vote(VoteRecord(*vote)).map(drop)).await
     }
 
     /// Not waited for: a value that is too old only means that more is applied again.
@@ -274,10 +274,76 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
         let from = last_log_id.map_or(0, |log_id| log_id.index().saturating_add(1));
+        if self.lock().log_state().last().is_none_or(|last| last.0.index < from) {
+            return Ok(());
+        }
         self.change(|log| log.truncate(from).map(drop)).await
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
         self.change(|log| log.purge(Place::from(&log_id)).map(drop)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::{Command, log_id};
+    use openraft::storage::RaftLogStorageExt;
+    use openraft::vote::RaftLeaderId;
+    use tensor_chain::replicated::{LogPosition, ReplicatedEntry};
+
+    const ENTRIES: u64 = 20;
+
+    fn entry(index: u64) -> Entry {
+        let payload = Payload::Normal(Command::new(ReplicatedEntry::Session));
+        Entry { log_id: log_id(LogPosition { term: 1, index }), payload }
+    }
+
+    /// A log on disk, and its one file.
+    async fn written(dir: &Path) -> PathBuf {
+        let mut store = LogStore::open(dir).unwrap();
+        let leader_id = <TypeConfig as openraft::RaftTypeConfig>::LeaderId::new(1, Default::default());
+        store.save_vote(&Vote { leader_id, committed: true }).await.unwrap();
+        for index in 0..ENTRIES {
+            store.blocking_append([entry(index)]).await.unwrap();
+        }
+        drop(store);
+        let files = file_lengths(dir).unwrap();
+        files.into_iter().max_by_key(|(_, len)| *len).unwrap().0
+    }
+
+    async fn last_index(dir: &Path) -> io::Result<u64> {
+        let mut store = LogStore::open(dir)?;
+        store.try_get_log_entries(..).await?;
+        Ok(store.get_log_state().await?.last_log_id.map_or(0, |id| id.index()))
+    }
+
+    #[tokio::test]
+    async fn a_flipped_byte_never_shortens_the_log_quietly() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = written(dir.path()).await;
+        let sound = std::fs::read(&file).unwrap();
+        for position in 0..sound.len() {
+            let mut flipped = sound.clone();
+            flipped[position] ^= 0x41;
+            std::fs::write(&file, flipped).unwrap();
+            match last_index(dir.path()).await {
+                Ok(last) => assert_eq!(last, ENTRIES - 1, "byte {position}"),
+                Err(error) => assert_ne!(error.kind(), io::ErrorKind::UnexpectedEof, "byte {position}"),
+            }
+            for (path, _) in file_lengths(dir.path()).unwrap() {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_torn_tail_takes_only_what_was_not_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = written(dir.path()).await;
+        let sound = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &sound[..sound.len() - 3]).unwrap();
+        assert_eq!(last_index(dir.path()).await.unwrap(), ENTRIES - 2);
     }
 }

@@ -121,16 +121,17 @@ pub(super) async fn run(
         let (writes, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.write, (waiting.answer, waiting._room))).unzip();
         let (responder, result) = ProgressResponder::complete_only();
-        let proposed = match chain.propose(writes, last_ms) {
+        let refused = match chain.propose(writes, last_ms) {
             Ok(Some(batch)) => {
                 last_ms = batch.stamp().timestamp_ms;
                 let command = Command::new(ReplicatedEntry::Batch(batch));
-                raft.client_write_ff(command, Some(responder)).await.is_ok()
+                raft.client_write_ff(command, Some(responder)).await.err().map(|_| SubmitError::Stopped)
             }
-            _ => false,
+            // What was chosen fits a block; a chain that can choose can sign.
+            _ => Some(SubmitError::Retry),
         };
-        if !proposed {
-            callers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(SubmitError::Stopped))));
+        if let Some(error) = refused {
+            callers.into_iter().for_each(|(answer, _)| drop(answer.send(Err(error.clone()))));
             continue;
         }
         tokio::spawn(async move {
@@ -204,5 +205,50 @@ fn forwarded(ForwardToLeader { leader_id, leader_node, reason }: ForwardToLeader
     match (leader_id.zip(leader_node), reason) {
         (None, ForwardReason::LeaseExpired | ForwardReason::LeadershipTransfer) => SubmitError::Retry,
         (leader, _) => SubmitError::NotLeader { leader: leader.map(|(node, at)| peer(node, &at)) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::{Addresses, RaftNode};
+
+    #[test]
+    fn a_leader_that_is_not_ready_is_asked_again_and_another_leader_is_named() {
+        let forward = |reason| ForwardToLeader::empty().with_reason(reason);
+        let told = |forward| submit_error(ClientWriteError::ForwardToLeader(forward));
+        assert_eq!(told(forward(ForwardReason::LeaseExpired)), SubmitError::Retry);
+        assert_eq!(told(forward(ForwardReason::LeadershipTransfer)), SubmitError::Retry);
+        assert_eq!(told(forward(ForwardReason::NotLeader)), SubmitError::NotLeader { leader: None });
+        let (node, at) = (RaftNode([7; 32]), Addresses { peer: "a:1".to_owned(), http: "a:2".to_owned() });
+        let leader = Some(peer(node, &at));
+        assert_eq!(told(ForwardToLeader::new(node, at)), SubmitError::NotLeader { leader });
+    }
+
+    #[test]
+    fn an_entry_that_was_discarded_has_an_unknown_outcome() {
+        let discarded = ClientWriteError::LogEntryDiscarded(ForwardToLeader::empty());
+        assert_eq!(submit_error(discarded), SubmitError::Unknown);
+    }
+
+    #[test]
+    fn who_waits_takes_room_until_there_is_none() {
+        let (queue, end) = Queue::new();
+        let write = || {
+            let data = vec![0; 1_000_000];
+            let put = tensor_chain::Transaction::Put { key: "k".to_owned(), data };
+            Write { changeset: Changeset::single(put).unwrap(), session: None }
+        };
+        let mut waiting = Vec::new();
+        let refused = loop {
+            match queue.push(write()) {
+                Ok(outcome) => waiting.push(outcome),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused, SubmitError::Busy);
+        assert_eq!(waiting.len(), WAITING_BYTES / 1_000_300);
+        drop(end);
+        assert_eq!(queue.push(write()).unwrap_err(), SubmitError::Stopped);
     }
 }

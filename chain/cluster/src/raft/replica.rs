@@ -78,7 +78,8 @@ impl Replica {
         let raft_config = config.raft().map_err(StartError::Config)?;
         let opening = config.clone();
         let open = move || -> Result<_, StartError> {
-            let store = TensorStore::open_replicated(&opening.dir).map_err(ChainError::from)?;
+            let synced_len = Snapshots::synced_len(&opening.dir).map_err(StartError::Snapshot)?;
+            let store = TensorStore::open_replicated(&opening.dir, synced_len).map_err(ChainError::from)?;
             let node = store.identity().map_err(ChainError::from)?.node_id();
             let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
             let snapshots = Snapshots::open(&opening.dir, &chain).map_err(StartError::Snapshot)?;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
-use openraft::{Raft, ReadPolicy, Snapshot};
+use openraft::{Raft, ReadPolicy};
 use tensor_chain::NodeId;
-use tensor_chain::replicated::SnapshotHeader;
 
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
-use super::snapshots::{SnapshotFiles, Snapshots};
-use super::state_machine::{StateMachine, decode_membership};
-use super::types::{RaftNode, SnapshotMeta, TypeConfig, Vote, log_id};
+use super::snapshots::Snapshots;
+use super::state_machine::{StateMachine, describe};
+use super::types::{RaftNode, TypeConfig, Vote};
 use crate::link::PeerService;
 
 /// Answers by asking the consensus library.
@@ -68,23 +67,17 @@ impl Service {
 
     async fn install(&self, from: NodeId, vote: Vote) -> Option<Response> {
         let snapshots = Arc::clone(&self.snapshots);
-        let files = match tokio::task::spawn_blocking(move || snapshots.received(from)).await.ok()? {
-            Ok(files) => files,
+        let receive = move || snapshots.received(from).and_then(describe);
+        let snapshot = match tokio::task::spawn_blocking(receive).await.ok()? {
+            Ok(snapshot) => snapshot,
             Err(error) => {
                 tracing::warn!(%error, %from, "a snapshot was not received whole");
                 return None;
             }
         };
-        let snapshot = Snapshot { meta: meta(&files)?, snapshot: files };
         let answer = self.raft.install_full_snapshot(vote, snapshot).await.ok()?;
         Some(Response::Install { vote: answer.vote })
     }
-}
-
-fn meta(files: &SnapshotFiles) -> Option<SnapshotMeta> {
-    let SnapshotHeader { position, membership, .. } = &files.header;
-    let last_membership = decode_membership(membership).ok()?;
-    Some(SnapshotMeta { last_log_id: Some(log_id(*position)), last_membership })
 }
 
 impl PeerService for Service {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use tensor_chain::NodeId;
 use tensor_chain::atomic_io::AtomicWriter;
 use tensor_chain::log::LOG_FILE_NAME;
-use tensor_chain::replicated::{ReplicatedChain, SnapshotHeader};
+use tensor_chain::replicated::{LogPosition, ReplicatedChain, SnapshotHeader};
 
 /// Most bytes that are sent at once.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -81,10 +81,23 @@ impl Snapshots {
         Ok(snapshots)
     }
 
+    /// Bytes of the block log in a directory that are durable for certain: those under its newest snapshot.
+    ///
+    /// # Errors
+    /// A medium that fails; a snapshot whose header cannot be read.
+    pub(super) fn synced_len(data_dir: &Path) -> io::Result<u64> {
+        let snapshots = Self { data_dir: data_dir.to_owned(), dir: data_dir.join("snapshot") };
+        if !snapshots.dir.exists() {
+            return Ok(0);
+        }
+        let tip = snapshots.current()?.and_then(|files| files.header.tip);
+        Ok(tip.map_or(0, |tip| tip.log_len))
+    }
+
     /// Writes what the chain has come to. Nothing is durable yet.
     pub(super) fn draft(&self, chain: &ReplicatedChain) -> io::Result<Draft> {
         let position = chain.applied().map_err(io::Error::other)?;
-        let state = self.path_of(position.map_or(0, |position| position.index));
+        let state = self.path_of(position);
         let mut writer = BufWriter::new(AtomicWriter::new(&state).map_err(io::Error::other)?);
         let header = chain.write_snapshot(&mut writer).map_err(io::Error::other)?;
         Ok(Draft { writer, files: self.own(header, state) })
@@ -100,7 +113,14 @@ impl Snapshots {
     /// Brings the chain to a snapshot.
     pub(super) fn install(&self, chain: &ReplicatedChain, files: SnapshotFiles) -> io::Result<()> {
         let Some(received_in) = files.received_in else {
-            let state = BufReader::new(File::open(&files.state)?);
+            // One that is here already, or lies elsewhere on this machine.
+            let state = self.path_of(files.header.position);
+            if files.state != state {
+                let mut copy = AtomicWriter::new(&state).map_err(io::Error::other)?;
+                io::copy(&mut File::open(&files.state)?, &mut copy)?;
+                copy.commit().map_err(io::Error::other)?;
+            }
+            let state = BufReader::new(File::open(state)?);
             return chain.install_snapshot(state, None).map(drop).map_err(io::Error::other);
         };
         let installing = self.dir.join(INSTALLING);
@@ -114,7 +134,7 @@ impl Snapshots {
         let header = chain
             .install_snapshot(BufReader::new(File::open(&state)?), Some(installing))
             .map_err(io::Error::other)?;
-        fs::rename(state, self.path_of(header.position.index))?;
+        fs::rename(state, self.path_of(header.position))?;
         sync_dir(&self.dir)?;
         fs::remove_dir_all(installing)?;
         self.remove_older()
@@ -168,7 +188,8 @@ impl Snapshots {
         SnapshotFiles { header, state, blocks: self.data_dir.join(LOG_FILE_NAME), received_in: None }
     }
 
-    fn path_of(&self, index: u64) -> PathBuf {
+    fn path_of(&self, position: Option<LogPosition>) -> PathBuf {
+        let index = position.map_or(0, |position| position.index);
         self.dir.join(format!("{index}.{STATE}"))
     }
 
@@ -233,4 +254,104 @@ impl SnapshotFiles {
 /// Makes the names in a directory durable.
 fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tensor_chain::replicated::{ProposedWrite, ReplicatedEntry};
+    use tensor_chain::{ChainConfig, Changeset, TensorStore, Transaction};
+
+    fn open(dir: &Path) -> ReplicatedChain {
+        ReplicatedChain::open(TensorStore::open_replicated(dir, 0).unwrap(), ChainConfig::default()).unwrap()
+    }
+
+    fn apply(chain: &ReplicatedChain, index: u64, entry: &ReplicatedEntry) {
+        chain.apply(LogPosition { term: 1, index }, entry).unwrap();
+    }
+
+    /// A chain of some blocks, and its log.
+    fn grown(dir: &Path) -> (ReplicatedChain, Vec<ReplicatedEntry>) {
+        let chain = open(dir);
+        let mut log = vec![chain.genesis_entry().unwrap()];
+        apply(&chain, 1, &log[0]);
+        for index in 2..12 {
+            let put = Transaction::Put { key: format!("key-{index}"), data: vec![7; 300_000] };
+            let write = ProposedWrite { changeset: Changeset::single(put).unwrap(), session: None };
+            log.push(ReplicatedEntry::Batch(chain.propose(vec![write], 0).unwrap().unwrap()));
+            apply(&chain, index, &log[index as usize - 1]);
+        }
+        (chain, log)
+    }
+
+    /// Sends the parts as the leader does.
+    fn send(files: &SnapshotFiles, to: &Snapshots, from: NodeId) {
+        for part in [Part::State, Part::Blocks] {
+            let mut offset = 0;
+            loop {
+                let bytes = files.chunk(part, offset).unwrap();
+                assert!(bytes.len() <= CHUNK_BYTES);
+                if bytes.is_empty() {
+                    break;
+                }
+                to.receive(from, part, offset, &bytes).unwrap();
+                offset += bytes.len() as u64;
+            }
+        }
+    }
+
+    fn place(chain: &ReplicatedChain) -> (Option<LogPosition>, tensor_chain::BlockHash) {
+        (chain.applied().unwrap(), chain.chain().tip_hash())
+    }
+
+    #[test]
+    fn an_installation_that_was_cut_short_is_finished_at_the_next_start() {
+        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (leader, log) = grown(leader_dir.path());
+        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
+        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let from = NodeId([1; 32]);
+
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        apply(&chain, 1, &log[0]);
+        send(&files, &snapshots, from);
+        assert!(snapshots.receive(from, Part::Blocks, 5, b"x").is_err(), "a gap");
+        let received = snapshots.received(from).unwrap();
+        // The node died when a part of the blocks was there.
+        fs::rename(received.received_in.unwrap(), snapshots.dir.join(INSTALLING)).unwrap();
+        for index in 2..6 {
+            apply(&chain, index, &log[index as usize - 1]);
+        }
+        drop((chain, snapshots));
+
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        assert_eq!(place(&chain), place(&leader));
+        assert_eq!(snapshots.current().unwrap().unwrap().header, files.header);
+        assert!(!snapshots.dir.join(INSTALLING).exists());
+        chain.chain().verify_full().unwrap();
+    }
+
+    #[test]
+    fn blocks_that_are_cut_short_or_damaged_are_not_installed() {
+        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (leader, _) = grown(leader_dir.path());
+        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
+        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        let from = NodeId([1; 32]);
+        send(&files, &snapshots, from);
+        let blocks = snapshots.received(from).unwrap().blocks;
+        let mut bytes = fs::read(&blocks).unwrap();
+        fs::write(&blocks, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(snapshots.received(from).is_err());
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&blocks, &bytes).unwrap();
+        let received = snapshots.received(from).unwrap();
+        assert!(snapshots.install(&chain, received).is_err());
+        assert_eq!(chain.applied().unwrap(), None);
+    }
 }

@@ -116,8 +116,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 }
 
 /// A snapshot with what the library wants to know of it.
-fn describe(files: SnapshotFiles) -> io::Result<ChainSnapshot> {
+pub(super) fn describe(files: SnapshotFiles) -> io::Result<ChainSnapshot> {
     let last_membership = decode_membership(&files.header.membership)?;
-    let meta = SnapshotMeta { last_log_id: Some(log_id(files.header.position)), last_membership };
+    let meta = SnapshotMeta { last_log_id: files.header.position.map(log_id), last_membership };
     Ok(Snapshot { meta, snapshot: files })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tensor_chain::{ChainConfig, Changeset, NodeId, Transaction};
+use tensor_chain::{BlockHash, ChainConfig, Changeset, NodeId, Transaction};
 use tensor_cluster::api::{ClientId, Committed, Peer, ReplicaStatus, Role, SubmitError, Write};
 use tensor_cluster::memory_link::MemoryNetwork;
 use tensor_cluster::{Replica, ReplicaConfig, Timing};
@@ -33,9 +33,7 @@ impl Cluster {
         cluster.node(0).initialize(cluster.peers.clone()).await.unwrap();
         cluster.leader().await;
         for index in 0..count {
-            cluster
-                .until(index, |status| status.height.0 > 0 || status.state_hash == Default::default())
-                .await;
+            cluster.until(index, |status| status.tip_hash != BlockHash::default()).await;
         }
         cluster
     }
@@ -50,7 +48,7 @@ impl Cluster {
         let index = self.nodes.len();
         self.dirs.push(tempfile::tempdir().unwrap());
         self.nodes.push(None);
-        let store = tensor_chain::TensorStore::open_replicated(self.dir(index)).unwrap();
+        let store = tensor_chain::TensorStore::open_replicated(self.dir(index), 0).unwrap();
         let node = store.identity().unwrap().node_id();
         drop(store);
         let address = |what: &str| format!("{what}-{index}");
@@ -77,6 +75,14 @@ impl Cluster {
         let replica = self.nodes[index].take().unwrap();
         self.network.detach(replica.node());
         replica.shutdown().await.unwrap();
+    }
+
+    pub async fn restart_all_with_snapshots_every(&mut self, entries: u64) {
+        self.snapshot_every = entries;
+        for index in self.running() {
+            self.stop(index).await;
+            self.start(index).await;
+        }
     }
 
     pub fn dir(&self, index: usize) -> PathBuf {
@@ -155,7 +161,7 @@ impl Cluster {
                 }
             }
         };
-        tokio::time::timeout(DEADLINE, writing).await.expect("the write never went through")
+        tokio::time::timeout(DEADLINE, writing).await.unwrap()
     }
 
     /// Waits until all running nodes have applied as much as the leader, and compares them.

@@ -126,8 +126,20 @@ impl FileLog {
     /// # Errors
     /// Corruption; a format version that is not read here; a failure of the medium.
     pub fn open(dir: impl AsRef<Path>) -> Result<(Self, Option<TornTail>), LogError> {
+        Self::open_synced_up_to(dir, None)
+    }
+
+    /// As [`open`](Self::open) for a log that was not synced with every block, but up to a known length: only damage
+    /// below it is corruption.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and a log that is shorter.
+    pub fn open_synced_up_to(
+        dir: impl AsRef<Path>,
+        synced: Option<u64>,
+    ) -> Result<(Self, Option<TornTail>), LogError> {
         let dir = dir.as_ref();
-        let reader = LogReader::open_read_only(dir)?;
+        let reader = LogReader::open_read_only(dir)?.synced_up_to(synced);
         let path = reader.path().to_owned();
         let fail = |error| LogError::io(&path, error);
         let medium = OpenOptions::new().read(true).write(true).open(&path).map_err(fail)?;

@@ -32,6 +32,8 @@ pub struct LogReader {
     start: u64,
     end: u64,
     marker: Option<CleanMarker>,
+    /// Bytes that are known to have been durable, where that is known.
+    synced: Option<u64>,
 }
 
 /// The end of a log that was not closed: bytes behind the last sound block that are no block.
@@ -56,7 +58,15 @@ impl LogReader {
         let end = file.metadata().map_err(|error| LogError::io(&path, error))?.len();
         let params = read_params(&file, &path)?;
         let start = (FILE_PREFIX_BYTES + params.len() + CRC_BYTES) as u64;
-        Ok(Self { file, path, params, start, end, marker })
+        Ok(Self { file, path, params, start, end, marker, synced: None })
+    }
+
+    /// The same log, of which it is known how much was synced: up to there all must be sound, and from the first frame
+    /// behind it that is not, everything is tail. What was written without a sync may have reached the disk in any
+    /// order, so there a sound frame after a broken one says nothing.
+    #[must_use]
+    pub(super) fn synced_up_to(self, synced: Option<u64>) -> Self {
+        Self { synced, ..self }
     }
 
     /// The parameters given when the log was made.
@@ -182,6 +192,10 @@ impl Frames<'_> {
 
     /// The file ends where a block ends: is it the end with which it was closed?
     fn check_end(&self) -> Result<(), LogError> {
+        if let Some(expected) = self.log.synced.filter(|&synced| self.log.end < synced) {
+            let reason = Damage::Length { got: self.log.end, expected };
+            return Err(self.log.corrupt(self.log.end, self.height.previous(), reason));
+        }
         let Some(marker) = self.log.marker else { return Ok(()) };
         let tip = self.height.previous();
         if marker.log_len != self.log.end {
@@ -196,7 +210,12 @@ impl Frames<'_> {
 
     /// Decides whether what starts here is a torn tail, given where later frames could start.
     fn bad_piece(&mut self, reason: Damage, search_from: u64) -> Result<Option<Frame>, LogError> {
-        if self.log.marker.is_some() || self.finds_frame(search_from)? {
+        let is_tail = match (self.log.marker, self.log.synced) {
+            (Some(_), _) => false,
+            (None, Some(synced)) => self.offset >= synced,
+            (None, None) => !self.finds_frame(search_from)?,
+        };
+        if !is_tail {
             return Err(self.log.corrupt(self.offset, Some(self.height), reason));
         }
         self.tail = Some(Tail { offset: self.offset, bytes: self.log.end - self.offset });

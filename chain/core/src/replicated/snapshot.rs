@@ -35,8 +35,8 @@ const ROWS_AT_ONCE: usize = 4_096;
 /// What a snapshot is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotHeader {
-    /// The entry that was applied last.
-    pub position: LogPosition,
+    /// The entry that was applied last; `None` before the first.
+    pub position: Option<LogPosition>,
     /// The membership that was applied last.
     pub membership: Vec<u8>,
     /// The tip; `None` before the chain begins.
@@ -75,9 +75,6 @@ pub enum SnapshotError {
     /// Its bytes do not have its digest.
     #[error("the snapshot does not have its digest")]
     Digest,
-    /// Nothing has been applied that it could be of.
-    #[error("there is nothing to make a snapshot of")]
-    Nothing,
     /// The blocks that came with it do not lead to its tip.
     #[error("the blocks lead to {got:?}, the snapshot is of {expected}")]
     Tip {
@@ -120,10 +117,10 @@ impl ReplicatedChain {
     /// Writes what the entries applied so far have led to, without the blocks. No entry is applied meanwhile.
     ///
     /// # Errors
-    /// Nothing applied yet; a chain that cannot be read; a writer that fails.
+    /// A chain that cannot be read; a writer that fails.
     pub fn write_snapshot(&self, out: impl Write) -> Result<SnapshotHeader, SnapshotError> {
         let store = self.chain().store();
-        let position = self.applied()?.ok_or(SnapshotError::Nothing)?;
+        let position = self.applied()?;
         let tip = self.chain().ledger().ok().map(|ledger| ledger.tip());
         let tip = tip.map(|tip| {
             let log_len = store.end_of(tip.height)?;
@@ -183,7 +180,7 @@ impl ReplicatedChain {
             return Err(SnapshotError::Digest);
         }
         ops.push(IndexOp::put(Space::Meta, MEMBERSHIP.to_vec(), header.membership.clone()));
-        ops.push(applied_op(header.position));
+        ops.extend(header.position.map(applied_op));
         store.write(ops)?;
         self.sync()?;
         Ok(header)
@@ -277,7 +274,10 @@ fn read_part(from: &mut impl Read) -> Result<Vec<u8>, SnapshotError> {
 impl Encode for SnapshotHeader {
     fn encode(&self, writer: &mut Writer) {
         writer.u16(FORMAT);
-        self.position.encode(writer);
+        writer.bool(self.position.is_some());
+        if let Some(position) = self.position {
+            position.encode(writer);
+        }
         writer.bytes(&self.membership);
         writer.bool(self.tip.is_some());
         if let Some(SnapshotTip { height, hash, log_len }) = self.tip {
@@ -293,7 +293,11 @@ impl Decode for SnapshotHeader {
         if reader.u16()? != FORMAT {
             return Err(DecodeError::Invalid { what: "snapshot format" });
         }
-        let (position, membership) = (LogPosition::decode(reader)?, reader.bytes()?.to_vec());
+        let position = match reader.bool()? {
+            true => Some(LogPosition::decode(reader)?),
+            false => None,
+        };
+        let membership = reader.bytes()?.to_vec();
         let tip = match reader.bool()? {
             true => Some(SnapshotTip {
                 height: Height::decode(reader)?,
