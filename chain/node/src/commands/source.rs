@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::exit::Failure;
 
 /// A chain to ask.
+#[expect(clippy::large_enum_variant, reason = "one a process, and never in a collection")]
 pub(super) enum Source {
     /// In a directory.
     Dir(TensorChain),

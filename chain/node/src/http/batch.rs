@@ -45,7 +45,9 @@ pub(super) async fn begin(
 }
 
 /// Commits operations together or not at all.
-#[utoipa::path(post, path = "/v1/batch", request_body = wire::Batch, responses(
+#[utoipa::path(post, path = "/v1/batch", params(
+    ("x-client-id" = Option<u64>, Header, description = "Client id of a session"),
+    ("x-sequence" = Option<u64>, Header, description = "Number of the write in its session; one that was sent before is answered as then")), request_body = wire::Batch, responses(
     (status = 200, description = "Durable", body = wire::Receipt),
     (status = 400, description = "Operations that can be part of no block", body = wire::ProblemBody),
     (status = 409, description = "Another commit came first", body = wire::ProblemBody),

@@ -5,12 +5,16 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use tensor_kernels::Isa;
+
 /// How the HTTP API listens.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// Where to listen. Must be a loopback address: the API has neither TLS nor client authentication.
     /// Default 127.0.0.1:8080.
     pub listen: SocketAddr,
+    /// Instruction set that the chain behind it computes with, for status and metrics. Default: the best there is.
+    pub isa: Isa,
     /// Token of the admin requests; without one they are refused.
     pub admin_token: Option<Token>,
     /// Most connections at a time; more are answered with 503 and closed. Default 1,024.
@@ -39,6 +43,7 @@ impl Default for HttpConfig {
         let deadline = Duration::from_secs(30);
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            isa: Isa::best(),
             admin_token: None,
             max_connections: 1_024,
             header_deadline: deadline,

@@ -138,7 +138,7 @@ pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::
         state_hash: state_hash.to_string(),
         members: members.into_iter().map(member).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        isa: tensor_kernels::Isa::best().to_string(),
+        isa: service.config.isa.to_string(),
         uptime_ms: service.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
     })
 }

@@ -69,7 +69,9 @@ fn numbers(values: [Option<(&'static str, u64)>; 2]) -> HeaderMap {
 }
 
 /// Writes a value: the body, byte for byte. Answered when it is durable.
-#[utoipa::path(put, path = "/v1/kv/{key}", params(("key" = String, Path)),
+#[utoipa::path(put, path = "/v1/kv/{key}", params(("key" = String, Path),
+    ("x-client-id" = Option<u64>, Header, description = "Client id of a session"),
+    ("x-sequence" = Option<u64>, Header, description = "Number of the write in its session; one that was sent before is answered as then")),
     request_body(content = [u8], content_type = "application/octet-stream"), responses(
     (status = 200, description = "Durable", body = wire::Receipt),
     (status = 413, description = "The value is too large", body = wire::ProblemBody),
@@ -85,7 +87,9 @@ pub(super) async fn put(
 }
 
 /// Removes a key. Removing an absent key succeeds.
-#[utoipa::path(delete, path = "/v1/kv/{key}", params(("key" = String, Path)), responses(
+#[utoipa::path(delete, path = "/v1/kv/{key}", params(("key" = String, Path),
+    ("x-client-id" = Option<u64>, Header, description = "Client id of a session"),
+    ("x-sequence" = Option<u64>, Header, description = "Number of the write in its session; one that was sent before is answered as then")), responses(
     (status = 200, description = "Durable", body = wire::Receipt),
     (status = 503, description = "The outcome is unknown, or nothing was done", body = wire::ProblemBody),
 ))]
@@ -98,7 +102,9 @@ pub(super) async fn delete(
 }
 
 /// Writes a value if the present one is as expected.
-#[utoipa::path(post, path = "/v1/kv/{key}/cas", params(("key" = String, Path)), request_body = wire::Cas, responses(
+#[utoipa::path(post, path = "/v1/kv/{key}/cas", params(("key" = String, Path),
+    ("x-client-id" = Option<u64>, Header, description = "Client id of a session"),
+    ("x-sequence" = Option<u64>, Header, description = "Number of the write in its session; one that was sent before is answered as then")), request_body = wire::Cas, responses(
     (status = 200, description = "Durable", body = wire::Receipt),
     (status = 409, description = "The key holds another value", body = wire::ProblemBody),
     (status = 503, description = "The outcome is unknown, or nothing was done", body = wire::ProblemBody),

@@ -16,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tensor_chain::{ConflictCause, Rejection};
 use tensor_cluster::api::{ReplicaStatus, Role, SubmitError};
+use tensor_kernels::Isa;
 use tokio::time::Instant;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,12 +66,12 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(1e-4, 2.0, 18))
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// All at zero.
+    pub(super) fn new(isa: Isa) -> Self {
         let mut registry = Registry::with_prefix("tensorchain");
-        let isa = tensor_kernels::Isa::best().to_string();
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("isa", isa)]);
-        registry.register("build", "The program and the instruction set of this machine", build);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("isa", isa.to_string())]);
+        registry.register("build", "The program and the instruction set that computes", build);
         let metrics = Self {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
@@ -122,9 +123,7 @@ impl Default for Metrics {
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, metrics.durations.clone());
         Self { registry, ..metrics }
     }
-}
 
-impl Metrics {
     /// Notes an answer.
     pub(super) fn answered(
         &self,

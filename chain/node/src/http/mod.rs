@@ -6,6 +6,7 @@
 //! names axum.
 
 pub mod ledger;
+pub mod replica;
 pub mod server;
 
 mod admin;

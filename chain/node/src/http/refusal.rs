@@ -137,6 +137,8 @@ impl AsProblem for BatchError {
 impl AsProblem for ChainError {
     fn problem(self) -> Problem {
         match self {
+            // A node that is new has no chain before a leader sends it one.
+            Self::NotInitialized => Problem::NoLeader,
             Self::BlockNotFound(height) => Problem::NoBlock { height: height.0 },
             Self::ConflictDetected { cause, with } => Rejection::Conflict { cause, with }.problem(),
             Self::TransactionFailed(TransactionFailure::Rejected(rejection)) => rejection.problem(),

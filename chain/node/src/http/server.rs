@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tensor_client::wire::{Problem, ProblemBody};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -92,13 +92,9 @@ impl Server {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
-                        Ok(place) => {
-                            let connection =
-                                serve_connection(stream, Arc::clone(&service), router.clone(), stop.clone());
-                            connections.spawn(async move {
-                                connection.await;
-                                drop(place);
-                            });
+                        Ok(permit) => {
+                            let place = Place::take(&service, permit);
+                            connections.spawn(serve_connection(stream, place, router.clone(), stop.clone()));
                         }
                         Err(_) => {
                             service.metrics.connections_refused.inc();
@@ -110,7 +106,9 @@ impl Server {
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => if let Err(error) = ended {
+                    tracing::error!(%error, "a connection ended with a panic");
+                },
                 () = stopped(&mut stop) => break,
             }
         }
@@ -128,16 +126,29 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn serve_connection(
-    stream: TcpStream,
+/// One of the connections that may be open; free again when this is dropped, however the connection ends.
+struct Place {
     service: Arc<Service>,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
-    service.metrics.connections.inc();
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(service: &Arc<Service>, permit: OwnedSemaphorePermit) -> Self {
+        service.metrics.connections.inc();
+        Self { service: Arc::clone(service), _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.service.metrics.connections.dec();
+    }
+}
+
+async fn serve_connection(stream: TcpStream, place: Place, router: Router, mut stop: watch::Receiver<bool>) {
     // Answers are small and waited for. Failing to set it only makes them later.
     let _ = stream.set_nodelay(true);
-    let config = &service.config;
+    let config = &place.service.config;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -156,7 +167,6 @@ async fn serve_connection(
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }
-    service.metrics.connections.dec();
 }
 
 /// Says that this is a connection too many, if that goes at once, and hangs up.

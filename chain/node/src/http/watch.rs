@@ -30,7 +30,8 @@ pub(super) struct WatchParams {
 
 /// Blocks as this node applies them, from a height on. Each event has the height of its block as id; a
 /// `last-event-id` header goes on after that block, whatever `from` says.
-#[utoipa::path(get, path = "/v1/watch", params(WatchParams), responses((status = 200,
+#[utoipa::path(get, path = "/v1/watch", params(WatchParams,
+    ("last-event-id" = Option<u64>, Header, description = "The last block that was seen")), responses((status = 200,
     description = "An endless stream of events, each a block", body = wire::BlockSeen, content_type = "text/event-stream")))]
 pub(super) async fn watch(
     State(service): State<Arc<Service>>,

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -92,8 +91,8 @@ fn the_leader_is_followed_and_then_asked_first() {
         client.put("k", "v").await.unwrap();
         client.put("k", "w").await.unwrap();
     });
-    assert_eq!(leader.solo.submissions.load(Ordering::SeqCst), 2);
-    assert_eq!(follower.solo.submissions.load(Ordering::SeqCst), 1);
+    assert_eq!(leader.solo.submissions(), 2);
+    assert_eq!(follower.solo.submissions(), 1);
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn nodes_that_name_each_other_are_not_followed_for_ever() {
     let client = hasty(&[one.url()]);
     let failed = runtime().block_on(client.put("k", "v")).unwrap_err();
     assert!(matches!(failed, ClientError::Unavailable { .. }), "{failed}");
-    let asked = one.solo.submissions.load(Ordering::SeqCst) + two.solo.submissions.load(Ordering::SeqCst);
+    let asked = one.solo.submissions() + two.solo.submissions();
     assert!(asked < 50, "{asked} times in a second");
 }
 
@@ -117,17 +116,14 @@ fn a_write_of_unknown_outcome_is_repeated_in_a_session_only() {
         node.solo.set_mood(Mood::Forgets);
         let unknown = client.put("k", "bare").await.unwrap_err();
         assert!(unknown.is_unknown(), "{unknown}");
-        assert_eq!(node.solo.submissions.load(Ordering::SeqCst), 1);
+        assert_eq!(node.solo.submissions(), 1);
 
         let (written, ()) = tokio::join!(session.put("k", "in session"), async {
-            // Two attempts without an outcome, then the cluster is well again.
-            for _ in 0..2 {
-                node.solo.arrived.notified().await;
-            }
+            // The write before, and two attempts without an outcome; then the cluster is well again.
+            node.solo.submitted(3).await;
             node.solo.set_mood(Mood::Leads);
         });
         assert_eq!(written.unwrap().height, 2, "applied by the first attempt and never again");
-        assert!(node.solo.submissions.load(Ordering::SeqCst) >= 3);
         assert_eq!(node.solo.the_chain().height().0, 2);
     });
 }
@@ -138,12 +134,10 @@ fn a_busy_or_leaderless_cluster_is_asked_again_because_nothing_was_done() {
     let client = Client::new([node.url()]).unwrap();
     for mood in [Mood::Busy, Mood::Leaderless] {
         node.solo.set_mood(mood);
-        let before = node.solo.submissions.load(Ordering::SeqCst);
+        let before = node.solo.submissions();
         runtime().block_on(async {
             let (written, ()) = tokio::join!(client.put("k", "v"), async {
-                while node.solo.submissions.load(Ordering::SeqCst) < before + 2 {
-                    node.solo.arrived.notified().await;
-                }
+                node.solo.submitted(before + 2).await;
                 node.solo.set_mood(Mood::Leads);
             });
             written.unwrap();

@@ -190,7 +190,7 @@ fn a_server_that_stops_ends_requests_and_takes_no_more() {
     node.solo.set_mood(Mood::Hangs);
     let mut hanging = connect(node.address);
     hanging.write_all(b"DELETE /v1/kv/k HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    node.runtime.block_on(node.solo.arrived.notified());
+    node.runtime.block_on(node.solo.submitted(1));
     node.stop();
     assert!(read_all(&mut idle).is_empty());
     assert!(read_all(&mut watching).ends_with(b"0\r\n\r\n"), "a stream that ends as it should");

@@ -16,7 +16,7 @@ use tensor_cluster::api::{
     AdminError, ClientId, Committed, Member, Peer, ReadError, ReplicaStatus, Role, SubmitError, Write,
 };
 use tensor_node::http::ledger::{AdminRequest, Ledger};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// What the ledger does with writes and linearizable reads.
 #[derive(Debug, Clone, Default)]
@@ -47,10 +47,8 @@ pub struct Solo {
     next_client: AtomicU64,
     applied: AtomicU64,
     /// Writes that came here, repeated ones included.
-    pub submissions: AtomicU64,
+    submissions: watch::Sender<u64>,
     pub admin: Mutex<Vec<AdminRequest>>,
-    /// Told of each write that arrives.
-    pub arrived: Notify,
 }
 
 impl Solo {
@@ -64,9 +62,8 @@ impl Solo {
             sessions: Mutex::default(),
             next_client: AtomicU64::new(1),
             applied: AtomicU64::new(0),
-            submissions: AtomicU64::new(0),
+            submissions: watch::Sender::new(0),
             admin: Mutex::default(),
-            arrived: Notify::new(),
         })
     }
 
@@ -76,6 +73,15 @@ impl Solo {
 
     pub fn the_chain(&self) -> &TensorChain {
         &self.chain
+    }
+
+    pub fn submissions(&self) -> u64 {
+        *self.submissions.borrow()
+    }
+
+    /// Waits until so many writes have come here.
+    pub async fn submitted(&self, count: u64) {
+        self.submissions.subscribe().wait_for(|so_far| *so_far >= count).await.unwrap();
     }
 
     fn mood(&self) -> Mood {
@@ -128,9 +134,9 @@ pub fn peer(http_address: &str) -> Peer {
 
 impl Ledger for Solo {
     fn submit(&self, write: Write) -> BoxFuture<'_, Outcome> {
-        self.submissions.fetch_add(1, Ordering::SeqCst);
-        self.arrived.notify_one();
-        let outcome = match self.mood() {
+        let mood = self.mood();
+        self.submissions.send_modify(|count| *count += 1);
+        let outcome = match mood {
             Mood::Leads => self.commit(write),
             Mood::Follows(leader) => Err(SubmitError::NotLeader { leader: Some(leader) }),
             Mood::Leaderless => Err(SubmitError::NotLeader { leader: None }),
