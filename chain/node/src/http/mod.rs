@@ -6,7 +6,6 @@
 //! names axum.
 
 pub mod ledger;
-pub mod replica;
 pub mod server;
 
 mod admin;

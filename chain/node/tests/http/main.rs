@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod client;
-mod cluster;
 mod command_line;
 mod limits;
 mod raw;

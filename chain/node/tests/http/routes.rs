@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tensor_chain::{ChainId, NodeId};
+use tensor_cluster::api::Peer;
+use tensor_cluster::ticket::Ticket;
 use tensor_node::http::HttpConfig;
 use tensor_node::http::ledger::AdminRequest;
 
@@ -224,7 +227,7 @@ fn admin_requests_need_the_token() {
     assert_eq!(transfer(TOKEN).status, 204);
     assert_eq!(
         node.solo.admin.lock().unwrap()[..],
-        [AdminRequest::TransferLeader(tensor_chain::NodeId([7; 32]))]
+        [AdminRequest::TransferLeader(NodeId([7; 32]))]
     );
 }
 
