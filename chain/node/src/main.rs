@@ -32,9 +32,14 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let config = config::Config::load(&cli.global)?;
     logging::start(&config);
-    // Every write is acknowledged only after it is durable, so stopping at once is always safe. A node has requests of
-    // others to end and stops by itself.
-    if !matches!(cli.command, Command::Node(_)) {
+    // Every write is acknowledged only after it is durable, so stopping at once is always safe. A node has requests
+    // of others to end, and who starts nodes ends them.
+    let watches = match &cli.command {
+        Command::Node(_) => true,
+        Command::Demo(args) => args.watches_for_interrupts(),
+        _ => false,
+    };
+    if !watches {
         ctrlc::set_handler(|| std::process::exit(Exit::Interrupted.code().into()))
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot watch for Ctrl-C: {error}")))?;
     }

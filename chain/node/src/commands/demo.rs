@@ -18,9 +18,23 @@ pub struct DemoArgs {
     /// Magnitude above which a log return is part of a day's delta [default: 0.002].
     #[arg(long, value_name = "RETURN", value_parser = threshold)]
     threshold: Option<f64>,
+    /// Replay the rates through a cluster of this many processes on this machine, until Ctrl-C; no report then.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9), conflicts_with = "report")]
+    nodes: Option<u8>,
+}
+
+impl DemoArgs {
+    /// Whether it ends by itself when it is interrupted.
+    #[must_use]
+    pub const fn watches_for_interrupts(&self) -> bool {
+        self.nodes.is_some()
+    }
 }
 
 pub(super) fn run(config: &Config, args: DemoArgs) -> Result<(), Failure> {
+    if let Some(nodes) = args.nodes {
+        return demo::nodes::run(config, nodes.into(), args.threshold.unwrap_or(EcbFx::DEFAULT_THRESHOLD));
+    }
     let kernels = device::open(config)?;
     let report = args.report.unwrap_or_else(|| "tensorchain-report.html".into());
     let threshold = args.threshold.unwrap_or(EcbFx::DEFAULT_THRESHOLD);

@@ -191,7 +191,11 @@ fn build(kernels: &Kernels, fx: &EcbFx, threshold: f64, progress: &Progress) -> 
 }
 
 /// What a day's block holds: one write per published rate, and the day's delta.
-fn content(fx: &EcbFx, day: usize, threshold: f64) -> Result<(Vec<Transaction>, DeltaVector), Failure> {
+pub(super) fn content(
+    fx: &EcbFx,
+    day: usize,
+    threshold: f64,
+) -> Result<(Vec<Transaction>, DeltaVector), Failure> {
     let writes = fx.rates(day).map(|(currency, rate)| Transaction::Put {
         key: fx.currencies()[currency].clone(),
         data: rate.text.as_bytes().to_vec(),

@@ -6,6 +6,7 @@
 mod analysis;
 mod answer;
 mod ledger;
+pub mod nodes;
 mod stopwatch;
 
 use std::path::Path;

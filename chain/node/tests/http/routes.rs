@@ -225,10 +225,7 @@ fn admin_requests_need_the_token() {
     }
     assert!(node.solo.admin.lock().unwrap().is_empty());
     assert_eq!(transfer(TOKEN).status, 204);
-    assert_eq!(
-        node.solo.admin.lock().unwrap()[..],
-        [AdminRequest::TransferLeader(NodeId([7; 32]))]
-    );
+    assert_eq!(node.solo.admin.lock().unwrap()[..], [AdminRequest::TransferLeader(NodeId([7; 32]))]);
 }
 
 /// Calls every operation of the document with what the document says it takes.
