@@ -104,17 +104,17 @@ pub(super) async fn run(
                 Err(_) => break,
             }
         }
+        if let Some(leader) = other_leader(&raft) {
+            // Spared the signature of a batch that the log would not take.
+            turn_away(&mut waiting, &SubmitError::NotLeader { leader: Some(leader) });
+            continue;
+        }
         let batch = match take_batch(&mut waiting, &chain) {
             Ok(batch) => batch,
             Err(error) => {
-                // Nothing can be proposed yet: before the chain begins, above all.
+                // Before the chain begins there is nothing to propose to.
                 tracing::debug!(%error, "no batch was made");
-                let leader = other_leader(&raft);
-                let answer = || match &leader {
-                    Some(leader) => SubmitError::NotLeader { leader: Some(leader.clone()) },
-                    None => SubmitError::Retry,
-                };
-                waiting.drain(..).for_each(|write| drop(write.answer.send(Err(answer()))));
+                turn_away(&mut waiting, &SubmitError::Retry);
                 continue;
             }
         };
@@ -145,6 +145,12 @@ pub(super) async fn run(
     }
 }
 
+/// Nothing of what waits is proposed.
+fn turn_away(waiting: &mut VecDeque<Waiting>, error: &SubmitError) {
+    // Whoever has given up waiting does not hear it.
+    waiting.drain(..).for_each(|write| drop(write.answer.send(Err(error.clone()))));
+}
+
 /// Takes those that go next out of those that wait.
 fn take_batch(
     waiting: &mut VecDeque<Waiting>,
@@ -160,7 +166,8 @@ fn take_batch(
 
 /// Who leads instead of this node.
 fn other_leader(raft: &Raft<TypeConfig, StateMachine>) -> Option<Peer> {
-    let metrics = raft.metrics().borrow_watched().clone();
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
     let leader = metrics.current_leader.filter(|leader| *leader != metrics.id)?;
     Some(peer(leader, metrics.membership_config.membership().get_node(&leader)?))
 }
