@@ -7,6 +7,9 @@
 pub mod api;
 pub mod link;
 pub mod memory_link;
+pub mod ticket;
+pub mod transport;
+
 mod raft;
 
 pub use raft::{Replica, ReplicaConfig, StartError, StatusWatch, Timing};

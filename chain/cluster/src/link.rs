@@ -14,7 +14,7 @@ use crate::api::Peer;
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
 /// Which way a frame goes, so that a large transfer never delays a heartbeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Channel {
     /// The log, votes, heartbeats, questions.
     Urgent,

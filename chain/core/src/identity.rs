@@ -18,6 +18,9 @@ use crate::ids::NodeId;
 
 const NODE_ID: Domain = Domain::new("node-id");
 
+/// What everything that an endpoint of TLS 1.3 signs begins with (RFC 8446, 4.4.3).
+const HANDSHAKE_PREFIX: [u8; 64] = [b' '; 64];
+
 /// Secret key, then public key: each vouches for the other when the file is read.
 const FILE_BYTES: usize = 64;
 
@@ -147,6 +150,15 @@ impl Identity {
     pub fn sign(&self, domain: Domain, message: &[u8]) -> [u8; 64] {
         self.key.sign(&domain.message(message)).to_bytes()
     }
+
+    /// Signature over what an endpoint of TLS 1.3 signs, or nothing for any other message.
+    ///
+    /// Such a message begins with 64 spaces, which are to TLS what a [`Domain`] is here: no tag begins with a
+    /// space, so a signature made for a handshake can stand for nothing else.
+    #[must_use]
+    pub fn sign_handshake(&self, message: &[u8]) -> Option<[u8; 64]> {
+        message.starts_with(&HANDSHAKE_PREFIX).then(|| self.key.sign(message).to_bytes())
+    }
 }
 
 fn io_error(path: &Path) -> impl Fn(AtomicIoError) -> IdentityError {
@@ -239,6 +251,16 @@ mod tests {
         let mut forged = [0; 64];
         forged[0] = 1;
         assert!(weak.verify(DOMAIN, b"anything", &forged).is_err());
+    }
+
+    #[test]
+    fn without_a_tag_only_handshakes_are_signed() {
+        let identity = Identity::from_bytes(&[1; 32]);
+        let handshake = [&[b' '; 64], "TLS 1.3, server CertificateVerify\0".as_bytes()].concat();
+        let signature = Signature::from_bytes(&identity.sign_handshake(&handshake).unwrap());
+        identity.key.verifying_key().verify_strict(&handshake, &signature).unwrap();
+        assert_eq!(identity.sign_handshake(&handshake[1..]), None);
+        assert_eq!(identity.sign_handshake(&DOMAIN.message(b"message")), None);
     }
 
     #[test]
