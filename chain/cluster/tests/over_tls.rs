@@ -1,21 +1,22 @@
 //! Replicas over real sockets: what holds over a link in memory holds over this one.
-
-mod common;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use common::{DEADLINE, put};
 use futures_util::future::select_all;
 use tempfile::TempDir;
-use tensor_chain::{BlockHash, ChainConfig, ChainId, Identity, NodeId, TensorStore};
-use tensor_cluster::api::{Peer, ReplicaStatus, Role};
+use tensor_chain::{BlockHash, ChainConfig, ChainId, Changeset, Identity, NodeId, TensorStore, Transaction};
+use tensor_cluster::api::{Peer, ReplicaStatus, Role, Write};
 use tensor_cluster::transport::{KnownNodes, Transport, TransportConfig};
 use tensor_cluster::{Replica, ReplicaConfig, Timing};
 use tokio::net::TcpListener;
 
 const CLUSTER: ChainId = ChainId([7; 32]);
+/// Longer than anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Node {
     replica: Replica,
@@ -70,6 +71,11 @@ async fn leader(nodes: &BTreeMap<usize, Node>) -> usize {
     }
 }
 
+fn put(key: &str, value: &str) -> Write {
+    let transaction = Transaction::Put { key: key.to_owned(), data: value.into() };
+    Write { changeset: Changeset::single(transaction).unwrap(), session: None }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_replicate_fail_over_and_catch_up() {
     let dirs: Vec<TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
@@ -91,7 +97,7 @@ async fn three_nodes_replicate_fail_over_and_catch_up() {
     nodes[&0].replica.initialize(peers.clone()).await.unwrap();
 
     let first = leader(&nodes).await;
-    let writes = (0..200).map(|n| put(&format!("key-{n}"), &"before".repeat(100), None)).collect();
+    let writes = (0..200).map(|n| put(&format!("key-{n}"), &"before".repeat(100))).collect();
     for outcome in nodes[&first].replica.submit_many(writes).await {
         outcome.unwrap();
     }
@@ -101,7 +107,7 @@ async fn three_nodes_replicate_fail_over_and_catch_up() {
 
     nodes.remove(&first).unwrap().stop().await;
     let second = leader(&nodes).await;
-    nodes[&second].replica.submit(put("key-0", "after", None)).await.unwrap();
+    nodes[&second].replica.submit(put("key-0", "after")).await.unwrap();
 
     let listener = TcpListener::bind(&peers[first].peer_address).await.unwrap();
     nodes.insert(first, Node::start(dir(first), listener, known).await);

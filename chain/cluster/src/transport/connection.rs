@@ -222,8 +222,15 @@ impl Connection {
         let result = tokio::select! {
             read = self.read(reading, bindings.incoming, &role, &pace, &config) => read,
             written = self.write(writing, bindings.outgoing, &config) => written,
+            () = self.grace_over(&config) => Err(ConnectionError::ShutDown),
         };
         result.err().unwrap_or(ConnectionError::ShutDown)
+    }
+
+    /// A peer that keeps us busy does not keep us from shutting down.
+    async fn grace_over(&self, config: &TransportConfig) {
+        self.closing.cancelled().await;
+        tokio::time::sleep(config.shutdown_grace).await;
     }
 
     async fn write<T: AsyncWrite>(

@@ -33,7 +33,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
 use tensor_chain::{ChainId, Identity, NodeId};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -94,9 +93,7 @@ impl Transport {
     pub async fn shutdown(&self) {
         self.context.closing.cancel();
         self.context.tasks.close();
-        if timeout(self.context.config.shutdown_grace, self.context.tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = self.context.tasks.len(), "connections left behind at shutdown");
-        }
+        self.context.tasks.wait().await;
     }
 
     async fn open(

@@ -42,3 +42,30 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::super::frame::StreamId;
+    use super::*;
+
+    fn passes(pace: &Pace, frame: &Frame) -> bool {
+        pace.wait(frame).now_or_never().is_some()
+    }
+
+    #[tokio::test]
+    async fn who_is_too_fast_waits() {
+        let slow = NonZeroU32::MIN;
+        let longest = Frame::Message(StreamId(1), vec![0; MAX_FRAME_BYTES].into());
+
+        let frames = Pace::new(&TransportConfig { frames_per_s: slow, ..TransportConfig::default() });
+        assert!(passes(&frames, &Frame::Alive));
+        assert!(!passes(&frames, &Frame::Alive));
+
+        let bytes = Pace::new(&TransportConfig { kib_per_s: slow, ..TransportConfig::default() });
+        assert!(passes(&bytes, &longest), "no limit keeps a message out for ever");
+        assert!(!passes(&bytes, &longest));
+        assert!(passes(&bytes, &Frame::Alive));
+    }
+}

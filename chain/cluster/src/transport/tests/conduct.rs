@@ -30,7 +30,10 @@ struct Rogue {
 
 impl Rogue {
     fn face(role: Role) -> Self {
-        let config = TransportConfig::default();
+        Self::face_with(role, TransportConfig::default())
+    }
+
+    fn face_with(role: Role, config: TransportConfig) -> Self {
         let (io, other) = tokio::io::duplex(1 << 16);
         let binding = |from, to| Binding::new(CLUSTER, id(from), id(to));
         let connection = Connection::new(CancellationToken::new());
@@ -212,6 +215,15 @@ async fn who_causes_answers_and_reads_none_is_cut_off() {
     let sent = soon(sending).await;
     assert!(sent < 20_000, "{sent} streams asked for");
     assert_eq!(soon(rogue.breach()).await, Breach::Flood);
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_cut_off() {
+    let hasty = TransportConfig { write_timeout: Duration::from_millis(20), ..TransportConfig::default() };
+    let rogue = Rogue::face_with(Role::Dialler, hasty);
+    let mut stream = rogue.connection.open(Exchange::Stream).unwrap();
+    soon(stream.sender.send(noise(1 << 20, 1))).await.unwrap();
+    assert!(matches!(soon(rogue.running).await.unwrap(), ConnectionError::Stalled { ms: 20 }));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Peers that die, hang, flood or talk nonsense.
 
 use bytes::{BufMut, BytesMut};
+use futures_util::stream::{self, StreamExt};
 use tensor_chain::encoding::Encode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -166,9 +167,27 @@ async fn two_nodes_that_have_nothing_to_say_stay_connected() {
     let call = a.call(&b.peer, "hello");
     tokio::select! {
         answer = call => panic!("{answer:?}"),
-        () = tokio::time::sleep(2 * config.idle_timeout) => {} // the condition is that this time passes
+        // As long as it takes B to give up, one after the other, two peers that fall silent.
+        () = async {
+            for _ in 0..2 {
+                let _ = welcomed(&b).await.read_to_end(&mut Vec::new()).await;
+            }
+        } => {}
     }
     soon(watched.until(0)).await;
+}
+
+#[tokio::test]
+async fn who_is_kept_busy_shuts_down_all_the_same() {
+    let hasty = TransportConfig { shutdown_grace: Duration::from_millis(20), ..TransportConfig::default() };
+    let a = Node::start(1, &[], Echo).await;
+    let b = Node::start_with(2, &[1], Echo, ANYWHERE, CLUSTER, hasty).await;
+    let endless = stream::repeat(Bytes::from_static(b"more")).boxed();
+    let mut answers = soon(a.transport.stream(&b.peer, Channel::Urgent, endless)).await.unwrap();
+    soon(answers.next()).await.unwrap().unwrap();
+    let reading = tokio::spawn(async move { while let Some(Ok(_)) = answers.next().await {} });
+    soon(b.transport.shutdown()).await;
+    soon(reading).await.unwrap();
 }
 
 #[tokio::test]
