@@ -92,12 +92,10 @@ fn a_client_goes_on_when_the_leader_is_gone() {
         assert_eq!(transaction.get("k").await.unwrap(), Some(b"two".to_vec()));
         transaction.put("k", "three");
         let third = transaction.commit_in(&session).await.unwrap();
-        loop {
-            let seen = watch.next().await.unwrap();
-            if seen.height == third.height {
-                assert_eq!(seen.hash, third.hash);
-                break;
-            }
+        for height in first.height + 1..=third.height {
+            let seen = timeout(PATIENCE, watch.next()).await.unwrap().unwrap();
+            assert_eq!(seen.height, height);
+            assert_eq!(seen.hash == third.hash, height == third.height);
         }
         let stale = client.get_with("k", Some(first.height), Consistency::Stale).await.unwrap();
         assert_eq!(stale.value, Some(b"one".to_vec()));
