@@ -27,9 +27,9 @@ use crate::wire::{CLIENT_ID_HEADER, Kind, Problem, ProblemBody, SEQUENCE_HEADER}
 /// Most bytes of an answer. The largest that a node gives is a block of 1 MiB with its text escaped.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// First pause between attempts; each is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause between attempts.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What is asked.
 #[derive(Debug, Clone)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::endpoint::with_query;
 use crate::error::ClientError;
-use crate::exchange::{Exchange, Request};
+use crate::exchange::{Exchange, FIRST_PAUSE, LONGEST_PAUSE, Request};
 use crate::wire::BlockSeen;
 
 /// Most bytes of one event: the keys of a block of 1 MiB, escaped.
@@ -23,11 +23,13 @@ pub struct Watch {
     exchange: Arc<Exchange>,
     next: u64,
     stream: Option<Stream>,
+    /// How long to wait when the present connection turns out to be of no use.
+    pause: Duration,
 }
 
 impl Watch {
     pub(crate) const fn new(exchange: Arc<Exchange>, from: u64) -> Self {
-        Self { exchange, next: from, stream: None }
+        Self { exchange, next: from, stream: None, pause: FIRST_PAUSE }
     }
 
     /// The next block, as soon as there is one. A connection that ends is opened anew, at another node if need be.
@@ -48,10 +50,14 @@ impl Watch {
             match stream.block().await {
                 // A node may be behind the one before: it begins where it was asked to, all the same.
                 Some(block) if block.height == self.next => {
-                    self.next = self.next.saturating_add(1);
+                    (self.next, self.pause) = (self.next.saturating_add(1), FIRST_PAUSE);
                     return Ok(block);
                 }
-                _ => self.stream = None,
+                _ => {
+                    self.stream = None;
+                    sleep(self.pause).await;
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
             }
         }
     }
@@ -85,14 +91,19 @@ impl Stream {
 #[derive(Debug, Default)]
 struct Events {
     bytes: Vec<u8>,
+    /// How far there is no end of an event.
+    searched: usize,
 }
 
 impl Events {
     /// The data of the next whole event that has any.
     fn pop(&mut self) -> Option<String> {
         loop {
-            let end = self.bytes.windows(2).position(|pair| pair == b"\n\n")?;
-            let event: Vec<u8> = self.bytes.drain(..end + 2).collect();
+            let start = self.searched.saturating_sub(1);
+            self.searched = self.bytes.len();
+            let found = self.bytes.get(start..)?.windows(2).position(|pair| pair == b"\n\n")?;
+            let event: Vec<u8> = self.bytes.drain(..start + found + 2).collect();
+            self.searched = 0;
             let event = String::from_utf8_lossy(&event);
             let data: Vec<_> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
             if !data.is_empty() {

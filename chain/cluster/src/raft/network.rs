@@ -28,6 +28,9 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node may take to install a snapshot: it applies every block that it does not have.
 pub(super) const INSTALL_TIMEOUT: Duration = Duration::from_secs(3_600);
 
+/// Pause before the next attempt to reach a node that could not be.
+const PAUSE: Duration = Duration::from_millis(100);
+
 type RpcError = RPCError<TypeConfig>;
 
 /// Makes a connection to each peer.
@@ -185,10 +188,16 @@ impl RaftNetworkV2<TypeConfig> for Connection {
             let opening = self.network.link.stream(&self.peer, Channel::Urgent, frames.boxed());
             let patience = self.network.patience;
             let answers = tokio::time::timeout(patience, opening).await;
-            let answers = answers
-                .map_err(|_| AskError::Timeout)
-                .and_then(|answers| answers.map_err(AskError::from))
-                .map_err(|error| self.error(RPCTypes::AppendEntries, patience, &error))?;
+            let answers =
+                answers.map_err(|_| AskError::Timeout).and_then(|opened| opened.map_err(AskError::from));
+            let answers = match answers {
+                Ok(answers) => answers,
+                Err(error) => {
+                    // The library waits between attempts only where requests have been asked for.
+                    tokio::time::sleep(PAUSE).await;
+                    return Err(self.error(RPCTypes::AppendEntries, patience, &error));
+                }
+            };
             let connection = &*self;
             let results = stream::unfold(Some((answers, owed)), move |state| async move {
                 let (mut answers, owed) = state?;

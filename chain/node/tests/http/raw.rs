@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Node;
 
 /// Far beyond what any answer takes: a test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Answer {

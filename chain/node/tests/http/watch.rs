@@ -7,7 +7,7 @@ use tensor_client::Client;
 use tensor_node::http::HttpConfig;
 
 use crate::Node;
-use crate::raw::connect;
+use crate::raw::{PATIENCE, connect};
 
 /// The next `count` events of a watch: their ids and data.
 fn events(node: &Node, target: &str, headers: &str, count: usize) -> Vec<(u64, Value)> {
@@ -52,7 +52,10 @@ fn a_client_misses_no_block_when_the_server_is_replaced() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = Client::new([node.url()]).unwrap();
     let mut watch = client.watch(1);
-    let mut next = || runtime.block_on(watch.next()).unwrap().height;
+    let mut next = || {
+        let block = runtime.block_on(async { tokio::time::timeout(PATIENCE, watch.next()).await });
+        block.unwrap().unwrap().height
+    };
     node.put("/v1/kv/a", b"");
     node.put("/v1/kv/b", b"");
     assert_eq!((next(), next()), (1, 2));
