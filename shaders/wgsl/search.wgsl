@@ -1,8 +1,9 @@
 // Which rows of a corpus may be among the nearest to each query: three passes over rows of signed bytes.
 //
 // The key of a query and a row is their product less the row's offset. `scan` finds the greatest key of each strip of the
-// corpus, `choose` from those a floor under the k-th greatest key, and `list` lists the rows whose key reaches it, once
-// lowered by the query's reach. Only strips that have such a row are read a second time, and no matrix of keys is kept.
+// corpus, `choose` from those a floor under the k-th greatest key (where floors are not given), and `list` lists the rows
+// whose key reaches the floor, once that is lowered by the query's reach. Only strips that have such a row are read a
+// second time, and no matrix of keys is kept.
 
 struct Job {
     // Words of a row, a multiple of 16.
@@ -16,21 +17,12 @@ struct Job {
     // Where the part of the corpus that is bound begins.
     first_strip: u32,
     first_row: u32,
-    // How many nearest rows are wanted; 0 where the floors are given.
+    // How many nearest rows `choose` is to find a floor for.
     wanted: u32,
     // Places in the list of a query.
     capacity: u32,
-}
-
-struct Row {
-    offset: i32,
-    // What the row's products are multiplied by before they are added to the two checksums of a query.
-    weights: array<u32, 2>,
-}
-
-struct Strip {
-    greatest: i32,
-    checksums: array<u32, 2>,
+    // Offsets are shifted right by so many bits, 0 to 31.
+    shift: u32,
 }
 
 struct Query {
@@ -38,25 +30,24 @@ struct Query {
     floor: i32,
     // How far below the floor the key of a wanted row can lie.
     reach: i32,
-    // The sums over all strips.
-    checksums: array<u32, 2>,
+    weights: array<u32, 2>,
 }
 
 @group(0) @binding(0) var<uniform> job: Job;
 @group(0) @binding(1) var<storage, read> left_rows: array<vec4<u32>>; // the queries
 @group(0) @binding(2) var<storage, read> right_rows: array<vec4<u32>>; // the part of the corpus
-@group(0) @binding(3) var<storage, read> rows: array<Row>;
+@group(0) @binding(3) var<storage, read> rows: array<Row>; // of the corpus; the value is the row's offset
 @group(0) @binding(4) var<storage, read> allowed: array<u32>; // bit i of word w: row 32w + i may be found
-@group(0) @binding(5) var<storage, read_write> strips: array<Strip>; // by query and strip
+@group(0) @binding(5) var<storage, read_write> strips: array<i32>; // by query and strip the greatest key
 @group(0) @binding(6) var<storage, read_write> queries: array<Query>;
-// By query how many rows there are to list, then by query the first `capacity` of them.
+// Σ query's weight · row's weight · product for each of the two weights, modulo 2³²; then by query how many rows there are
+// to list; then by query the first `capacity` of them.
 @group(0) @binding(7) var<storage, read_write> found: array<atomic<u32>>;
 
 // Below every key.
 const NONE = -2147483647 - 1;
 
-var<workgroup> second_words: array<vec4<u32>, 256>;
-var<workgroup> total: array<atomic<u32>, 3>;
+var<workgroup> total: atomic<u32>;
 
 fn is_allowed(row: u32) -> bool {
     return ((allowed[row / 32u] >> (row % 32u)) & 1u) == 1u;
@@ -70,37 +61,38 @@ fn scan(
     @builtin(local_invocation_index) index: u32,
 ) {
     var greatest = vec4(NONE);
-    var first_sums = vec4(0u);
-    var second_sums = vec4(0u);
+    var sums = array<vec4<u32>, 2>();
     for (var i = 0u; i < job.strip_tiles; i++) {
         let first = (group.x * job.strip_tiles + i) * FOURS;
         let products = tile(group.y * FOURS, first, job.words, local.xy);
         for (var j = 0u; j < 4u; j++) {
             let row = (first + local.x) * 4u + j;
             if is_allowed(row) {
-                greatest = max(greatest, products[j] - vec4(rows[row].offset));
+                greatest = max(greatest, products[j] - vec4(rows[row].value >> job.shift));
             }
-            let product = bitcast<vec4<u32>>(products[j]);
-            first_sums += product * rows[row].weights[0];
-            second_sums += product * rows[row].weights[1];
+            for (var k = 0u; k < 2u; k++) {
+                sums[k] += bitcast<vec4<u32>>(products[j]) * rows[row].weights[k];
+            }
         }
     }
     left_words[index] = bitcast<vec4<u32>>(greatest);
-    right_words[index] = first_sums;
-    second_words[index] = second_sums;
+    for (var k = 0u; k < 2u; k++) {
+        var sum = 0u;
+        for (var i = 0u; i < 4u; i++) {
+            sum += sums[k][i] * queries[group.y * SIDE + local.y * 4u + i].weights[k];
+        }
+        atomicAdd(&found[k], sum);
+    }
     workgroupBarrier();
     // One invocation a query: component index % 4 of the sixteen that share its four.
-    if index >= 64u {
+    if index >= SIDE {
         return;
     }
-    let component = index % 4u;
-    var strip = Strip(NONE, array<u32, 2>());
-    for (var i = index / 4u * 16u; i < index / 4u * 16u + 16u; i++) {
-        strip.greatest = max(strip.greatest, bitcast<i32>(left_words[i][component]));
-        strip.checksums[0] += right_words[i][component];
-        strip.checksums[1] += second_words[i][component];
+    var strip = NONE;
+    for (var i = index / 4u * FOURS; i < (index / 4u + 1u) * FOURS; i++) {
+        strip = max(strip, bitcast<i32>(left_words[i][index % 4u]));
     }
-    strips[(group.y * 64u + index) * job.strips + job.first_strip + group.x] = strip;
+    strips[(group.y * SIDE + index) * job.strips + job.first_strip + group.x] = strip;
 }
 
 // One query (x). A strip has a row with its greatest key, so the k-th greatest of the strips is a key that k rows reach; it
@@ -108,38 +100,27 @@ fn scan(
 @compute @workgroup_size(256)
 fn choose(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let first = group.x * job.strips;
-    for (var i = index; i < job.strips; i += 256u) {
-        atomicAdd(&total[1], strips[first + i].checksums[0]);
-        atomicAdd(&total[2], strips[first + i].checksums[1]);
-    }
     var floor = 0u;
-    if job.wanted > 0u {
-        for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
-            var count = 0u;
-            for (var i = index; i < job.strips; i += 256u) {
-                // Flipping the sign orders as unsigned what is ordered as signed.
-                let greatest = bitcast<u32>(strips[first + i].greatest) ^ 0x80000000u;
-                count += u32(greatest >= (floor | bit));
-            }
-            workgroupBarrier();
-            if index == 0u {
-                atomicStore(&total[0], 0u);
-            }
-            workgroupBarrier();
-            atomicAdd(&total[0], count);
-            workgroupBarrier();
-            if atomicLoad(&total[0]) >= job.wanted {
-                floor |= bit;
-            }
+    for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
+        var count = 0u;
+        for (var i = index; i < job.strips; i += 256u) {
+            // Flipping the sign orders as unsigned what is ordered as signed.
+            let greatest = bitcast<u32>(strips[first + i]) ^ 0x80000000u;
+            count += u32(greatest >= (floor | bit));
         }
+        if index == 0u {
+            atomicStore(&total, 0u);
+        }
+        workgroupBarrier();
+        atomicAdd(&total, count);
+        workgroupBarrier();
+        if atomicLoad(&total) >= job.wanted {
+            floor |= bit;
+        }
+        workgroupBarrier();
     }
-    workgroupBarrier();
     if index == 0u {
-        if job.wanted > 0u {
-            queries[group.x].floor = bitcast<i32>(floor ^ 0x80000000u);
-        }
-        queries[group.x].checksums[0] = atomicLoad(&total[1]);
-        queries[group.x].checksums[1] = atomicLoad(&total[2]);
+        queries[group.x].floor = bitcast<i32>(floor ^ 0x80000000u);
     }
 }
 
@@ -150,7 +131,7 @@ fn list(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let floor = queries[query].floor;
     // The difference, or what is below every key where it leaves the range.
     let least = max(floor, NONE + queries[query].reach) - queries[query].reach;
-    if strips[query * job.strips + job.first_strip + group.x].greatest < least {
+    if strips[query * job.strips + job.first_strip + group.x] < least {
         return;
     }
     for (var i = index; i < job.strip_tiles * FOURS; i += 64u) {
@@ -162,10 +143,10 @@ fn list(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         for (var j = 0u; j < 4u; j++) {
             let row = four * 4u + j;
-            if is_allowed(row) && products[j] - rows[row].offset >= least {
-                let place = atomicAdd(&found[query], 1u);
+            if is_allowed(row) && products[j] - (rows[row].value >> job.shift) >= least {
+                let place = atomicAdd(&found[2u + query], 1u);
                 if place < job.capacity {
-                    atomicStore(&found[job.queries + query * job.capacity + place], job.first_row + row);
+                    atomicStore(&found[2u + job.queries + query * job.capacity + place], job.first_row + row);
                 }
             }
         }

@@ -2,9 +2,17 @@
 //
 // A shader that uses it declares `left_rows` and `right_rows` (rows in fours: word w of rows 4p .. 4p + 3 is the vector at
 // p · words + w) and `meet`, what two words add to a sum. The number of words is a multiple of 16 and both sides are padded
-// to whole tiles, so that nothing here asks where the rows end.
+// to whole tiles with rows of zeros, so that nothing here asks where the rows end.
 
-// Fours of rows on a side of a tile.
+// What is known of a row besides its words.
+struct Row {
+    value: i32,
+    // What the row's sums are multiplied by before they are added to the checksums.
+    weights: array<u32, 2>,
+}
+
+// Rows on a side of a tile, and fours of them.
+const SIDE = 64u;
 const FOURS = 16u;
 // Words of each row that are in shared memory at a time.
 const DEPTH = 16u;
