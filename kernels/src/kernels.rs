@@ -1,10 +1,12 @@
 //! The front door: one handle that checks shapes, runs a backend on its threads and says what ran.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::accelerator::{Accelerator, Fallback};
 use crate::aligned::AlignedBuf;
 use crate::backend::{Backend, ScalarBackend, SimdBackend};
 use crate::conflict_input::ConflictInput;
@@ -39,6 +41,14 @@ use crate::types::{
 pub struct Kernels {
     backend: Arc<dyn Backend>,
     pool: Arc<rayon::ThreadPool>,
+    accelerated: Option<Accelerated>,
+}
+
+/// An accelerator, and how often the CPU had to compute in its place.
+#[derive(Clone)]
+struct Accelerated {
+    accelerator: Arc<dyn Accelerator>,
+    fallbacks: Arc<Mutex<BTreeMap<(&'static str, Fallback), u64>>>,
 }
 
 impl Kernels {
@@ -79,10 +89,33 @@ impl Kernels {
         let threads = threads.count();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| KernelError::Threads { threads, reason: error.to_string() })?;
-        Ok(Self { backend, pool: Arc::new(pool) })
+        Ok(Self { backend, pool: Arc::new(pool), accelerated: None })
     }
 
-    /// Which kind of backend this runs.
+    /// The same kernels with an accelerator, which is asked first where it has a version of the operation. Each
+    /// [`RunInfo`] says who computed.
+    #[must_use]
+    pub fn with_accelerator(self, accelerator: Arc<dyn Accelerator>) -> Self {
+        Self { accelerated: Some(Accelerated { accelerator, fallbacks: Arc::default() }), ..self }
+    }
+
+    /// The accelerator, if there is one.
+    #[must_use]
+    pub fn accelerator(&self) -> Option<&dyn Accelerator> {
+        self.accelerated.as_ref().map(|accelerated| &*accelerated.accelerator)
+    }
+
+    /// How often the CPU computed an operation that the accelerator was asked for, by operation and reason.
+    #[must_use]
+    pub fn fallbacks(&self) -> BTreeMap<(&'static str, Fallback), u64> {
+        let counts = self
+            .accelerated
+            .as_ref()
+            .map(|accelerated| accelerated.fallbacks.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        counts.unwrap_or_default()
+    }
+
+    /// Which kind of backend this runs on the CPU.
     #[must_use]
     pub fn kind(&self) -> BackendKind {
         self.backend.kind()
@@ -114,8 +147,7 @@ impl Kernels {
         keys: Option<&KeySets>,
         thresholds: &Thresholds,
     ) -> Result<Run<ConflictList>, KernelError> {
-        let input = ConflictInput::all_pairs(vectors, keys)?;
-        Ok(self.run_sized(input.size(), |backend| backend.conflict_matrix(&input, thresholds)))
+        Ok(self.run_conflict_matrix(&ConflictInput::all_pairs(vectors, keys)?, thresholds))
     }
 
     /// Classes of all pairs of a row of `left` and a row of `right`; otherwise as
@@ -130,8 +162,7 @@ impl Kernels {
         keys: Option<(&KeySets, &KeySets)>,
         thresholds: &Thresholds,
     ) -> Result<Run<ConflictList>, KernelError> {
-        let input = ConflictInput::cross(left, right, keys)?;
-        Ok(self.run_sized(input.size(), |backend| backend.conflict_matrix(&input, thresholds)))
+        Ok(self.run_conflict_matrix(&ConflictInput::cross(left, right, keys)?, thresholds))
     }
 
     /// How many pairs there are of each class and rule, without listing them; otherwise as
@@ -249,7 +280,11 @@ impl Kernels {
         thresholds: &Thresholds,
     ) -> Run<ConflictList> {
         let rows = rows.into();
-        self.run(|backend| backend.cosine_conflicts(rows, thresholds))
+        self.run_accelerated(
+            "cosine_classes",
+            |accelerator| accelerator.cosine_conflicts(rows, thresholds),
+            || self.run(|backend| backend.cosine_conflicts(rows, thresholds)),
+        )
     }
 
     /// The pairs of sparse rows whose score is `at_least`, ascending, with their scores.
@@ -650,6 +685,42 @@ impl Kernels {
         self.run(|backend| backend.kmeans_codes(codes, dim, options)).transpose()
     }
 
+    fn run_conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> Run<ConflictList> {
+        self.run_accelerated(
+            "conflict_matrix",
+            |accelerator| accelerator.conflict_matrix(input, thresholds),
+            || self.run_sized(input.size(), |backend| backend.conflict_matrix(input, thresholds)),
+        )
+    }
+
+    /// Runs one operation on the accelerator, and on the CPU where there is none or it says why not.
+    fn run_accelerated<T: Send>(
+        &self,
+        name: &'static str,
+        on_device: impl FnOnce(&dyn Accelerator) -> Result<T, Fallback> + Send,
+        on_cpu: impl FnOnce() -> Run<T>,
+    ) -> Run<T> {
+        let Some(Accelerated { accelerator, fallbacks }) = &self.accelerated else { return on_cpu() };
+        let start = Instant::now();
+        match self.pool.install(|| on_device(&**accelerator)) {
+            Ok(value) => {
+                let mut run = self.ran(value, start);
+                (run.info.backend, run.info.fallback) = (BackendKind::Gpu, None);
+                run
+            }
+            Err(reason) => {
+                *fallbacks
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .entry((name, reason))
+                    .or_default() += 1;
+                let mut run = on_cpu();
+                (run.info.elapsed, run.info.fallback) = (start.elapsed(), Some(reason));
+                run
+            }
+        }
+    }
+
     /// As [`run`](Self::run), but on the caller's thread where the rows are so few that the operation asks for no other.
     fn run_sized<T: Send>(
         &self,
@@ -674,6 +745,7 @@ impl Kernels {
     fn ran<T>(&self, value: T, start: Instant) -> Run<T> {
         let info = RunInfo {
             backend: self.kind(),
+            fallback: self.accelerated.as_ref().map(|_| Fallback::NoVersion),
             isa: self.isa(),
             threads: self.threads(),
             elapsed: start.elapsed(),
@@ -692,6 +764,10 @@ fn same_len(what: &'static str, got: usize, expected: usize) -> Result<(), Kerne
 
 impl fmt::Debug for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kernels({}, {}, {} threads)", self.kind(), self.isa(), self.threads())
+        write!(f, "Kernels({}, {}, {} threads", self.kind(), self.isa(), self.threads())?;
+        if let Some(accelerator) = self.accelerator() {
+            write!(f, ", {}", accelerator.name())?;
+        }
+        f.write_str(")")
     }
 }

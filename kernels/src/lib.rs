@@ -20,6 +20,7 @@
 
 #![deny(unsafe_code)]
 
+mod accelerator;
 mod aligned;
 mod backend;
 mod catalog;
@@ -27,6 +28,8 @@ mod conflict_input;
 mod corpus;
 mod error;
 mod exact;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod independent_set;
 mod isa;
 mod kernels;
@@ -47,6 +50,7 @@ pub mod roofs {
     pub use crate::simd::roofs::{Unit, arithmetic, common_bits, copy, read};
 }
 
+pub use accelerator::{Accelerator, Fallback};
 pub use aligned::AlignedBuf;
 pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};

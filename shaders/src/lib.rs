@@ -7,6 +7,7 @@
 //! Everything here is integer arithmetic, which WGSL defines to the bit; a shader with a float in it fails the tests.
 #![forbid(unsafe_code)]
 
+pub mod conflict_matrix;
 pub mod jaccard_bits;
 pub mod kmeans_codes;
 pub mod search;
@@ -64,7 +65,8 @@ pub const MAX_INVOCATIONS: u32 = 256;
 pub const MAX_SHARED_BYTES: u32 = 16 << 10;
 
 /// Every shader.
-pub const SHADERS: &[&Shader] = &[&search::SHADER, &kmeans_codes::SHADER, &jaccard_bits::SHADER];
+pub const SHADERS: &[&Shader] =
+    &[&conflict_matrix::SHADER, &search::SHADER, &kmeans_codes::SHADER, &jaccard_bits::SHADER];
 
 impl Binding {
     const fn uniform<T>(name: &'static str) -> Self {
