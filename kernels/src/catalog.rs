@@ -30,6 +30,8 @@ pub struct Operation {
 }
 
 const BOTH: &[BackendKind] = &[BackendKind::Scalar, BackendKind::Simd];
+/// On a GPU only of rows that are integer codes, see [`Fallback`](crate::Fallback).
+const ALL: &[BackendKind] = &[BackendKind::Scalar, BackendKind::Simd, BackendKind::Gpu];
 
 /// Every operation.
 pub const OPERATIONS: &[Operation] = &[
@@ -73,7 +75,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim sparse f32 or deltas → pairs that are not orthogonal",
         cost: "one multiply-add per pair and shared position",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "cosine_classes",
@@ -81,7 +83,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim dense f32, i8 or deltas → one byte a pair, or the pairs that are not orthogonal",
         cost: "O(rows² · dim / 2)",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "independent_set",

@@ -44,12 +44,15 @@ pub struct Kernels {
     accelerated: Option<Accelerated>,
 }
 
-/// An accelerator, and how often the CPU had to compute in its place.
+/// An accelerator, and how often it computed, or the CPU in its place.
 #[derive(Clone)]
 struct Accelerated {
     accelerator: Arc<dyn Accelerator>,
-    fallbacks: Arc<Mutex<BTreeMap<(&'static str, Fallback), u64>>>,
+    asked: Arc<Mutex<Asked>>,
 }
+
+/// How often an accelerator was asked for an operation, by what came of it.
+type Asked = BTreeMap<(&'static str, Option<Fallback>), u64>;
 
 impl Kernels {
     /// The fastest level of this machine, or the one that `TENSORCHAIN_ISA` forces, on all cores.
@@ -96,7 +99,7 @@ impl Kernels {
     /// [`RunInfo`] says who computed.
     #[must_use]
     pub fn with_accelerator(self, accelerator: Arc<dyn Accelerator>) -> Self {
-        Self { accelerated: Some(Accelerated { accelerator, fallbacks: Arc::default() }), ..self }
+        Self { accelerated: Some(Accelerated { accelerator, asked: Arc::default() }), ..self }
     }
 
     /// The accelerator, if there is one.
@@ -105,14 +108,12 @@ impl Kernels {
         self.accelerated.as_ref().map(|accelerated| &*accelerated.accelerator)
     }
 
-    /// How often the CPU computed an operation that the accelerator was asked for, by operation and reason.
+    /// How often the accelerator was asked for each operation that has a version for it, and what came of it: the
+    /// reason why the CPU computed, or `None` where the accelerator did.
     #[must_use]
-    pub fn fallbacks(&self) -> BTreeMap<(&'static str, Fallback), u64> {
-        let counts = self
-            .accelerated
-            .as_ref()
-            .map(|accelerated| accelerated.fallbacks.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        counts.unwrap_or_default()
+    pub fn asked(&self) -> BTreeMap<(&'static str, Option<Fallback>), u64> {
+        let asked = self.accelerated.as_ref().map(|accelerated| &accelerated.asked);
+        asked.map(|asked| asked.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
     }
 
     /// Which kind of backend this runs on the CPU.
@@ -700,25 +701,20 @@ impl Kernels {
         on_device: impl FnOnce(&dyn Accelerator) -> Result<T, Fallback> + Send,
         on_cpu: impl FnOnce() -> Run<T>,
     ) -> Run<T> {
-        let Some(Accelerated { accelerator, fallbacks }) = &self.accelerated else { return on_cpu() };
+        let Some(Accelerated { accelerator, asked }) = &self.accelerated else { return on_cpu() };
         let start = Instant::now();
-        match self.pool.install(|| on_device(&**accelerator)) {
+        let answer = self.pool.install(|| on_device(&**accelerator));
+        let fallback = answer.as_ref().err().copied();
+        *asked.lock().unwrap_or_else(PoisonError::into_inner).entry((name, fallback)).or_default() += 1;
+        let mut run = match answer {
             Ok(value) => {
-                let mut run = self.ran(value, start);
-                (run.info.backend, run.info.fallback) = (BackendKind::Gpu, None);
-                run
+                let run = self.ran(value, start);
+                Run { info: RunInfo { backend: BackendKind::Gpu, ..run.info }, ..run }
             }
-            Err(reason) => {
-                *fallbacks
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .entry((name, reason))
-                    .or_default() += 1;
-                let mut run = on_cpu();
-                (run.info.elapsed, run.info.fallback) = (start.elapsed(), Some(reason));
-                run
-            }
-        }
+            Err(_) => on_cpu(),
+        };
+        (run.info.fallback, run.info.elapsed) = (fallback, start.elapsed());
+        run
     }
 
     /// As [`run`](Self::run), but on the caller's thread where the rows are so few that the operation asks for no other.

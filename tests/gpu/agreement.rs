@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tensor_kernels::gpu::Options;
 use tensor_kernels::{
     ByteView, ConflictClass, Decimal, DeltaBatch, Fallback, Kernels, KeySets, SparseBatch, Thresholds,
     ThresholdsBuilder,
@@ -89,15 +90,23 @@ proptest! {
 }
 
 #[test]
-fn a_list_that_overflows_and_work_that_is_too_much_are_split() {
-    // Lists of 1,024 pairs and submissions of one workgroup: every tile overflows or is one of many.
-    let Some(overflowing) = open(tensor_kernels::gpu::Options { list_entries: 0, ..options() }) else {
-        return;
-    };
-    let Some(split) = open(tensor_kernels::gpu::Options { work: Some(1), ..options() }) else { return };
+fn lists_that_overflow_work_that_is_too_much_and_rows_in_several_buffers() {
+    // Lists of 1,024 pairs, submissions of one workgroup, buffers of 32 rows: each batch is in many tiles.
     let batch = deltas(200, 33, 100, 5);
-    for gpu in [overflowing, split] {
-        check(&kernels(Arc::new(gpu)), &batch, None, &Thresholds::default());
+    for options in [
+        Options { list_entries: 0, ..options() },
+        Options { work: Some(1), ..options() },
+        Options { buffer_bytes: 1, ..options() },
+        Options { list_entries: 0, work: Some(1 << 16), buffer_bytes: 1 << 14, ..options() },
+    ] {
+        let Some(gpu) = open(options) else { return };
+        let gpu = kernels(Arc::new(gpu));
+        check(&gpu, &batch, Some(&keys(200)), &Thresholds::default());
+        let left = deltas(70, 33, 30, 6);
+        let ask = |kernels: &Kernels| {
+            kernels.conflict_cross((&left).into(), (&batch).into(), None, &Thresholds::default()).unwrap()
+        };
+        assert_eq!(by_gpu(ask(&gpu)), ask(&Kernels::scalar().unwrap()).value);
     }
 }
 
@@ -138,7 +147,7 @@ fn what_the_device_does_not_do_is_said_and_done_by_the_cpu() {
         assert_eq!(run.info.fallback, Some(reason));
         assert_eq!(run.info.backend, gpu.kind());
         assert_eq!(run.value, ask(&oracle).value);
-        assert_eq!(gpu.fallbacks()[&("conflict_matrix", reason)], 1);
+        assert_eq!(gpu.asked()[&("conflict_matrix", Some(reason))], 1);
     }
     // An operation without any GPU version says so, too.
     assert_eq!(gpu.delta(&sparse).unwrap().info.fallback, Some(Fallback::NoVersion));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::device::OpenError;
+
 /// One adapter. Its number is what `gpu:N` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
@@ -63,10 +65,12 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// Every adapter, the most promising kind first. Takes some 50 to 250 ms: drivers are loaded.
-#[must_use]
-pub fn adapters() -> Vec<Adapter> {
-    found(&instance()).into_iter().map(|(described, _)| described).collect()
+/// Every adapter, the most promising kind first; at least one. Takes some 50 to 250 ms: drivers are loaded.
+///
+/// # Errors
+/// [`OpenError::NoAdapter`] with wgpu's reason.
+pub fn adapters() -> Result<Vec<Adapter>, OpenError> {
+    Ok(found(&instance())?.into_iter().map(|(described, _)| described).collect())
 }
 
 /// Without the validation layers of the graphics interface: wgpu has checks of its own.
@@ -77,9 +81,17 @@ pub(super) fn instance() -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-/// Every adapter with its description.
-pub(super) fn found(instance: &wgpu::Instance) -> Vec<(Adapter, wgpu::Adapter)> {
+/// Every adapter with its description, at least one.
+pub(super) fn found(instance: &wgpu::Instance) -> Result<Vec<(Adapter, wgpu::Adapter)>, OpenError> {
     let mut found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    if found.is_empty() {
+        // Only the search for one adapter says why there is none.
+        let options = wgpu::RequestAdapterOptions::default();
+        match pollster::block_on(instance.request_adapter(&options)) {
+            Ok(adapter) => found.push(adapter),
+            Err(error) => return Err(OpenError::NoAdapter { reason: error.to_string() }),
+        }
+    }
     // A stable sort: among equals the order of the drivers stays.
     found.sort_by_key(|adapter| AdapterKind::of(adapter.get_info().device_type));
     let described = |(number, adapter): (usize, wgpu::Adapter)| {
@@ -88,14 +100,5 @@ pub(super) fn found(instance: &wgpu::Instance) -> Vec<(Adapter, wgpu::Adapter)> 
         let (kind, interface) = (AdapterKind::of(info.device_type), info.backend.to_string());
         (Adapter { number, name: info.name, kind, driver, interface }, adapter)
     };
-    found.into_iter().enumerate().map(described).collect()
-}
-
-/// Why there is no adapter at all, in wgpu's words.
-pub(super) fn why_none(instance: &wgpu::Instance) -> String {
-    let options = wgpu::RequestAdapterOptions::default();
-    match pollster::block_on(instance.request_adapter(&options)) {
-        Ok(adapter) => format!("the only adapter is {}", adapter.get_info().name),
-        Err(error) => error.to_string(),
-    }
+    Ok(found.into_iter().enumerate().map(described).collect())
 }

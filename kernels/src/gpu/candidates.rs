@@ -1,7 +1,8 @@
-//! Pairs that may matter: the device's proposal, tile by tile, each tile checked before any of it is used.
+//! Pairs that may matter: the device's proposal, tile by tile, none of it used before all of it is checked.
 
 use std::ops::Range;
 
+use rayon::prelude::*;
 use tensor_shaders::conflict_matrix::{HEADER, Job, LIST, MOST_ROWS, Row, SHADER, SIDE, TALLIES, WRITTEN};
 
 use super::checksum::{Weights, expected};
@@ -42,13 +43,23 @@ pub(super) fn candidates(gpu: &Gpu, question: &Question<'_>) -> Result<Vec<(u32,
     let run = Run::new(gpu, question)?;
     let mut tiles = run.tiles();
     let mut found = Vec::new();
+    let mut checksums = vec![[0u32; 2]; question.left.rows()];
     while let Some(tile) = tiles.pop() {
-        match run.tile(&tile)? {
-            Some(pairs) => found.extend(pairs),
-            None => tiles.extend(tile.halves()),
+        let Some((pairs, of_rows)) = run.tile(&tile)? else {
+            tiles.extend(tile.halves());
+            continue;
+        };
+        found.extend(pairs);
+        for (sums, &[a, b, _]) in checksums[tile.left].iter_mut().zip(&of_rows) {
+            *sums = [sums[0].wrapping_add(a), sums[1].wrapping_add(b)];
         }
     }
-    found.sort_unstable();
+    // Every row has met each of its columns in just one tile.
+    let Question { left, right, triangle, structural, .. } = *question;
+    if checksums != expected(left, right, triangle, structural.is_some(), &run.weights) {
+        return Err(Fault::Mismatch("a row's checksum"));
+    }
+    found.par_sort_unstable();
     if found.is_sorted_by(|a, b| a < b) { Ok(found) } else { Err(Fault::Mismatch("a pair listed twice")) }
 }
 
@@ -56,7 +67,7 @@ pub(super) fn candidates(gpu: &Gpu, question: &Question<'_>) -> Result<Vec<(u32,
 pub(super) fn decisive(rows: CodedRows<'_>, row: usize, question: &Question<'_>) -> Row {
     let squared = rows.squared_norm(row);
     if squared == 0 {
-        // A zero row is orthogonal to all: 0 < 2³²−1 times anything, and 0 < 1.
+        // A zero row is orthogonal to all: 0 < 2³²−1 times anything but 0, and 0 < 1.
         return Row { reach: u32::MAX, root: u32::MAX, positions: 1, weights: [0; 2] };
     }
     let t = u128::from(question.orthogonal.ten_thousandths().unsigned_abs());
@@ -77,6 +88,9 @@ pub(super) fn decisive(rows: CodedRows<'_>, row: usize, question: &Question<'_>)
 pub(super) fn structural_factor(question: &Question<'_>) -> u32 {
     10_000 + question.structural.map_or(0, |s| s.ten_thousandths().unsigned_abs())
 }
+
+/// Two checksums of a left row, and how many of its pairs are listed.
+type RowTallies = [u32; TALLIES];
 
 /// Rows of one side that lie in one buffer.
 struct Strip {
@@ -186,8 +200,8 @@ impl<'a> Run<'a> {
         tiles
     }
 
-    /// The pairs of a tile, or `None` where the list has no room for them.
-    fn tile(&self, tile: &Tile) -> Result<Option<Vec<(u32, u32)>>, Fault> {
+    /// The pairs of a tile and the tallies of its rows, or `None` where the list has no room for the pairs.
+    fn tile(&self, tile: &Tile) -> Result<Option<(Vec<(u32, u32)>, Vec<RowTallies>)>, Fault> {
         use wgpu::BufferUsages as Usage;
         let (gpu, memory) = (self.gpu, self.gpu.memory());
         let (left, right) = (&self.left[tile.strips.0], &self.right()[tile.strips.1]);
@@ -215,7 +229,10 @@ impl<'a> Run<'a> {
         if u64::from(done) != u64::from(workgroups.0) * u64::from(workgroups.1) {
             return Err(Fault::Mismatch("workgroups left undone"));
         }
-        self.check(tile, &tallies[HEADER..], found)?;
+        let rows = tallies[HEADER..].as_chunks::<TALLIES>().0.to_vec();
+        if rows.iter().map(|&[.., entries]| u64::from(entries)).sum::<u64>() != u64::from(found) {
+            return Err(Fault::Mismatch("the number of pairs"));
+        }
         let found = found as usize;
         if found > capacity {
             return Ok(None);
@@ -228,7 +245,7 @@ impl<'a> Run<'a> {
         let Some(entries) = entries.get(..found) else {
             return Err(Fault::Mismatch("a reading cut short"));
         };
-        self.pairs(tile, entries, &tallies[HEADER..]).map(Some)
+        Ok(Some((self.pairs(tile, entries, &rows)?, rows)))
     }
 
     fn job(&self, tile: &Tile, capacity: usize) -> Job {
@@ -254,29 +271,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Holds what the device says of each row to what must be.
-    fn check(&self, tile: &Tile, rows: &[u32], found: u32) -> Result<(), Fault> {
-        let Question { left, right, triangle, structural, .. } = *self.question;
-        let expected = expected(
-            (left, tile.left.clone()),
-            (right, tile.right.clone()),
-            triangle,
-            structural.is_some(),
-            &self.weights,
-        );
-        let rows = rows.as_chunks::<TALLIES>().0;
-        if !rows.iter().map(|&[a, b, _]| [a, b]).eq(expected) {
-            return Err(Fault::Mismatch("a row's checksum"));
-        }
-        if rows.iter().map(|&[.., entries]| u64::from(entries)).sum::<u64>() != u64::from(found) {
-            return Err(Fault::Mismatch("the number of pairs"));
-        }
-        Ok(())
-    }
-
     /// The listed pairs, if each row has as many as were counted.
-    fn pairs(&self, tile: &Tile, entries: &[u32], rows: &[u32]) -> Result<Vec<(u32, u32)>, Fault> {
-        let mut counted: Vec<u32> = rows.as_chunks::<TALLIES>().0.iter().map(|&[.., n]| n).collect();
+    fn pairs(&self, tile: &Tile, entries: &[u32], rows: &[RowTallies]) -> Result<Vec<(u32, u32)>, Fault> {
+        let mut counted: Vec<u32> = rows.iter().map(|&[.., entries]| entries).collect();
         let pair = |&entry: &u32| {
             let (i, j) = ((entry & !WRITTEN) >> 15, entry & 0x7FFF);
             let place = (tile.left.start + i as usize, tile.right.start + j as usize);

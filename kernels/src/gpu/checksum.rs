@@ -18,6 +18,7 @@ use std::ops::Range;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use rayon::prelude::*;
 use tensor_shaders::conflict_matrix::SIDE;
 
 use super::coded_rows::{CodedRows, Component};
@@ -43,55 +44,118 @@ impl Weights {
     }
 }
 
-/// Weighted sums of right rows at one position.
-#[derive(Clone, Copy, Default)]
+/// The checksums of all left rows. In a triangle a row meets the columns from its own block of [`SIDE`] on,
+/// otherwise all of them.
+pub(super) fn expected(
+    left: CodedRows<'_>,
+    right: CodedRows<'_>,
+    triangle: bool,
+    with_bits: bool,
+    weights: &Weights,
+) -> Vec<[u32; 2]> {
+    let mut sums: Vec<Sums> = (0..right.rows().div_ceil(PART))
+        .into_par_iter()
+        .map(|part| {
+            let mut sums = Sums::new(right.dim(), with_bits);
+            part_of(part, right.rows()).for_each(|column| sums.add(right, column, weights));
+            sums
+        })
+        .collect();
+    // Of each part and all behind it.
+    for part in (1..sums.len()).rev() {
+        let (before, behind) = sums.split_at_mut(part);
+        before[part - 1].add_all(&behind[0]);
+    }
+    let nothing = Sums::new(right.dim(), with_bits);
+    let mut checksums = vec![[0; 2]; left.rows()];
+    checksums.par_chunks_mut(PART).enumerate().for_each(|(part, checksums)| {
+        let rows = part_of(part, left.rows()).zip(checksums);
+        if triangle {
+            let mut sums = sums.get(part + 1).unwrap_or(&nothing).clone();
+            let mut met = part_of(part, right.rows()).end;
+            for (row, checksum) in rows.rev() {
+                while met > row / SIDE * SIDE {
+                    met -= 1;
+                    sums.add(right, met, weights);
+                }
+                *checksum = sums.checksum(left, row, weights);
+            }
+        } else {
+            let sums = sums.first().unwrap_or(&nothing);
+            rows.for_each(|(row, checksum)| *checksum = sums.checksum(left, row, weights));
+        }
+    });
+    checksums
+}
+
+/// Rows that a thread takes at a time: whole blocks.
+const PART: usize = 512;
+const _: () = assert!(PART.is_multiple_of(SIDE));
+
+fn part_of(part: usize, rows: usize) -> Range<usize> {
+    part * PART..((part + 1) * PART).min(rows)
+}
+
+/// Weighted sums of right rows, position by position.
+#[derive(Clone)]
 struct Sums {
+    positions: Vec<Sum>,
+    /// 1 where shared positions count.
+    present: u32,
+}
+
+/// For each of the two weights.
+#[derive(Clone, Copy, Default)]
+struct Sum {
     high: [u32; 2],
     low: [u32; 2],
     present: [u32; 2],
 }
 
-/// The checksums of some left rows with some right rows. In a triangle a row meets the columns from its own
-/// block of [`SIDE`] on.
-pub(super) fn expected(
-    (left, left_range): (CodedRows<'_>, Range<usize>),
-    (right, right_range): (CodedRows<'_>, Range<usize>),
-    triangle: bool,
-    with_bits: bool,
-    weights: &Weights,
-) -> Vec<[u32; 2]> {
-    let mut sums = vec![Sums::default(); right.dim()];
-    let present = u32::from(with_bits);
-    let mut checksums = vec![[0u32; 2]; left_range.len()];
-    let mut met = right_range.end;
-    for (row, checksum) in left_range.zip(&mut checksums).rev() {
-        let first = if triangle { row / SIDE * SIDE } else { 0 }.max(right_range.start);
-        while met > first {
-            met -= 1;
-            for Component { position, high, low } in right.components(met) {
-                let sums = &mut sums[position];
-                for (k, weight) in weights.columns[met].into_iter().enumerate() {
-                    sums.high[k] = sums.high[k].wrapping_add(weight.wrapping_mul(wrapped(high)));
-                    sums.low[k] = sums.low[k].wrapping_add(weight.wrapping_mul(wrapped(low)));
-                    sums.present[k] = sums.present[k].wrapping_add(weight.wrapping_mul(present));
-                }
-            }
-        }
-        let [middle, lowest, shared] = weights.mix;
-        for Component { position, high, low } in left.components(row) {
-            let (h, l, sums) = (wrapped(high), wrapped(low), &sums[position]);
-            for k in 0..2 {
-                let mixed = h.wrapping_mul(sums.low[k]).wrapping_add(l.wrapping_mul(sums.high[k]));
-                let parts = h
-                    .wrapping_mul(sums.high[k])
-                    .wrapping_add(middle.wrapping_mul(mixed))
-                    .wrapping_add(lowest.wrapping_mul(l.wrapping_mul(sums.low[k])))
-                    .wrapping_add(shared.wrapping_mul(sums.present[k]));
-                checksum[k] = checksum[k].wrapping_add(parts);
+impl Sums {
+    fn new(dim: usize, with_bits: bool) -> Self {
+        Self { positions: vec![Sum::default(); dim], present: u32::from(with_bits) }
+    }
+
+    fn add(&mut self, right: CodedRows<'_>, column: usize, weights: &Weights) {
+        for Component { position, high, low } in right.components(column) {
+            let sum = &mut self.positions[position];
+            for (k, weight) in weights.columns[column].into_iter().enumerate() {
+                sum.high[k] = sum.high[k].wrapping_add(weight.wrapping_mul(wrapped(high)));
+                sum.low[k] = sum.low[k].wrapping_add(weight.wrapping_mul(wrapped(low)));
+                sum.present[k] = sum.present[k].wrapping_add(weight.wrapping_mul(self.present));
             }
         }
     }
-    checksums
+
+    fn add_all(&mut self, other: &Self) {
+        for (sum, more) in self.positions.iter_mut().zip(&other.positions) {
+            for k in [0, 1] {
+                sum.high[k] = sum.high[k].wrapping_add(more.high[k]);
+                sum.low[k] = sum.low[k].wrapping_add(more.low[k]);
+                sum.present[k] = sum.present[k].wrapping_add(more.present[k]);
+            }
+        }
+    }
+
+    /// What a left row's pairs with all that was added weigh.
+    fn checksum(&self, left: CodedRows<'_>, row: usize, weights: &Weights) -> [u32; 2] {
+        let [middle, lowest, shared] = weights.mix;
+        let mut checksum = [0u32; 2];
+        for Component { position, high, low } in left.components(row) {
+            let (h, l, sum) = (wrapped(high), wrapped(low), &self.positions[position]);
+            for (k, checksum) in checksum.iter_mut().enumerate() {
+                let mixed = h.wrapping_mul(sum.low[k]).wrapping_add(l.wrapping_mul(sum.high[k]));
+                let parts = h
+                    .wrapping_mul(sum.high[k])
+                    .wrapping_add(middle.wrapping_mul(mixed))
+                    .wrapping_add(lowest.wrapping_mul(l.wrapping_mul(sum.low[k])))
+                    .wrapping_add(shared.wrapping_mul(sum.present[k]));
+                *checksum = checksum.wrapping_add(parts);
+            }
+        }
+        checksum
+    }
 }
 
 /// A digit modulo 2³².

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::adapters::{Adapter, AdapterKind, found, instance, why_none};
+use super::adapters::{Adapter, AdapterKind, found, instance};
 use super::fault::Fault;
 use super::memory::Memory;
 use super::pipelines::Pipelines;
@@ -32,9 +32,12 @@ pub struct Gpu {
 pub struct Options {
     /// Bytes of device memory that all buffers together may take. Default: 2 GiB.
     pub memory_bytes: u64,
+    /// Bytes of rows that one buffer may hold; larger batches lie in several. Default: what the adapter allows, on
+    /// many no more than 128 MiB.
+    pub buffer_bytes: u64,
     /// How long one submission may take. Default: 10 s.
     pub timeout: Duration,
-    /// Fewer pairs than these are left to the CPU. Default: 4,096.
+    /// Fewer pairs than these are left to the CPU. Default: 1,024, those of one workgroup.
     pub least_pairs: u64,
     /// Room for pairs that one tile may list before it is split; at least 1,024. Default: 2²².
     pub list_entries: usize,
@@ -42,12 +45,14 @@ pub struct Options {
     /// milliseconds, far below what makes an operating system reset a device.
     pub work: Option<u64>,
     /// Told once, in one line, when a fault takes the device out of use.
-    pub on_fault: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub on_fault: Option<Arc<OnFault>>,
     /// Changes what is read from the device: how tests make it give wrong answers.
     #[doc(hidden)]
     pub tamper: Option<Arc<Tamper>>,
 }
 
+/// Hears of a fault.
+type OnFault = dyn Fn(&str) + Send + Sync;
 /// Changes the words of each reading of a submission.
 type Tamper = dyn Fn(&mut Vec<Vec<u32>>) + Send + Sync;
 
@@ -55,8 +60,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             memory_bytes: 2 << 30,
+            buffer_bytes: u64::MAX,
             timeout: Duration::from_secs(10),
-            least_pairs: 1 << 12,
+            least_pairs: 1 << 10,
             list_entries: 1 << 22,
             work: None,
             on_fault: None,
@@ -111,10 +117,7 @@ impl Gpu {
     /// No such adapter, one that lacks what the kernels need, or one that gives a wrong answer.
     pub fn open(number: usize, options: Options) -> Result<Self, OpenError> {
         let instance = instance();
-        let mut found = found(&instance);
-        if found.is_empty() {
-            return Err(OpenError::NoAdapter { reason: why_none(&instance) });
-        }
+        let mut found = found(&instance)?;
         if number >= found.len() {
             let adapters = found.into_iter().map(|(adapter, _)| adapter).collect();
             return Err(OpenError::NoSuchAdapter { number, adapters });
@@ -189,10 +192,10 @@ impl Gpu {
         &self.queue
     }
 
-    /// Bytes of the largest buffer that a kernel can be given.
+    /// Bytes of rows that one buffer may hold.
     pub(super) fn most_bytes(&self) -> u64 {
         let limits = self.device.limits();
-        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(self.options.buffer_bytes)
     }
 
     /// Products of 16 bytes that one submission may make.
@@ -294,7 +297,14 @@ impl fmt::Debug for Gpu {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory_bytes, timeout, least_pairs, list_entries, work, .. } = self;
-        write!(f, "Options({memory_bytes} bytes, {timeout:?}, {least_pairs}, {list_entries}, {work:?})")
+        let Self { memory_bytes, buffer_bytes, timeout, least_pairs, list_entries, work, .. } = self;
+        f.debug_struct("Options")
+            .field("memory_bytes", memory_bytes)
+            .field("buffer_bytes", buffer_bytes)
+            .field("timeout", timeout)
+            .field("least_pairs", least_pairs)
+            .field("list_entries", list_entries)
+            .field("work", work)
+            .finish_non_exhaustive()
     }
 }

@@ -19,8 +19,7 @@ const SHAPES: [(usize, u32); 5] = [(2, 1), (31, 17), (33, 16), (65, 130), (34, 1
 pub(super) fn check(gpu: &Gpu) -> Result<(), Fault> {
     let thresholds = Thresholds::default();
     for (rows, dim) in SHAPES {
-        let sparse = [false, true];
-        for batch in sparse.map(|sparse| deltas(rows, dim, sparse)) {
+        for batch in [false, true].map(|sparse| deltas(rows, dim, sparse)) {
             // The codes are canonical by construction.
             let batch = batch.map_err(|error| Fault::Refused(error.to_string()))?;
             for triangle in [true, false] {
@@ -75,19 +74,19 @@ fn codes(rows: usize, dim: usize) -> impl Iterator<Item = i32> {
     (0..rows * dim).map(move |place| {
         let (row, position) = (place / dim, place % dim);
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let scattered = (state >> 16) as i32 - 32_768;
+        let scattered = i32::from((state >> 16) as u16) - 32_768;
         match row {
+            // Both digits 127, both −127, then 127 and −128.
             0 => 32_639,
             1 => -32_639,
-            // Digits −128 and −128, which no delta has, and 127 and −128, which one can have.
-            2 => -32_768 - 128,
-            3 => 32_384,
+            2 => 32_384,
+            // High digits −128, which only bytes have: it becomes −32,639 in a delta.
+            3 => -32_768,
             4 => [-128, 127, -32_512, 32_639][position % 4],
             5 => 0,
-            6 => i32::from(position == 0),
+            6 => i32::from(position == 0) * 256,
             _ => scattered.min(32_639),
         }
-        .max(-32_768)
     })
 }
 
