@@ -18,21 +18,45 @@ const SHAPES: [(usize, u32); 5] = [(2, 1), (31, 17), (33, 16), (65, 130), (34, 1
 /// Asks everything once.
 pub(super) fn check(gpu: &Gpu) -> Result<(), Fault> {
     let thresholds = Thresholds::default();
+    // What is made here is canonical, so nothing is refused.
+    let refused = |error: KernelError| Fault::Refused(error.to_string());
+    let mut batches = vec![on_the_thresholds().map_err(refused)?];
     for (rows, dim) in SHAPES {
-        for batch in [false, true].map(|sparse| deltas(rows, dim, sparse)) {
-            // The codes are canonical by construction.
-            let batch = batch.map_err(|error| Fault::Refused(error.to_string()))?;
-            for triangle in [true, false] {
-                let job = Comparison { left: &batch, right: &batch, triangle, keys: None };
-                agree(gpu, &conflict_matrix::question(&job, &thresholds))?;
-            }
+        for sparse in [false, true] {
+            batches.push(deltas(rows, dim, sparse).map_err(refused)?);
         }
         let bytes: Vec<i8> = codes(rows, dim as usize).map(|code| (code >> 8) as i8).collect();
-        let view = ByteView::new(&bytes, rows, dim as usize);
-        let view = view.map_err(|error| Fault::Refused(error.to_string()))?;
+        let view = ByteView::new(&bytes, rows, dim as usize).map_err(refused)?;
         agree(gpu, &cosine_classes::question(CodedRows::Bytes(view), &thresholds))?;
     }
+    for batch in &batches {
+        for triangle in [true, false] {
+            let job = Comparison { left: batch, right: batch, triangle, keys: None };
+            agree(gpu, &conflict_matrix::question(&job, &thresholds))?;
+        }
+    }
     Ok(())
+}
+
+/// Pairs with the first row whose cosine is 0.1 or whose index of shared positions is one half, and such as are one
+/// code beside.
+fn on_the_thresholds() -> Result<DeltaBatch, KernelError> {
+    let rows: [&[i16]; 10] = [
+        &[1],
+        &[1, 9, 3, 3],
+        &[-1, 9, 3, 3],
+        &[1, 9, 3, 4],
+        &[100, 900, 300, 300],
+        &[-3_600, 32_400, 10_800, 10_800],
+        &[3_600, 32_400, 10_800, 10_801],
+        &[3_600, 32_401, 10_800, 10_800],
+        &[1, 100],
+        &[-1, 100],
+    ];
+    let vectors = rows.map(|codes| {
+        DeltaVector::from_canonical(4, (0..4).take(codes.len()).collect(), codes.to_vec(), MIN_EXPONENT)
+    });
+    DeltaBatch::pack(4, vectors.into_iter().collect::<Result<Vec<_>, _>>()?.iter())
 }
 
 /// Holds the device's candidates to those of plain loops over the same integers.
