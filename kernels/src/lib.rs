@@ -16,7 +16,8 @@
 //!
 //! Where to look: [`Kernels`] is the front door, [`OPERATIONS`] the list of what there is, the types
 //! ([`SparseVec`], [`SparseBatch`], [`DenseView`], [`DeltaVector`], …) say what their constructors check;
-//! [`wire`] is how a vector travels.
+//! [`wire`] is how a vector travels. With the feature `gpu` there is a module of that name: an [`Accelerator`] that
+//! proposes while the CPU decides.
 
 #![deny(unsafe_code)]
 

@@ -43,8 +43,7 @@ fn falls_back(kernels: &Kernels, batch: &DeltaBatch, reason: Fallback, then: Fal
 }
 
 /// Ways to spoil readings, which are [found, done, (checksum, checksum, entries) a row] and the list.
-const SPOILS: [fn(&mut Vec<Vec<u32>>); 12] = [
-    // Nothing found, and everything else consistent with that: what only a checksum could not see.
+const SPOILS: [fn(&mut Vec<Vec<u32>>); 13] = [
     |readings| readings[0][1] -= 1,
     |readings| readings[0][0] -= 1,
     |readings| readings[0][0] += 1,
@@ -57,6 +56,11 @@ const SPOILS: [fn(&mut Vec<Vec<u32>>); 12] = [
     |readings| readings[1].truncate(1),
     |readings| readings.truncate(1),
     |readings| readings[0].fill(0),
+    // More than there can be, in agreement with itself.
+    |readings| {
+        readings[0][0] += 5_000;
+        readings[0][4] += 5_000;
+    },
 ];
 
 #[test]

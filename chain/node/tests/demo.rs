@@ -128,7 +128,6 @@ fn a_gpu_builds_the_same_chain() {
     // All windows but the last are large enough.
     assert!(gpu.contains(" computed 111 of "), "{gpu}");
     assert_eq!(same.to_string(), expected.to_string());
-    assert_eq!(same["chain"]["tip_hash"], TIP_HASH);
 
     let absent = tensorchain(dir.path(), "", &["caps", "--device", "gpu:99"]);
     assert_eq!(absent.status.code(), Some(6));

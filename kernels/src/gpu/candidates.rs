@@ -205,7 +205,8 @@ impl<'a> Run<'a> {
         use wgpu::BufferUsages as Usage;
         let (gpu, memory) = (self.gpu, self.gpu.memory());
         let (left, right) = (&self.left[tile.strips.0], &self.right()[tile.strips.1]);
-        let capacity = gpu.options().list_entries.max(LEAST_ENTRIES).min(tile.left.len() * tile.right.len());
+        let pairs = tile.left.len() * tile.right.len();
+        let capacity = gpu.options().list_entries.max(LEAST_ENTRIES).min(pairs);
         let job = self.job(tile, capacity);
         let output = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
         let words = HEADER + TALLIES * tile.left.len();
@@ -230,10 +231,12 @@ impl<'a> Run<'a> {
             return Err(Fault::Mismatch("workgroups left undone"));
         }
         let rows = tallies[HEADER..].as_chunks::<TALLIES>().0.to_vec();
-        if rows.iter().map(|&[.., entries]| u64::from(entries)).sum::<u64>() != u64::from(found) {
+        let entries_of_rows: u64 = rows.iter().map(|&[.., entries]| u64::from(entries)).sum();
+        let found = found as usize;
+        // So a tile of one workgroup, whose list has room for all its pairs, is never split.
+        if entries_of_rows != found as u64 || found > pairs {
             return Err(Fault::Mismatch("the number of pairs"));
         }
-        let found = found as usize;
         if found > capacity {
             return Ok(None);
         }

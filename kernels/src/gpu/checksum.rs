@@ -162,3 +162,87 @@ impl Sums {
 const fn wrapped(digit: i8) -> u32 {
     (digit as i32).cast_unsigned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ByteView;
+    use crate::{DeltaBatch, DeltaVector, MIN_EXPONENT};
+    use proptest::prelude::*;
+
+    /// What a sound kernel sums up, pair by pair.
+    fn summed(
+        left: CodedRows<'_>,
+        right: CodedRows<'_>,
+        triangle: bool,
+        with_bits: bool,
+        weights: &Weights,
+    ) -> Vec<[u32; 2]> {
+        let checksum = |i: usize| {
+            let first = if triangle { i / SIDE * SIDE } else { 0 };
+            (first..right.rows()).fold([0u32; 2], |sums, j| {
+                let mut parts = [0i64; 4];
+                for a in left.components(i) {
+                    for b in right.components(j).filter(|b| b.position == a.position) {
+                        let (ah, al) = (i64::from(a.high), i64::from(a.low));
+                        let (bh, bl) = (i64::from(b.high), i64::from(b.low));
+                        parts[0] += ah * bh;
+                        parts[1] += ah * bl + al * bh;
+                        parts[2] += al * bl;
+                        parts[3] += i64::from(with_bits);
+                    }
+                }
+                let factors = [1, weights.mix[0], weights.mix[1], weights.mix[2]];
+                let mixed = parts
+                    .iter()
+                    .zip(factors)
+                    .fold(0u32, |sum, (&part, factor)| sum.wrapping_add((part as u32).wrapping_mul(factor)));
+                std::array::from_fn(|k| sums[k].wrapping_add(weights.columns[j][k].wrapping_mul(mixed)))
+            })
+        };
+        (0..left.rows()).map(checksum).collect()
+    }
+
+    fn deltas(rows: &[Vec<i16>]) -> DeltaBatch {
+        let vectors = rows.iter().map(|codes| {
+            let kept = (0..).zip(codes).filter(|&(_, &code)| code != 0);
+            let (positions, codes) = kept.unzip();
+            DeltaVector::from_canonical(3, positions, codes, MIN_EXPONENT).unwrap()
+        });
+        DeltaBatch::pack(3, &vectors.collect::<Vec<_>>()).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn checksums_are_the_sums_of_all_pairs(
+            rows in prop::collection::vec(prop::collection::vec(-32_639i16..=32_639, 3), 0..70),
+            others in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0), -300i16..300], 3), 0..70),
+        ) {
+            let (left, right) = (deltas(&rows), deltas(&others));
+            let (left, right) = (CodedRows::Deltas(&left), CodedRows::Deltas(&right));
+            let weights = Weights::draw(rows.len().max(others.len()));
+            for with_bits in [false, true] {
+                prop_assert_eq!(
+                    expected(left, right, false, with_bits, &weights), summed(left, right, false, with_bits, &weights)
+                );
+                prop_assert_eq!(
+                    expected(left, left, true, with_bits, &weights), summed(left, left, true, with_bits, &weights)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_more_than_one_part() {
+        let codes: Vec<i8> = (0..2 * PART + 40).map(|row| ((row * 37 % 255) as u8).cast_signed()).collect();
+        let rows = CodedRows::Bytes(ByteView::new(&codes, codes.len(), 1).unwrap());
+        let weights = Weights::draw(codes.len());
+        for triangle in [false, true] {
+            assert_eq!(
+                expected(rows, rows, triangle, false, &weights),
+                summed(rows, rows, triangle, false, &weights)
+            );
+        }
+    }
+}

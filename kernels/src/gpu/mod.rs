@@ -2,9 +2,20 @@
 //!
 //! A GPU is never believed. It only tells which pairs may matter; the CPU decides each of them by the exact predicates
 //! that every other backend uses. What it left out is covered three times: by answers that are known
-//! ([`known_answers`]) when the device is opened, by a random checksum of every row of every run ([`checksum`]), and by
-//! counts of what was done and written. A fault of any kind discards the answer, the CPU computes, and the device is
-//! out of use for the rest of the process.
+//! (`known_answers.rs`) when the device is opened, by a random checksum of every row of every run (`checksum.rs`), and by
+//! counts of what was done and written. A fault of any kind discards the answer, the CPU computes, and the [`Gpu`]
+//! is out of use for good. A program opens one and shares it.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use tensor_kernels::gpu::{Gpu, Options};
+//! use tensor_kernels::{ByteView, Kernels, Thresholds};
+//! let kernels = Kernels::detect()?.with_accelerator(Arc::new(Gpu::open(0, Options::default())?));
+//! let codes = vec![1i8; 4_096 * 384];
+//! let run = kernels.cosine_conflicts(ByteView::new(&codes, 4_096, 384)?, &Thresholds::default());
+//! println!("{} pairs by {}", run.value.pairs().len(), run.info); // `gpu`, or who else and why
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! | file | what it holds |
 //! |---|---|
