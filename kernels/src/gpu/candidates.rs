@@ -91,6 +91,8 @@ pub(super) fn structural_factor(question: &Question<'_>) -> u32 {
 
 /// Two checksums of a left row, and how many of its pairs are listed.
 type RowTallies = [u32; TALLIES];
+/// The pairs of a tile and the tallies of its rows.
+type Proposal = (Vec<(u32, u32)>, Vec<RowTallies>);
 
 /// Rows of one side that lie in one buffer.
 struct Strip {
@@ -201,7 +203,7 @@ impl<'a> Run<'a> {
     }
 
     /// The pairs of a tile and the tallies of its rows, or `None` where the list has no room for the pairs.
-    fn tile(&self, tile: &Tile) -> Result<Option<(Vec<(u32, u32)>, Vec<RowTallies>)>, Fault> {
+    fn tile(&self, tile: &Tile) -> Result<Option<Proposal>, Fault> {
         use wgpu::BufferUsages as Usage;
         let (gpu, memory) = (self.gpu, self.gpu.memory());
         let (left, right) = (&self.left[tile.strips.0], &self.right()[tile.strips.1]);
