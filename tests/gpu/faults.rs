@@ -14,10 +14,11 @@ fn ask(kernels: &Kernels, batch: &DeltaBatch) -> Run<ConflictList> {
     kernels.conflict_matrix(batch.into(), None, &Thresholds::default()).unwrap()
 }
 
+/// What was said of faults.
+type Lines = Arc<Mutex<Vec<String>>>;
+
 /// A device that is sound until `broken` is set to a number that `tamper` knows.
-fn breakable(
-    tamper: fn(usize, &mut Vec<Vec<u32>>),
-) -> Option<(Gpu, Arc<AtomicUsize>, Arc<Mutex<Vec<String>>>)> {
+fn breakable(tamper: fn(usize, &mut Vec<Vec<u32>>)) -> Option<(Gpu, Arc<AtomicUsize>, Lines)> {
     let (broken, lines) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
     let (switch, heard) = (Arc::clone(&broken), Arc::clone(&lines));
     let gpu = open(Options {
