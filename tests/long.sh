@@ -13,3 +13,5 @@ echo "slices against inaccessible pages: every length to 1,100 at every distance
 GUARD_FULL=1 cargo test --release -p tensor-tests --test guard
 echo "AddressSanitizer: kernels, guard and agreement tests"
 tests/asan.sh
+echo "the GPU backend under a second driver"
+tests/second-driver.sh

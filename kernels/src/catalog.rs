@@ -30,6 +30,9 @@ pub struct Operation {
 }
 
 const BOTH: &[BackendKind] = &[BackendKind::Scalar, BackendKind::Simd];
+/// On a GPU classes and k-means only of integer codes, pairs of sparse rows only by Jaccard index; see
+/// [`Fallback`](crate::Fallback).
+const ALL: &[BackendKind] = &[BackendKind::Scalar, BackendKind::Simd, BackendKind::Gpu];
 
 /// Every operation.
 pub const OPERATIONS: &[Operation] = &[
@@ -47,7 +50,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim sparse f32, a threshold → pairs and scores",
         cost: "one multiply-add per pair and shared position, or less",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "all_pairs_scores",
@@ -73,7 +76,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim sparse f32 or deltas → pairs that are not orthogonal",
         cost: "one multiply-add per pair and shared position",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "cosine_classes",
@@ -81,7 +84,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim dense f32, i8 or deltas → one byte a pair, or the pairs that are not orthogonal",
         cost: "O(rows² · dim / 2)",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "independent_set",
@@ -98,7 +101,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim dense → k × dim centroids, rows assignments",
         cost: "O(rows · k · dim) an iteration",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "kmeans_stream",
@@ -147,6 +150,6 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "queries × dim and rows × dim dense f32, f16, bf16 or i8 → neighbours",
         cost: "O(queries · rows · dim)",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
 ];

@@ -1,10 +1,12 @@
 //! The front door: one handle that checks shapes, runs a backend on its threads and says what ran.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::accelerator::{Accelerator, Fallback};
 use crate::aligned::AlignedBuf;
 use crate::backend::{Backend, ScalarBackend, SimdBackend};
 use crate::conflict_input::ConflictInput;
@@ -39,7 +41,18 @@ use crate::types::{
 pub struct Kernels {
     backend: Arc<dyn Backend>,
     pool: Arc<rayon::ThreadPool>,
+    accelerated: Option<Accelerated>,
 }
+
+/// An accelerator, and how often it computed, or the CPU in its place.
+#[derive(Clone)]
+struct Accelerated {
+    accelerator: Arc<dyn Accelerator>,
+    asked: Arc<Mutex<Asked>>,
+}
+
+/// How often an accelerator was asked for an operation, by what came of it.
+type Asked = BTreeMap<(&'static str, Option<Fallback>), u64>;
 
 impl Kernels {
     /// The fastest level of this machine, or the one that `TENSORCHAIN_ISA` forces, on all cores.
@@ -79,10 +92,31 @@ impl Kernels {
         let threads = threads.count();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|error| KernelError::Threads { threads, reason: error.to_string() })?;
-        Ok(Self { backend, pool: Arc::new(pool) })
+        Ok(Self { backend, pool: Arc::new(pool), accelerated: None })
     }
 
-    /// Which kind of backend this runs.
+    /// The same kernels with an accelerator, which is asked first where it has a version of the operation. Each
+    /// [`RunInfo`] says who computed.
+    #[must_use]
+    pub fn with_accelerator(self, accelerator: Arc<dyn Accelerator>) -> Self {
+        Self { accelerated: Some(Accelerated { accelerator, asked: Arc::default() }), ..self }
+    }
+
+    /// The accelerator, if there is one.
+    #[must_use]
+    pub fn accelerator(&self) -> Option<&dyn Accelerator> {
+        self.accelerated.as_ref().map(|accelerated| &*accelerated.accelerator)
+    }
+
+    /// How often the accelerator was asked for each operation that has a version for it, and what came of it: the
+    /// reason why the CPU computed, or `None` where the accelerator did.
+    #[must_use]
+    pub fn asked(&self) -> BTreeMap<(&'static str, Option<Fallback>), u64> {
+        let asked = self.accelerated.as_ref().map(|accelerated| &accelerated.asked);
+        asked.map(|asked| asked.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
+    }
+
+    /// Which kind of backend this runs on the CPU.
     #[must_use]
     pub fn kind(&self) -> BackendKind {
         self.backend.kind()
@@ -114,8 +148,7 @@ impl Kernels {
         keys: Option<&KeySets>,
         thresholds: &Thresholds,
     ) -> Result<Run<ConflictList>, KernelError> {
-        let input = ConflictInput::all_pairs(vectors, keys)?;
-        Ok(self.run_sized(input.size(), |backend| backend.conflict_matrix(&input, thresholds)))
+        Ok(self.run_conflict_matrix(&ConflictInput::all_pairs(vectors, keys)?, thresholds))
     }
 
     /// Classes of all pairs of a row of `left` and a row of `right`; otherwise as
@@ -130,8 +163,7 @@ impl Kernels {
         keys: Option<(&KeySets, &KeySets)>,
         thresholds: &Thresholds,
     ) -> Result<Run<ConflictList>, KernelError> {
-        let input = ConflictInput::cross(left, right, keys)?;
-        Ok(self.run_sized(input.size(), |backend| backend.conflict_matrix(&input, thresholds)))
+        Ok(self.run_conflict_matrix(&ConflictInput::cross(left, right, keys)?, thresholds))
     }
 
     /// How many pairs there are of each class and rule, without listing them; otherwise as
@@ -249,7 +281,11 @@ impl Kernels {
         thresholds: &Thresholds,
     ) -> Run<ConflictList> {
         let rows = rows.into();
-        self.run(|backend| backend.cosine_conflicts(rows, thresholds))
+        self.run_accelerated(
+            "cosine_classes",
+            |accelerator| accelerator.cosine_conflicts(rows, thresholds),
+            || self.run(|backend| backend.cosine_conflicts(rows, thresholds)),
+        )
     }
 
     /// The pairs of sparse rows whose score is `at_least`, ascending, with their scores.
@@ -279,7 +315,11 @@ impl Kernels {
         if !(1..=10_000).contains(&got) {
             return Err(KernelError::BadThreshold { name: "at_least", got, min: 1, max: 10_000 });
         }
-        Ok(self.run_sized(pairs.size(), |backend| backend.all_pairs(pairs, similarity, at_least)))
+        Ok(self.run_accelerated(
+            "all_pairs",
+            |accelerator| accelerator.all_pairs(pairs, similarity, at_least),
+            || self.run_sized(pairs.size(), |backend| backend.all_pairs(pairs, similarity, at_least)),
+        ))
     }
 
     /// The scores of all pairs of sparse rows, in f32, each at its [place](Pairs::place).
@@ -549,7 +589,11 @@ impl Kernels {
             Some(mask) if mask.rows() != rows.rows() => {
                 Err(KernelError::LengthMismatch { what: "row mask", got: mask.rows(), expected: rows.rows() })
             }
-            _ => Ok(self.run(|backend| backend.search(corpus, queries, options))),
+            _ => Ok(self.run_accelerated(
+                "search",
+                |accelerator| accelerator.search(corpus, queries, options),
+                || self.run(|backend| backend.search(corpus, queries, options)),
+            )),
         }
     }
 
@@ -647,7 +691,43 @@ impl Kernels {
         dim: u32,
         options: &KMeansCodesOptions,
     ) -> Result<Run<KMeansCodes>, KernelError> {
-        self.run(|backend| backend.kmeans_codes(codes, dim, options)).transpose()
+        self.run_accelerated(
+            "kmeans",
+            |accelerator| accelerator.kmeans_codes(codes, dim, options).map(Ok),
+            || self.run(|backend| backend.kmeans_codes(codes, dim, options)),
+        )
+        .transpose()
+    }
+
+    fn run_conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> Run<ConflictList> {
+        self.run_accelerated(
+            "conflict_matrix",
+            |accelerator| accelerator.conflict_matrix(input, thresholds),
+            || self.run_sized(input.size(), |backend| backend.conflict_matrix(input, thresholds)),
+        )
+    }
+
+    /// Runs one operation on the accelerator, and on the CPU where there is none or it says why not.
+    fn run_accelerated<T: Send>(
+        &self,
+        name: &'static str,
+        on_device: impl FnOnce(&dyn Accelerator) -> Result<T, Fallback> + Send,
+        on_cpu: impl FnOnce() -> Run<T>,
+    ) -> Run<T> {
+        let Some(Accelerated { accelerator, asked }) = &self.accelerated else { return on_cpu() };
+        let start = Instant::now();
+        let answer = self.pool.install(|| on_device(&**accelerator));
+        let fallback = answer.as_ref().err().copied();
+        *asked.lock().unwrap_or_else(PoisonError::into_inner).entry((name, fallback)).or_default() += 1;
+        let mut run = match answer {
+            Ok(value) => {
+                let run = self.ran(value, start);
+                Run { info: RunInfo { backend: BackendKind::Gpu, ..run.info }, ..run }
+            }
+            Err(_) => on_cpu(),
+        };
+        (run.info.fallback, run.info.elapsed) = (fallback, start.elapsed());
+        run
     }
 
     /// As [`run`](Self::run), but on the caller's thread where the rows are so few that the operation asks for no other.
@@ -674,6 +754,7 @@ impl Kernels {
     fn ran<T>(&self, value: T, start: Instant) -> Run<T> {
         let info = RunInfo {
             backend: self.kind(),
+            fallback: self.accelerated.as_ref().map(|_| Fallback::NoVersion),
             isa: self.isa(),
             threads: self.threads(),
             elapsed: start.elapsed(),
@@ -692,6 +773,10 @@ fn same_len(what: &'static str, got: usize, expected: usize) -> Result<(), Kerne
 
 impl fmt::Debug for Kernels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kernels({}, {}, {} threads)", self.kind(), self.isa(), self.threads())
+        write!(f, "Kernels({}, {}, {} threads", self.kind(), self.isa(), self.threads())?;
+        if let Some(accelerator) = self.accelerator() {
+            write!(f, ", {}", accelerator.name())?;
+        }
+        f.write_str(")")
     }
 }

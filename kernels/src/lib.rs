@@ -16,10 +16,12 @@
 //!
 //! Where to look: [`Kernels`] is the front door, [`OPERATIONS`] the list of what there is, the types
 //! ([`SparseVec`], [`SparseBatch`], [`DenseView`], [`DeltaVector`], …) say what their constructors check;
-//! [`wire`] is how a vector travels.
+//! [`wire`] is how a vector travels. With the feature `gpu` there is a module of that name: an [`Accelerator`] that
+//! proposes while the CPU decides.
 
 #![deny(unsafe_code)]
 
+mod accelerator;
 mod aligned;
 mod backend;
 mod catalog;
@@ -27,6 +29,8 @@ mod conflict_input;
 mod corpus;
 mod error;
 mod exact;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod independent_set;
 mod isa;
 mod kernels;
@@ -47,6 +51,7 @@ pub mod roofs {
     pub use crate::simd::roofs::{Unit, arithmetic, common_bits, copy, read};
 }
 
+pub use accelerator::{Accelerator, Fallback};
 pub use aligned::AlignedBuf;
 pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::accelerator::Fallback;
 use crate::isa::Isa;
 
 /// How many worker threads a [`Kernels`](crate::Kernels) handle uses. Results never depend on it.
@@ -39,6 +40,8 @@ pub enum BackendKind {
     Scalar,
     /// The CPU's vector units.
     Simd,
+    /// A graphics processor, whose answers the CPU checks.
+    Gpu,
 }
 
 impl fmt::Display for BackendKind {
@@ -46,6 +49,7 @@ impl fmt::Display for BackendKind {
         f.pad(match self {
             Self::Scalar => "scalar",
             Self::Simd => "simd",
+            Self::Gpu => "gpu",
         })
     }
 }
@@ -55,7 +59,9 @@ impl fmt::Display for BackendKind {
 pub struct RunInfo {
     /// Backend that computed the result.
     pub backend: BackendKind,
-    /// Instruction-set level it used.
+    /// Why this is not the accelerator that was to compute, where there is one.
+    pub fallback: Option<Fallback>,
+    /// Instruction-set level that the CPU used.
     pub isa: Isa,
     /// Worker threads it could use.
     pub threads: usize,
@@ -65,7 +71,11 @@ pub struct RunInfo {
 
 impl fmt::Display for RunInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {} threads) in {:.3?}", self.backend, self.isa, self.threads, self.elapsed)
+        write!(f, "{} ({}, {} threads", self.backend, self.isa, self.threads)?;
+        if let Some(reason) = self.fallback {
+            write!(f, "; accelerator: {reason}")?;
+        }
+        write!(f, ") in {:.3?}", self.elapsed)
     }
 }
 

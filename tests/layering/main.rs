@@ -104,6 +104,9 @@ fn every_operation_of_the_catalogue_is_where_its_name_says() {
         } else {
             files.push(format!("kernels/src/{name}.rs"));
         }
+        if operation.backends.contains(&tensor_kernels::BackendKind::Gpu) {
+            files.push(format!("kernels/src/gpu/{name}.rs"));
+        }
         for file in files {
             assert!(root().join(&file).exists(), "operation {name} has no {file}");
         }

@@ -100,3 +100,36 @@ fn a_chain_that_is_kept_is_found_again() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("another chain"), "{output:?}");
 }
+
+/// The chain does not depend on who compared its deltas, and the answer says who did.
+#[cfg(feature = "gpu")]
+#[test]
+fn a_gpu_builds_the_same_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let caps = tensorchain(dir.path(), "", &["caps", "--device", "gpu", "--output", "json"]);
+    if caps.status.code() == Some(6) && std::env::var_os("REQUIRE_GPU").is_none() {
+        assert!(String::from_utf8_lossy(&caps.stderr).contains("no adapter"), "{caps:?}");
+        return;
+    }
+    assert!(caps.status.success(), "{caps:?}");
+    let caps: Value = serde_json::from_slice(&caps.stdout).unwrap();
+    let adapter = &caps["gpu"]["adapters"][0];
+    assert_eq!((adapter["device"].as_str(), adapter["in_use"].as_bool()), (Some("gpu:0"), Some(true)));
+    let runs_on = |name: &str| {
+        let all = caps["operations"].as_array().unwrap();
+        all.iter().find(|operation| operation["name"] == name).unwrap()["runs_on"].clone()
+    };
+    assert_eq!((runs_on("conflict_matrix"), runs_on("int8")), ("gpu".into(), "simd".into()));
+
+    let (expected, _) = answer(dir.path(), "", &[]);
+    let (same, device) = answer(dir.path(), "", &["--device", "gpu"]);
+    let gpu = device["gpu"].as_str().unwrap();
+    assert!(gpu.contains(adapter["name"].as_str().unwrap()), "{gpu}");
+    // All windows but the last are large enough.
+    assert!(gpu.contains(" computed 111 of "), "{gpu}");
+    assert_eq!(same.to_string(), expected.to_string());
+
+    let absent = tensorchain(dir.path(), "", &["caps", "--device", "gpu:99"]);
+    assert_eq!(absent.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("no adapter gpu:99, there are: gpu:0"));
+}

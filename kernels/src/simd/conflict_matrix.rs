@@ -361,7 +361,7 @@ impl Rules {
 }
 
 /// Pairs with a zero row are decided by their keys alone; only those that share a key can matter.
-fn pairs_of_zero_rows<B: JudgedRows>(job: &Comparison<'_, B>) -> Vec<ConflictPair> {
+pub(crate) fn pairs_of_zero_rows<B: JudgedRows>(job: &Comparison<'_, B>) -> Vec<ConflictPair> {
     let Some((left_keys, right_keys)) = job.keys else { return Vec::new() };
     let zero_rows =
         |batch: &B| -> Vec<usize> { (0..batch.rows()).filter(|&row| batch.row_len(row) == 0).collect() };

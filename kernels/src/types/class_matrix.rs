@@ -89,7 +89,7 @@ impl ClassMatrix {
 }
 
 /// The class that the rules for directions give by each of their numbers.
-fn class_of_rule(rule: u8) -> ConflictClass {
+pub(crate) fn class_of_rule(rule: u8) -> ConflictClass {
     match rule {
         4 | 7 => ConflictClass::Conflicting,
         9 => ConflictClass::LowConflict,

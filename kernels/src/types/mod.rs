@@ -32,6 +32,8 @@ mod vectors;
 
 pub use byte_view::ByteView;
 pub use class_matrix::ClassMatrix;
+#[cfg(feature = "gpu")]
+pub(crate) use class_matrix::class_of_rule;
 pub(crate) use class_matrix::{BLOCK as CLASS_BLOCK, Shape as ClassShape};
 pub use codebook::Codebook;
 pub use conflict::{ConflictClass, ConflictCounts, ConflictList, ConflictPair, Rule};

@@ -45,7 +45,7 @@ pub struct DeviceLine {
     /// Worker threads.
     pub threads: usize,
     /// Why no GPU computed.
-    pub gpu: &'static str,
+    pub gpu: String,
 }
 
 /// What went in.
@@ -280,7 +280,7 @@ impl Demo {
             conflicting_by_overlap: 95_139,
         };
         Self {
-            device: DeviceLine { backend: "simd".into(), isa: "avx2", threads: 2, gpu: "none" },
+            device: DeviceLine { backend: "simd".into(), isa: "avx2", threads: 2, gpu: "none".into() },
             data: Data {
                 source: "ECB statistics",
                 first_day: "1999-01-04".into(),

@@ -17,7 +17,7 @@ use tensor_kernels::{DeltaVector, Kernels, Thresholds};
 
 use crate::classes;
 use crate::config::Config;
-use crate::device::NO_GPU;
+use crate::device::gpu_in_use;
 use crate::exit::Failure;
 use crate::report::{self, Drawn};
 use analysis::round;
@@ -98,7 +98,7 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
 
 fn device_line(kernels: &Kernels) -> DeviceLine {
     let (isa, threads) = (kernels.isa().name(), kernels.threads());
-    DeviceLine { backend: kernels.kind().to_string(), isa, threads, gpu: NO_GPU }
+    DeviceLine { backend: kernels.kind().to_string(), isa, threads, gpu: gpu_in_use(kernels) }
 }
 
 fn data(fx: &EcbFx, deltas: &[DeltaVector], threshold: f64) -> Data {

@@ -1,0 +1,51 @@
+//! Kernels on a graphics processor, through wgpu: the device proposes, the CPU disposes.
+//!
+//! A GPU is never believed. It only tells which pairs and rows may matter; the CPU decides each of them by the exact
+//! predicates that every other backend uses. What it left out is covered three times: by answers that are known
+//! (`known_answers.rs`, `first_use.rs`) when the device is opened or first asked, by random checksums of every run
+//! (`checksum.rs`, `tile_rows.rs`), and by counts of what was done and written. A fault of any kind discards the answer,
+//! the CPU computes, and the [`Gpu`] is out of use for good. A program opens one and shares it.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use tensor_kernels::gpu::{Gpu, Options};
+//! use tensor_kernels::{ByteView, Kernels, Thresholds};
+//! let kernels = Kernels::detect()?.with_accelerator(Arc::new(Gpu::open(0, Options::default())?));
+//! let codes = vec![1i8; 4_096 * 384];
+//! let run = kernels.cosine_conflicts(ByteView::new(&codes, 4_096, 384)?, &Thresholds::default());
+//! println!("{} pairs by {}", run.value.pairs().len(), run.info); // `gpu`, or who else and why
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `adapters.rs` | which adapters there are |
+//! | `device.rs` | one open device, its limits and faults |
+//! | `memory.rs`, `pipelines.rs`, `submit.rs` | buffers, compiled kernels, one submission and one wait |
+//! | `coded_rows.rs` | rows as planes of signed bytes |
+//! | `candidates.rs`, `checksum.rs` | pairs that may matter, tile by tile, and the check of each tile |
+//! | `tile_rows.rs` | rows of bytes and of bits, and checksums of whole runs |
+//! | `conflict_matrix.rs`, `cosine_classes.rs`, `search.rs`, `kmeans.rs`, `all_pairs.rs` | the operations |
+
+mod adapters;
+mod all_pairs;
+mod candidates;
+mod checksum;
+mod coded_rows;
+mod conflict_matrix;
+mod cosine_classes;
+mod device;
+mod fault;
+mod first_use;
+mod kmeans;
+mod known_answers;
+mod memory;
+mod pipelines;
+mod search;
+mod submit;
+mod tile_rows;
+
+pub use adapters::{Adapter, AdapterKind, adapters};
+pub use device::{Gpu, OpenError, Options};
+pub use fault::Fault;
+pub(crate) use search::Resident;
