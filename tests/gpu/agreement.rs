@@ -61,6 +61,15 @@ fn bytes_of_every_shape() {
 }
 
 #[test]
+fn rows_without_dimensions_and_rows_of_zeros() {
+    let Some(gpu) = shared() else { return };
+    let gpu = kernels(gpu);
+    for batch in [deltas(3, 0, 50, 1), deltas(3, 40, 0, 1)] {
+        check(&gpu, &batch, Some(&keys(3)), &Thresholds::default());
+    }
+}
+
+#[test]
 fn sums_above_what_f32_can_count() {
     let Some(gpu) = shared() else { return };
     let (gpu, oracle) = (kernels(gpu), Kernels::scalar().unwrap());
