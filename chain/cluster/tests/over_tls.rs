@@ -83,7 +83,7 @@ async fn three_nodes_replicate_fail_over_and_catch_up() {
     let mut peers = Vec::new();
     let mut listeners = Vec::new();
     for index in 0..3 {
-        let node = TensorStore::open_replicated(dir(index)).unwrap().identity().unwrap().node_id();
+        let node = TensorStore::open_replicated(dir(index), 0).unwrap().identity().unwrap().node_id();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer_address = listener.local_addr().unwrap().to_string();
         peers.push(Peer { node, peer_address, http_address: format!("http-{index}") });

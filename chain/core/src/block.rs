@@ -17,7 +17,7 @@ use crate::merkle;
 use crate::transaction::Transaction;
 
 /// Version of the block format, part of every header.
-pub const BLOCK_VERSION: u16 = 1;
+pub const BLOCK_VERSION: u16 = 2;
 
 /// What a block's hash covers.
 #[derive(Debug, Clone, PartialEq, Eq)]

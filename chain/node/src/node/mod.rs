@@ -75,7 +75,8 @@ impl Node {
             kernels,
         } = options;
         let (cluster, identity) = prepare(&data_dir, join.as_ref())?;
-        let http_config = HttpConfig { listen: listen_http, admin_token, ..HttpConfig::default() };
+        let isa = kernels.isa();
+        let http_config = HttpConfig { listen: listen_http, admin_token, isa, ..HttpConfig::default() };
         let http = Server::bind(http_config).await.map_err(|error| Failure::new(Exit::Failed, error))?;
         let listener =
             TcpListener::bind(listen_peer).await.map_err(|error| cannot_listen(listen_peer, &error))?;

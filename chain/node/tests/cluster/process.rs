@@ -214,9 +214,10 @@ pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Where the random choices begin: CLUSTER_SEED, or a fresh one, which is printed.
+#[expect(clippy::print_stderr, reason = "whoever reads of a failure has to be able to repeat it")]
 pub fn seed() -> u64 {
     let given = std::env::var("CLUSTER_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0));
-    println!("CLUSTER_SEED={seed}");
+    eprintln!("CLUSTER_SEED={seed}");
     seed
 }
