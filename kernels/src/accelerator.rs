@@ -3,7 +3,12 @@
 use std::fmt::{self, Debug};
 
 use crate::conflict_input::ConflictInput;
-use crate::types::{ConflictList, CosineRows, Thresholds};
+use crate::corpus::Corpus;
+use crate::kmeans::{KMeansCodes, KMeansCodesOptions};
+use crate::types::{
+    ConflictList, CosineRows, Decimal, Neighbor, Pairs, ScoredPair, SearchOptions, SearchRows, Similarity,
+    Thresholds,
+};
 
 /// A device that computes some operations, each to the bytes that every [`Backend`](crate::Backend) gives, or
 /// says why it did not. [`Kernels::with_accelerator`](crate::Kernels::with_accelerator) asks it first.
@@ -30,6 +35,39 @@ pub trait Accelerator: Send + Sync + Debug {
         rows: CosineRows<'_>,
         thresholds: &Thresholds,
     ) -> Result<ConflictList, Fallback>;
+
+    /// As [`Kernels::search_corpus`](crate::Kernels::search_corpus).
+    ///
+    /// # Errors
+    /// Why the CPU has to compute this.
+    fn search(
+        &self,
+        corpus: &Corpus<'_>,
+        queries: SearchRows<'_>,
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<Vec<Neighbor>>, Fallback>;
+
+    /// As [`Kernels::kmeans_codes`](crate::Kernels::kmeans_codes).
+    ///
+    /// # Errors
+    /// Why the CPU has to compute this, or to say what is wrong with it.
+    fn kmeans_codes(
+        &self,
+        codes: &[i8],
+        dim: u32,
+        options: &KMeansCodesOptions,
+    ) -> Result<KMeansCodes, Fallback>;
+
+    /// As [`Kernels::all_pairs`](crate::Kernels::all_pairs).
+    ///
+    /// # Errors
+    /// Why the CPU has to compute this.
+    fn all_pairs(
+        &self,
+        pairs: &Pairs<'_>,
+        similarity: Similarity,
+        at_least: Decimal,
+    ) -> Result<Vec<ScoredPair>, Fallback>;
 }
 
 /// Why the CPU computed although there is an accelerator. The answer is the same; the time is not.

@@ -30,7 +30,8 @@ pub struct Operation {
 }
 
 const BOTH: &[BackendKind] = &[BackendKind::Scalar, BackendKind::Simd];
-/// On a GPU only of rows that are integer codes, see [`Fallback`](crate::Fallback).
+/// On a GPU classes and k-means only of integer codes, pairs of sparse rows only by Jaccard index; see
+/// [`Fallback`](crate::Fallback).
 const ALL: &[BackendKind] = &[BackendKind::Scalar, BackendKind::Simd, BackendKind::Gpu];
 
 /// Every operation.
@@ -49,7 +50,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim sparse f32, a threshold → pairs and scores",
         cost: "one multiply-add per pair and shared position, or less",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "all_pairs_scores",
@@ -100,7 +101,7 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "rows × dim dense → k × dim centroids, rows assignments",
         cost: "O(rows · k · dim) an iteration",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
     Operation {
         name: "kmeans_stream",
@@ -149,6 +150,6 @@ pub const OPERATIONS: &[Operation] = &[
         shapes: "queries × dim and rows × dim dense f32, f16, bf16 or i8 → neighbours",
         cost: "O(queries · rows · dim)",
         agreement: Agreement::Exact,
-        backends: BOTH,
+        backends: ALL,
     },
 ];

@@ -12,6 +12,8 @@ use crate::types::SearchRows;
 pub struct Corpus<'a> {
     rows: SearchRows<'a>,
     packed: Option<CodedPanels>,
+    #[cfg(feature = "gpu")]
+    resident: crate::gpu::Resident,
 }
 
 impl<'a> Corpus<'a> {
@@ -22,7 +24,12 @@ impl<'a> Corpus<'a> {
     }
 
     pub(crate) const fn packed(rows: SearchRows<'a>, packed: Option<CodedPanels>) -> Self {
-        Self { rows, packed }
+        Self {
+            rows,
+            packed,
+            #[cfg(feature = "gpu")]
+            resident: crate::gpu::Resident::new(),
+        }
     }
 
     /// The rows as they lie.
@@ -39,5 +46,11 @@ impl<'a> Corpus<'a> {
 
     pub(crate) const fn coded(&self) -> Option<&CodedPanels> {
         self.packed.as_ref()
+    }
+
+    /// What a device keeps of the rows, from the first search there on.
+    #[cfg(feature = "gpu")]
+    pub(crate) const fn resident(&self) -> &crate::gpu::Resident {
+        &self.resident
     }
 }

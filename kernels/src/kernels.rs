@@ -315,7 +315,11 @@ impl Kernels {
         if !(1..=10_000).contains(&got) {
             return Err(KernelError::BadThreshold { name: "at_least", got, min: 1, max: 10_000 });
         }
-        Ok(self.run_sized(pairs.size(), |backend| backend.all_pairs(pairs, similarity, at_least)))
+        Ok(self.run_accelerated(
+            "all_pairs",
+            |accelerator| accelerator.all_pairs(pairs, similarity, at_least),
+            || self.run_sized(pairs.size(), |backend| backend.all_pairs(pairs, similarity, at_least)),
+        ))
     }
 
     /// The scores of all pairs of sparse rows, in f32, each at its [place](Pairs::place).
@@ -585,7 +589,11 @@ impl Kernels {
             Some(mask) if mask.rows() != rows.rows() => {
                 Err(KernelError::LengthMismatch { what: "row mask", got: mask.rows(), expected: rows.rows() })
             }
-            _ => Ok(self.run(|backend| backend.search(corpus, queries, options))),
+            _ => Ok(self.run_accelerated(
+                "search",
+                |accelerator| accelerator.search(corpus, queries, options),
+                || self.run(|backend| backend.search(corpus, queries, options)),
+            )),
         }
     }
 
@@ -683,7 +691,12 @@ impl Kernels {
         dim: u32,
         options: &KMeansCodesOptions,
     ) -> Result<Run<KMeansCodes>, KernelError> {
-        self.run(|backend| backend.kmeans_codes(codes, dim, options)).transpose()
+        self.run_accelerated(
+            "kmeans",
+            |accelerator| accelerator.kmeans_codes(codes, dim, options).map(Ok),
+            || self.run(|backend| backend.kmeans_codes(codes, dim, options)),
+        )
+        .transpose()
     }
 
     fn run_conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> Run<ConflictList> {

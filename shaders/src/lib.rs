@@ -7,9 +7,9 @@
 //! Everything here is integer arithmetic, which WGSL defines to the bit; a shader with a float in it fails the tests.
 #![forbid(unsafe_code)]
 
+pub mod all_pairs;
 pub mod conflict_matrix;
-pub mod jaccard_bits;
-pub mod kmeans_codes;
+pub mod kmeans;
 pub mod search;
 pub mod tile;
 
@@ -66,7 +66,7 @@ pub const MAX_SHARED_BYTES: u32 = 16 << 10;
 
 /// Every shader.
 pub const SHADERS: &[&Shader] =
-    &[&conflict_matrix::SHADER, &search::SHADER, &kmeans_codes::SHADER, &jaccard_bits::SHADER];
+    &[&conflict_matrix::SHADER, &search::SHADER, &kmeans::SHADER, &all_pairs::SHADER];
 
 impl Binding {
     const fn uniform<T>(name: &'static str) -> Self {

@@ -36,8 +36,8 @@ pub struct Job {
 pub struct Query {
     /// The floor: given, or chosen by `choose`.
     pub floor: i32,
-    /// How far below the floor the key of a wanted row can lie; not negative.
-    pub reach: i32,
+    /// How far below the floor the key of a wanted row can lie; `u32::MAX` stands for any distance.
+    pub reach: u32,
     /// As [`tile::Row::weights`].
     pub weights: [u32; 2],
 }

@@ -28,8 +28,8 @@ struct Job {
 struct Query {
     // The floor: given, or chosen by `choose`.
     floor: i32,
-    // How far below the floor the key of a wanted row can lie.
-    reach: i32,
+    // How far below the floor the key of a wanted row can lie; the greatest number stands for any distance.
+    reach: u32,
     weights: array<u32, 2>,
 }
 
@@ -41,7 +41,7 @@ struct Query {
 @group(0) @binding(5) var<storage, read_write> strips: array<i32>; // by query and strip the greatest key
 @group(0) @binding(6) var<storage, read_write> queries: array<Query>;
 // Σ query's weight · row's weight · product for each of the two weights, modulo 2³²; then by query how many rows there are
-// to list; then by query the first `capacity` of them.
+// to list; then by query the first `capacity` of them, counted from 1.
 @group(0) @binding(7) var<storage, read_write> found: array<atomic<u32>>;
 
 // Below every key.
@@ -128,9 +128,9 @@ fn choose(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
 @compute @workgroup_size(64)
 fn list(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let query = group.y;
-    let floor = queries[query].floor;
+    let floor = bitcast<u32>(queries[query].floor);
     // The difference, or what is below every key where it leaves the range.
-    let least = max(floor, NONE + queries[query].reach) - queries[query].reach;
+    let least = bitcast<i32>(floor - min(queries[query].reach, floor ^ 0x80000000u));
     if strips[query * job.strips + job.first_strip + group.x] < least {
         return;
     }
@@ -146,7 +146,7 @@ fn list(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if is_allowed(row) && products[j] - (rows[row].value >> job.shift) >= least {
                 let place = atomicAdd(&found[2u + query], 1u);
                 if place < job.capacity {
-                    atomicStore(&found[2u + job.queries + query * job.capacity + place], job.first_row + row);
+                    atomicStore(&found[2u + job.queries + query * job.capacity + place], job.first_row + row + 1u);
                 }
             }
         }

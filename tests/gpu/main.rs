@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agreement;
+mod all_pairs;
 mod faults;
+mod kmeans;
 mod opening;
 mod rows;
+mod search;
+mod wrong_answers;
 
 use std::sync::{Arc, OnceLock};
 

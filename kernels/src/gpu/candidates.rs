@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
             cleared: &[(&list, capacity), (&tallies, words)],
         };
         let first = capacity.min(FIRST_READING);
-        let readings = gpu.submit(Some(&dispatch), &[(&tallies, 0, words), (&list, 0, first)])?;
+        let readings = gpu.submit(&[dispatch], &[(&tallies, 0, words), (&list, 0, first)])?;
         let [tallies, entries] = <[Vec<u32>; 2]>::try_from(readings).unwrap_or_default();
         let (Some(&[found, done]), true) = (tallies.first_chunk::<HEADER>(), tallies.len() == words) else {
             return Err(Fault::Mismatch("a reading cut short"));
@@ -244,7 +244,7 @@ impl<'a> Run<'a> {
         }
         let mut entries = entries;
         if found > first {
-            let rest = gpu.submit(None, &[(&list, first, found - first)])?;
+            let rest = gpu.submit(&[], &[(&list, first, found - first)])?;
             entries.extend(rest.into_iter().flatten());
         }
         let Some(entries) = entries.get(..found) else {

@@ -5,14 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tensor_shaders::tile::SIDE;
+
 use super::adapters::{Adapter, AdapterKind, found, instance};
 use super::fault::Fault;
+use super::first_use::{self, FirstUse};
 use super::memory::Memory;
 use super::pipelines::Pipelines;
-use super::{conflict_matrix, cosine_classes, known_answers};
+use super::{all_pairs, conflict_matrix, cosine_classes, kmeans, known_answers, search};
 use crate::accelerator::{Accelerator, Fallback};
 use crate::conflict_input::{ConflictInput, Job};
-use crate::types::{ConflictList, CosineRows, Thresholds};
+use crate::corpus::Corpus;
+use crate::isa::{Isa, Level};
+use crate::kmeans::{CodePoints, KMeansCodes, KMeansCodesOptions};
+use crate::types::{
+    ConflictList, CosineRows, Decimal, Neighbor, Pairs, ScoredPair, SearchOptions, SearchRows, Similarity,
+    Thresholds,
+};
 
 /// A graphics processor that passed its tests, ready to compute. Share one among all threads.
 pub struct Gpu {
@@ -25,6 +34,7 @@ pub struct Gpu {
     lost: Arc<AtomicBool>,
     uncaptured: Arc<Mutex<Option<String>>>,
     fault: OnceLock<Fault>,
+    first_use: FirstUse,
 }
 
 /// What a device may take, and who hears of its faults.
@@ -149,7 +159,18 @@ impl Gpu {
         }));
         let memory = Memory::new(options.memory_bytes);
         let (pipelines, fault) = (Pipelines::default(), OnceLock::new());
-        Self { adapter, device, queue, options, memory, pipelines, lost, uncaptured, fault }
+        Self {
+            adapter,
+            device,
+            queue,
+            options,
+            memory,
+            pipelines,
+            lost,
+            uncaptured,
+            fault,
+            first_use: FirstUse::default(),
+        }
     }
 
     /// Which adapter this is.
@@ -198,10 +219,24 @@ impl Gpu {
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(self.options.buffer_bytes)
     }
 
+    /// Bytes of codes in one of the parts that are kept: few enough for every adapter, and for the workgroups of one
+    /// dimension.
+    pub(super) fn part_bytes(&self) -> usize {
+        const MOST: u64 = 128 << 20;
+        // At most 2^27.
+        self.most_bytes().min(MOST) as usize
+    }
+
     /// Products of 16 bytes that one submission may make.
     pub(super) fn work(&self) -> u64 {
         let software = self.adapter.kind == AdapterKind::Software;
         self.options.work.unwrap_or(if software { 1 << 25 } else { 1 << 31 })
+    }
+
+    /// Tiles of rows of so many bytes that may meet `others` such rows in one submission.
+    pub(super) fn most_tiles(&self, others: usize, row_bytes: usize) -> usize {
+        let tile = (SIDE as u64).saturating_mul(others as u64).saturating_mul(row_bytes.div_ceil(16) as u64);
+        usize::try_from(self.work() / tile.max(1)).unwrap_or(usize::MAX)
     }
 
     /// Does something with the device and turns what wgpu objects to into a fault.
@@ -287,6 +322,54 @@ impl Accelerator for Gpu {
         let coded = cosine_classes::for_gpu(self.options.least_pairs, rows)?;
         self.answer(|gpu| cosine_classes::cosine_conflicts(gpu, coded, rows, thresholds))
     }
+
+    fn search(
+        &self,
+        corpus: &Corpus<'_>,
+        queries: SearchRows<'_>,
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<Vec<Neighbor>>, Fallback> {
+        search::is_for_gpu(self.options.least_pairs, corpus, queries, options.wanted)?;
+        let level = level()?;
+        self.answer(|gpu| {
+            gpu.first_use.search.pass(|| first_use::search(gpu, level))?;
+            search::search(gpu, level, corpus, queries, options)
+        })
+    }
+
+    fn kmeans_codes(
+        &self,
+        codes: &[i8],
+        dim: u32,
+        options: &KMeansCodesOptions,
+    ) -> Result<KMeansCodes, Fallback> {
+        // What is refused is for the CPU to refuse.
+        let points = CodePoints::new(codes, dim, options).map_err(|_| Fallback::NoVersion)?;
+        kmeans::is_for_gpu(self.options.least_pairs, points.rows(), options.k)?;
+        let level = level()?;
+        self.answer(|gpu| {
+            gpu.first_use.kmeans.pass(|| first_use::kmeans_codes(gpu, level))?;
+            kmeans::kmeans_codes(gpu, level, points, dim, options)
+        })
+    }
+
+    fn all_pairs(
+        &self,
+        pairs: &Pairs<'_>,
+        similarity: Similarity,
+        at_least: Decimal,
+    ) -> Result<Vec<ScoredPair>, Fallback> {
+        all_pairs::is_for_gpu(self.options.least_pairs, pairs, similarity, at_least)?;
+        self.answer(|gpu| {
+            gpu.first_use.all_pairs.pass(|| first_use::all_pairs(gpu))?;
+            all_pairs::all_pairs(gpu, pairs, at_least)
+        })
+    }
+}
+
+/// What the CPU decides with; a machine without vector units has none.
+fn level() -> Result<Level, Fallback> {
+    Level::open(Isa::best()).ok_or(Fallback::NoVersion)
 }
 
 impl fmt::Debug for Gpu {

@@ -63,6 +63,11 @@ impl Memory {
         }
     }
 
+    /// Whether a buffer is this device's.
+    pub(super) fn lent(&self, lease: &Lease) -> bool {
+        Arc::ptr_eq(&self.0, &lease.state)
+    }
+
     /// A buffer with these words in it, read by kernels.
     pub(super) fn upload(&self, gpu: &Gpu, bytes: &[u8], usage: wgpu::BufferUsages) -> Result<Lease, Fault> {
         let lease = self.lease(gpu, bytes.len() as u64, usage | wgpu::BufferUsages::COPY_DST)?;

@@ -1,10 +1,10 @@
 //! Kernels on a graphics processor, through wgpu: the device proposes, the CPU disposes.
 //!
-//! A GPU is never believed. It only tells which pairs may matter; the CPU decides each of them by the exact predicates
-//! that every other backend uses. What it left out is covered three times: by answers that are known
-//! (`known_answers.rs`) when the device is opened, by a random checksum of every row of every run (`checksum.rs`), and by
-//! counts of what was done and written. A fault of any kind discards the answer, the CPU computes, and the [`Gpu`]
-//! is out of use for good. A program opens one and shares it.
+//! A GPU is never believed. It only tells which pairs and rows may matter; the CPU decides each of them by the exact
+//! predicates that every other backend uses. What it left out is covered three times: by answers that are known
+//! (`known_answers.rs`, `first_use.rs`) when the device is opened or first asked, by random checksums of every run
+//! (`checksum.rs`, `tile_rows.rs`), and by counts of what was done and written. A fault of any kind discards the answer,
+//! the CPU computes, and the [`Gpu`] is out of use for good. A program opens one and shares it.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -24,9 +24,11 @@
 //! | `memory.rs`, `pipelines.rs`, `submit.rs` | buffers, compiled kernels, one submission and one wait |
 //! | `coded_rows.rs` | rows as planes of signed bytes |
 //! | `candidates.rs`, `checksum.rs` | pairs that may matter, tile by tile, and the check of each tile |
-//! | `conflict_matrix.rs`, `cosine_classes.rs` | the operations |
+//! | `tile_rows.rs` | rows of bytes and of bits, and checksums of whole runs |
+//! | `conflict_matrix.rs`, `cosine_classes.rs`, `search.rs`, `kmeans.rs`, `all_pairs.rs` | the operations |
 
 mod adapters;
+mod all_pairs;
 mod candidates;
 mod checksum;
 mod coded_rows;
@@ -34,11 +36,16 @@ mod conflict_matrix;
 mod cosine_classes;
 mod device;
 mod fault;
+mod first_use;
+mod kmeans;
 mod known_answers;
 mod memory;
 mod pipelines;
+mod search;
 mod submit;
+mod tile_rows;
 
 pub use adapters::{Adapter, AdapterKind, adapters};
 pub use device::{Gpu, OpenError, Options};
 pub use fault::Fault;
+pub(crate) use search::Resident;

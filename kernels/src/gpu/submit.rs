@@ -1,4 +1,4 @@
-//! One dispatch: cleared outputs, the kernel, a copy of what is to be read, and one wait that ends.
+//! Dispatches: cleared outputs, the kernels, a copy of what is to be read, and one wait that ends.
 
 use std::sync::mpsc;
 use std::time::Instant;
@@ -21,10 +21,10 @@ pub(super) struct Dispatch<'a> {
 pub(super) type Reading<'a> = (&'a wgpu::Buffer, usize, usize);
 
 impl Gpu {
-    /// Runs a dispatch, if there is one, and gives what is read after it. Waits as long as the options allow.
+    /// Runs dispatches one after the other and gives what is read after them. Waits as long as the options allow.
     pub(super) fn submit(
         &self,
-        dispatch: Option<&Dispatch<'_>>,
+        dispatches: &[Dispatch<'_>],
         reads: &[Reading<'_>],
     ) -> Result<Vec<Vec<u32>>, Fault> {
         self.still_there()?;
@@ -33,7 +33,7 @@ impl Gpu {
         let staging = self.memory().lease(self, bytes(words), usage)?;
         self.checked(|device| {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            if let Some(dispatch) = dispatch {
+            for dispatch in dispatches {
                 encode(device, &mut encoder, dispatch);
             }
             let mut at = 0;

@@ -27,7 +27,8 @@ pub(crate) fn kmeans_codes(
     train_codes(&Rows::pack(level, CodePoints::new(codes, dim, options)?), dim, options)
 }
 
-struct Rows<'a> {
+/// Rows of codes, packed.
+pub(crate) struct Rows<'a> {
     level: Level,
     points: CodePoints<'a>,
     panels: BytePanels,
@@ -36,7 +37,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn pack(level: Level, points: CodePoints<'a>) -> Self {
+    pub(crate) fn pack(level: Level, points: CodePoints<'a>) -> Self {
         let (rows, dim) = (points.rows(), points.dim());
         let panels = BytePanels::pack_with(rows, dim, |row, out| out.copy_from_slice(points.row(row)));
         let mut squares = vec![[0; SIDE]; panels.panels()];
@@ -46,6 +47,12 @@ impl<'a> Rows<'a> {
             }
         });
         Self { level, points, panels, squares }
+    }
+
+    /// The rows as they lie.
+    #[cfg(feature = "gpu")]
+    pub(crate) const fn points(&self) -> &CodePoints<'a> {
+        &self.points
     }
 
     /// The products of one task's rows with `centroids`.

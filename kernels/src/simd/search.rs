@@ -22,6 +22,8 @@ use self::coded::CodedPanels;
 use self::scan::{Piece, Scan};
 use self::shortlist::Shortlist;
 use crate::corpus::Corpus;
+#[cfg(feature = "gpu")]
+use crate::exact::Sum;
 use crate::isa::{Isa, Level};
 use crate::simd::tile::{DIM_LIMIT, SIDE};
 use crate::types::{DenseView, Neighbor, SearchOptions, SearchRows, Wanted};
@@ -104,7 +106,20 @@ fn by_bytes(
             known = Piece::new(&scan, &packed, range.start).scan(0..range.len().div_ceil(SIDE), known);
         }
     }
-    // Queries that bytes could not decide are searched again in f32.
+    decide(level, rows, asked, |query| scan.norm(query), known, options)
+}
+
+/// The answers, given for each query the rows that may be wanted, or `None` where there are too many: it is searched for in
+/// f32. Queries have norms ([`bounds::query_norm`]).
+fn decide(
+    level: Level,
+    rows: SearchRows<'_>,
+    asked: DenseView<'_>,
+    norm: impl Fn(usize) -> f32 + Sync,
+    known: Vec<Option<Shortlist>>,
+    options: &SearchOptions<'_>,
+) -> Vec<Vec<Neighbor>> {
+    let ask = |query: usize| (asked.row(query), norm(query));
     let open: Vec<usize> = (0..known.len()).filter(|&query| known[query].is_none()).collect();
     let nearest = |(query, known): (usize, Option<Shortlist>)| {
         known.map(|known| refine::nearest(level, rows, ask(query), known, options)).unwrap_or_default()
@@ -118,6 +133,23 @@ fn by_bytes(
         }
     }
     answers
+}
+
+/// The answers, given for each query all rows that may be wanted, by whoever knows; `None` where they are not known.
+#[cfg(feature = "gpu")]
+pub(crate) fn among(
+    level: Level,
+    rows: SearchRows<'_>,
+    queries: SearchRows<'_>,
+    options: &SearchOptions<'_>,
+    candidates: Vec<Option<Vec<u32>>>,
+) -> Vec<Vec<Neighbor>> {
+    in_f32(queries, |asked| {
+        let norm = |query| bounds::query_norm(Sum::dot(asked.row(query), asked.row(query)));
+        let shortlist = |rows| Shortlist::of(options.wanted, rows);
+        let known = candidates.into_iter().map(|rows| rows.map(shortlist)).collect();
+        decide(level, rows, asked, norm, known, options)
+    })
 }
 
 /// The rows in pieces of at most `most`, the first one small.

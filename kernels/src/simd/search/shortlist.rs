@@ -30,6 +30,13 @@ impl Shortlist {
         Self { wanted, floor, entries: Vec::new(), full: first_full(wanted) }
     }
 
+    /// Rows of which nothing else is known.
+    #[cfg(feature = "gpu")]
+    pub(super) fn of(wanted: Wanted, rows: Vec<u32>) -> Self {
+        let entry = |row| Entry { row, lower: f32::NEG_INFINITY, upper: f32::INFINITY };
+        Self { entries: rows.into_iter().map(entry).collect(), ..Self::new(wanted, f32::NEG_INFINITY) }
+    }
+
     pub(super) const fn floor(&self) -> f32 {
         self.floor
     }

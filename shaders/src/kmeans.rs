@@ -1,4 +1,4 @@
-//! The nearest centroid of each row of signed bytes: `wgsl/kmeans_codes.wgsl`.
+//! The nearest centroid of each row of signed bytes: `wgsl/kmeans.wgsl`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -21,8 +21,8 @@ pub const ASSIGN: Entry = tile::entry("assign");
 
 /// The shader.
 pub const SHADER: Shader = Shader {
-    name: "kmeans_codes",
-    source: compose!("bytes", "tile", "kmeans_codes"),
+    name: "kmeans",
+    source: compose!("bytes", "tile", "kmeans"),
     entries: &[ASSIGN],
     bindings: &[
         Binding::uniform::<Job>("job"),

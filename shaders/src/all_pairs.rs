@@ -1,4 +1,4 @@
-//! The pairs of bit rows whose Jaccard index reaches a threshold: `wgsl/jaccard_bits.wgsl`.
+//! The pairs of bit rows whose Jaccard index reaches a threshold: `wgsl/all_pairs.wgsl`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -36,8 +36,8 @@ pub const FOUND_HEAD: usize = 3;
 
 /// The shader.
 pub const SHADER: Shader = Shader {
-    name: "jaccard_bits",
-    source: compose!("bits", "tile", "jaccard_bits"),
+    name: "all_pairs",
+    source: compose!("bits", "tile", "all_pairs"),
     entries: &[PAIRS],
     bindings: &[
         Binding::uniform::<Job>("job"),

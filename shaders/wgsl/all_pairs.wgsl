@@ -23,7 +23,7 @@ struct Job {
 @group(0) @binding(3) var<storage, read> left: array<Row>; // the value is the number of bits
 @group(0) @binding(4) var<storage, read> right: array<Row>;
 // Σ left weight · right weight · shared bits for each of the two weights, modulo 2³²; then how many pairs there are; then
-// the first `capacity` of them, left row before right row.
+// the first `capacity` of them, left row before right row, counted from 1.
 @group(0) @binding(5) var<storage, read_write> found: array<atomic<u32>>;
 
 // One tile: x counts those of the right side, y those of the left.
@@ -50,8 +50,8 @@ fn pairs(
             if is_pair && bits * 10000u >= job.at_least * either {
                 let place = atomicAdd(&found[2], 1u);
                 if place < job.capacity {
-                    atomicStore(&found[3u + 2u * place], row);
-                    atomicStore(&found[4u + 2u * place], column);
+                    atomicStore(&found[3u + 2u * place], row + 1u);
+                    atomicStore(&found[4u + 2u * place], column + 1u);
                 }
             }
         }
