@@ -25,6 +25,7 @@ struct Rogue {
     received: BytesMut,
     connection: Arc<Connection>,
     running: JoinHandle<ConnectionError>,
+    closing: CancellationToken,
     bindings: Bindings,
 }
 
@@ -36,11 +37,12 @@ impl Rogue {
     fn face_with(role: Role, config: TransportConfig) -> Self {
         let (io, other) = tokio::io::duplex(1 << 16);
         let binding = |from, to| Binding::new(CLUSTER, id(from), id(to));
-        let connection = Connection::new(CancellationToken::new());
+        let closing = CancellationToken::new();
+        let connection = Connection::new(closing.clone());
         let bindings = Bindings { outgoing: binding(1, 2), incoming: binding(2, 1) };
         let run = Arc::clone(&connection).run(other, bindings, role, Arc::new(Pace::new(&config)), config);
         let running = tokio::spawn(run);
-        Self { io, received: BytesMut::new(), connection, running, bindings }
+        Self { io, received: BytesMut::new(), connection, running, closing, bindings }
     }
 
     fn face_listener(service: impl PeerService) -> Self {
@@ -224,6 +226,23 @@ async fn who_takes_nothing_is_cut_off() {
     let mut stream = rogue.connection.open(Exchange::Stream).unwrap();
     soon(stream.sender.send(noise(1 << 20, 1))).await.unwrap();
     assert!(matches!(soon(rogue.running).await.unwrap(), ConnectionError::Stalled { ms: 20 }));
+}
+
+#[tokio::test]
+async fn who_takes_nothing_does_not_hold_up_a_shutdown() {
+    let grace = Duration::from_millis(20);
+    let hour = Duration::from_secs(3_600);
+    let patient = TransportConfig {
+        write_timeout: hour,
+        idle_timeout: hour,
+        shutdown_grace: grace,
+        ..TransportConfig::default()
+    };
+    let rogue = Rogue::face_with(Role::Dialler, patient);
+    let mut stream = rogue.connection.open(Exchange::Stream).unwrap();
+    soon(stream.sender.send(noise(1 << 20, 1))).await.unwrap();
+    rogue.closing.cancel();
+    assert!(matches!(soon(rogue.running).await.unwrap(), ConnectionError::ShutDown));
 }
 
 #[tokio::test]

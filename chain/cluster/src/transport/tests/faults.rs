@@ -1,7 +1,6 @@
 //! Peers that die, hang, flood or talk nonsense.
 
 use bytes::{BufMut, BytesMut};
-use futures_util::stream::{self, StreamExt};
 use tensor_chain::encoding::Encode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -175,19 +174,6 @@ async fn two_nodes_that_have_nothing_to_say_stay_connected() {
         } => {}
     }
     soon(watched.until(0)).await;
-}
-
-#[tokio::test]
-async fn who_is_kept_busy_shuts_down_all_the_same() {
-    let hasty = TransportConfig { shutdown_grace: Duration::from_millis(20), ..TransportConfig::default() };
-    let a = Node::start(1, &[], Echo).await;
-    let b = Node::start_with(2, &[1], Echo, ANYWHERE, CLUSTER, hasty).await;
-    let endless = stream::repeat(Bytes::from_static(b"more")).boxed();
-    let mut answers = soon(a.transport.stream(&b.peer, Channel::Urgent, endless)).await.unwrap();
-    soon(answers.next()).await.unwrap().unwrap();
-    let reading = tokio::spawn(async move { while let Some(Ok(_)) = answers.next().await {} });
-    soon(b.transport.shutdown()).await;
-    soon(reading).await.unwrap();
 }
 
 #[tokio::test]
