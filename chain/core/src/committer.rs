@@ -46,8 +46,10 @@ pub(crate) struct Committer {
 struct Queue {
     /// Whether somebody writes or has been given the turn to.
     writing: bool,
-    /// Commits of batches whose writer has passed the turn on and is not done.
+    /// Batches whose writer has passed the turn on and is not done.
     being_written: usize,
+    /// Commits of the batch that was done last: its callers often come again at once.
+    answered: usize,
     /// How many have to wait before whoever has the turn is rung up.
     enough: Option<usize>,
     /// The commits of `cohort`, those that have waited longest first.
@@ -136,16 +138,16 @@ impl Committer {
 
     /// The cohort, when it has company or has waited long enough for it. Those that arrive later form the next one.
     ///
-    /// While a batch is being written nothing is lost by waiting for as many as that has: they are those of the batch
-    /// before, who often come again. Otherwise batches would become ever smaller.
+    /// While a batch is being written nothing is lost by waiting for those of the batch before, who often come again.
+    /// Otherwise batches would become ever smaller.
     fn gather(&self) -> (Arc<Cohort>, VecDeque<Waiting>) {
         let mut queue = self.lock();
         loop {
             let count = queue.waiting.len();
             let Some(first) = queue.waiting.front().filter(|_| count < self.full) else { break };
             let left = first.due.saturating_duration_since(Instant::now());
-            if count < queue.being_written {
-                queue.enough = Some(queue.being_written.min(self.full));
+            if queue.being_written > 0 && count < queue.answered {
+                queue.enough = Some(queue.answered.min(self.full));
                 queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
             } else if !left.is_zero() {
                 queue.enough = Some(self.full);
@@ -162,8 +164,7 @@ impl Committer {
     fn write_batch(&self, writer: &dyn Writer) {
         let (cohort, waiting) = self.gather();
         let fates = vec![lost(); waiting.len()];
-        let mut end =
-            End { committer: self, cohort, fates, left: Vec::new(), turn_is_passed: false, being_written: 0 };
+        let mut end = End { committer: self, cohort, fates, left: Vec::new(), has_turn: true };
         let changesets: Vec<&Changeset> = waiting.iter().map(|waiting| &waiting.changeset).collect();
         let chosen = match writer.choose(&changesets) {
             Ok(chosen) => chosen,
@@ -179,8 +180,7 @@ impl Committer {
                 end.left.push(waiting);
             }
         }
-        let count = batch.len();
-        let outcomes = writer.write(batch, &mut || end.pass_turn(count));
+        let outcomes = writer.write(batch, &mut || end.pass_turn());
         for (seat, outcome) in seats.into_iter().zip(outcomes) {
             end.fates[seat] = Fate::Answer(outcome);
         }
@@ -203,19 +203,17 @@ struct End<'c> {
     cohort: Arc<Cohort>,
     fates: Vec<Fate>,
     left: Vec<Waiting>,
-    turn_is_passed: bool,
-    being_written: usize,
+    has_turn: bool,
 }
 
 impl End<'_> {
-    /// Seats those that are left in the next cohort, and lets that be chosen from while so many are being written.
-    fn pass_turn(&mut self, being_written: usize) {
-        if std::mem::replace(&mut self.turn_is_passed, true) {
+    /// Seats those that are left in the next cohort, and lets that be chosen from while this one is being written.
+    fn pass_turn(&mut self) {
+        if !std::mem::replace(&mut self.has_turn, false) {
             return;
         }
         let mut queue = self.committer.lock();
-        self.being_written = being_written;
-        queue.being_written += being_written;
+        queue.being_written += 1;
         // They have waited for company already.
         let due = Instant::now();
         for Waiting { seat, changeset, .. } in self.left.drain(..).rev() {
@@ -232,14 +230,14 @@ impl End<'_> {
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.pass_turn(0);
-        if self.being_written > 0 {
-            let mut queue = self.committer.lock();
-            queue.being_written -= self.being_written;
-            if queue.enough.is_some() {
-                self.committer.arrived.notify_one();
-            }
+        self.pass_turn();
+        let mut queue = self.committer.lock();
+        queue.being_written -= 1;
+        queue.answered = self.fates.len();
+        if queue.enough.is_some() {
+            self.committer.arrived.notify_one();
         }
+        drop(queue);
         let _ = self.cohort.fates.set(std::mem::take(&mut self.fates));
     }
 }
