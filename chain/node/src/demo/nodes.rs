@@ -198,7 +198,7 @@ fn in_time(began: Instant, what: &str) -> Result<(), Failure> {
     if began.elapsed() > PATIENCE {
         return Err(Failure::new(Exit::Failed, format!("{what} within {} s", PATIENCE.as_secs())));
     }
-    std::thread::sleep(PAUSE);
+    std::thread::park_timeout(PAUSE);
     Ok(())
 }
 

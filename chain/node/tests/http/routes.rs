@@ -277,5 +277,5 @@ fn the_description_is_true() {
             called.insert((method, path.clone()));
         }
     }
-    assert_eq!(called.len(), 28);
+    assert_eq!(called.len(), 30);
 }
