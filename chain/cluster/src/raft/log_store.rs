@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
@@ -103,6 +103,11 @@ impl LogStore {
         Ok(Self(Arc::new(Mutex::new(log))))
     }
 
+    /// Follows the log without keeping it open.
+    pub(super) fn hold(&self) -> Hold {
+        Hold(Arc::downgrade(&self.0))
+    }
+
     /// After a panic of another task under the lock the library has stopped the node; reading goes on.
     fn lock(&self) -> MutexGuard<'_, RaftLog<LogTypes>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,6 +141,20 @@ impl LogStore {
             entries.push(Entry { log_id: place.into(), payload });
         }
         Ok(entries)
+    }
+}
+
+/// Whether a log is still open, and its directory with it.
+#[derive(Debug)]
+pub(super) struct Hold(Weak<Mutex<RaftLog<LogTypes>>>);
+
+impl Hold {
+    /// Returns when nobody has the log open any more. The library's tasks end one after the other once it has been
+    /// shut down, and say nothing when the last one has.
+    pub(super) async fn released(&self) {
+        while self.0.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tensor_chain::{ChainError, NodeId, TensorChain, TensorStore};
 use tokio::task::JoinSet;
 
 use super::config::ReplicaConfig;
-use super::log_store::LogStore;
+use super::log_store::{Hold, LogStore};
 use super::messages::{Request, Response};
 use super::network::{self, Network};
 use super::proposer::{self, Queue, submit_error};
@@ -23,6 +23,9 @@ use super::state_machine::StateMachine;
 use super::types::{Addresses, Command, RaftNode, TypeConfig, peer};
 use crate::api::{ClientId, Committed, Member, Peer, ReadError, ReplicaStatus, Role, SubmitError, Write};
 use crate::link::{Channel, PeerLink, PeerService};
+
+/// How long the tasks of the library may take to end.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) type Metrics = openraft::RaftMetrics<TypeConfig>;
 
@@ -59,6 +62,7 @@ struct Inner {
     chain: Arc<ReplicatedChain>,
     snapshots: Arc<Snapshots>,
     link: Arc<dyn PeerLink>,
+    log: Hold,
     queue: Queue,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
@@ -90,6 +94,7 @@ impl Replica {
             .await
             .map_err(|error| StartError::Raft(error.to_string()))??;
         let patience = Duration::from_millis(config.timing.election_max_ms.saturating_mul(2));
+        let hold = log.hold();
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
         let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots));
         let raft = Raft::new(node.into(), raft_config, network, log, machine)
@@ -100,7 +105,9 @@ impl Replica {
         tasks.spawn(proposer::run(end, raft.clone(), Arc::clone(&chain)));
         tasks.spawn(begin_chain(raft.clone(), Arc::clone(&chain)));
         let tasks = tokio::sync::Mutex::new(tasks);
-        Ok(Self { inner: Arc::new(Inner { node, config, raft, chain, snapshots, link, queue, tasks }) })
+        Ok(Self {
+            inner: Arc::new(Inner { node, config, raft, chain, snapshots, link, log: hold, queue, tasks }),
+        })
     }
 
     /// What answers the other nodes: to be handed everything that arrives from them.
@@ -267,6 +274,9 @@ impl Replica {
             tracing::error!(%error, "the consensus task ended with a panic");
         }
         self.inner.tasks.lock().await.shutdown().await;
+        if tokio::time::timeout(RELEASE_TIMEOUT, self.inner.log.released()).await.is_err() {
+            tracing::warn!("the Raft log is still open: its directory stays locked until this process ends");
+        }
         let chain = Arc::clone(&self.inner.chain);
         tokio::task::spawn_blocking(move || chain.close()).await.unwrap_or(Ok(()))
     }
