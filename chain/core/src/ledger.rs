@@ -16,7 +16,7 @@ use crate::identity::IdentityError;
 use crate::ids::Height;
 use crate::index::{Entry, Index, IndexError, IndexOp, Lookup, Space};
 use crate::rejection::Rejection;
-use crate::replay::{self, ReplayError};
+use crate::replay;
 use crate::state::{self, Place, Value};
 use crate::state_tree::{self, PageCache, StateProof};
 use crate::store::{StoreError, TensorStore};
@@ -112,18 +112,10 @@ impl Ledger {
     pub(crate) fn append(&self, block: &Block) -> Outcome {
         let mut head = self.lock_head();
         let disk = self.writable_disk()?;
-        let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
-        block_check::check(block, Some(&head.tip), &self.rules.params).map_err(fault)?;
-        let tree = std::mem::take(&mut head.tree);
-        match replay::replay(&self.rules, &head, self.store.index(), block, tree) {
-            Ok(Applied { ops, tree, .. }) => {
-                let tip = Tip::of(block);
-                head.advance(block, tip, tree);
-                self.write_block(disk, block, tip, ops)
-            }
-            Err(ReplayError::Fault(found)) => Err(fault(found)),
-            Err(ReplayError::Failed(error)) => Err(error.into()),
-        }
+        let Applied { ops, tree, .. } = self.check_and_replay(&mut head, block)?;
+        let tip = Tip::of(block);
+        head.advance(block, tip, tree);
+        self.write_block(disk, block, tip, ops)
     }
 
     /// As [`append`](Self::append) for a block that a replicated log has led to elsewhere: it is durable only after
@@ -131,19 +123,19 @@ impl Ledger {
     pub(crate) fn append_replicated(&self, block: &Block) -> Result<(), ChainError> {
         let mut head = self.lock_head();
         let _disk = self.writable_disk()?;
-        let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
-        block_check::check(block, Some(&head.tip), &self.rules.params).map_err(fault)?;
-        let tree = std::mem::take(&mut head.tree);
-        match replay::replay(&self.rules, &head, self.store.index(), block, tree) {
-            Ok(Applied { ops, tree, .. }) => {
-                let tip = Tip::of(block);
-                self.store.append_replicated(block, tip, ops)?;
-                self.advance(&mut head, block, tip, tree);
-                Ok(())
-            }
-            Err(ReplayError::Fault(found)) => Err(fault(found)),
-            Err(ReplayError::Failed(error)) => Err(error.into()),
-        }
+        let Applied { ops, tree, .. } = self.check_and_replay(&mut head, block)?;
+        let tip = Tip::of(block);
+        self.store.append_replicated(block, tip, ops)?;
+        self.advance(&mut head, block, tip, tree);
+        Ok(())
+    }
+
+    /// What a block from elsewhere does, if everything about it is right. Nothing is being written meanwhile.
+    fn check_and_replay(&self, head: &mut Head, block: &Block) -> Result<Applied, ChainError> {
+        let height = block.header.height;
+        block_check::check(block, Some(&head.tip), &self.rules.params)
+            .map_err(|fault| ChainError::ValidationFailed { height, fault })?;
+        replay::replay(&self.rules, head, self.store.index(), block).map_err(|error| error.at(height))
     }
 
     /// The block that a batch would become, without writing it.

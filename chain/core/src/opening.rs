@@ -15,7 +15,7 @@ use crate::genesis::{ChainParams, MAX_EMBEDDING_DIM};
 use crate::head::{Head, Rules, Tip};
 use crate::ids::{ChainId, Height};
 use crate::recent::{BEGIN_WINDOW, RecentDeltas};
-use crate::replay::{self, ReplayError};
+use crate::replay;
 use crate::state_tree::PageCache;
 use crate::store::{StoreError, TensorStore};
 
@@ -134,14 +134,10 @@ fn catch_up(
 ) -> Result<(), ChainError> {
     for block in blocks {
         let (offset, block) = block?;
-        let fault = |fault| ChainError::ValidationFailed { height: block.header.height, fault };
-        block_check::check_place(&block, Some(&head.tip), &rules.params).map_err(fault)?;
-        let tree = std::mem::take(&mut head.tree);
-        let applied = match replay::replay(rules, head, store.index(), &block, tree) {
-            Ok(applied) => applied,
-            Err(ReplayError::Fault(found)) => return Err(fault(found)),
-            Err(ReplayError::Failed(error)) => return Err(error.into()),
-        };
+        let height = block.header.height;
+        block_check::check_place(&block, Some(&head.tip), &rules.params)
+            .map_err(|fault| ChainError::ValidationFailed { height, fault })?;
+        let applied = replay::replay(rules, head, store.index(), &block).map_err(|error| error.at(height))?;
         let tip = Tip::of(&block);
         store.write_effects(tip, offset, applied.ops)?;
         head.advance(&block, tip, applied.tree);

@@ -4,9 +4,10 @@
 use crate::apply::{self, Applied, ApplyError};
 use crate::block::{Block, BlockHeader};
 use crate::block_check::BlockFault;
+use crate::error::ChainError;
 use crate::head::{Head, Rules};
+use crate::ids::Height;
 use crate::index::Lookup;
-use crate::state_tree::PageCache;
 
 /// Why a block cannot be applied.
 #[derive(Debug)]
@@ -15,6 +16,16 @@ pub(crate) enum ReplayError {
     Fault(BlockFault),
     /// The block could not be judged.
     Failed(ApplyError),
+}
+
+impl ReplayError {
+    /// The same of the block at a height.
+    pub(crate) fn at(self, height: Height) -> ChainError {
+        match self {
+            Self::Fault(fault) => ChainError::ValidationFailed { height, fault },
+            Self::Failed(error) => error.into(),
+        }
+    }
 }
 
 impl From<BlockFault> for ReplayError {
@@ -30,14 +41,15 @@ impl<E: Into<ApplyError>> From<E> for ReplayError {
 }
 
 /// The effects of a block on top of the head; any block but genesis. Its place and contents are the caller's to
-/// check, as far as it wants to: see [`block_check`](crate::block_check). `tree` is empty or of the head's tree.
+/// check, as far as it wants to: see [`block_check`](crate::block_check). Takes what the head has at hand of the state
+/// tree; it is part of what comes out.
 pub(crate) fn replay(
     rules: &Rules,
-    head: &Head,
+    head: &mut Head,
     index: &dyn Lookup,
     block: &Block,
-    tree: PageCache,
 ) -> Result<Applied, ReplayError> {
+    let tree = std::mem::take(&mut head.tree);
     let judged = apply::judge(rules, head, index, block.changesets.clone())?;
     if let Some((position, rejection)) = judged.first_rejection() {
         return Err(BlockFault::Rejected { position, rejection: rejection.clone() }.into());

@@ -74,10 +74,7 @@ impl Verifier {
         contents.map_err(fault)?;
         let tip = Tip::of(block);
         if let Some(replica) = &mut self.replica {
-            replica.push(&self.rules, block, tip).map_err(|error| match error {
-                ReplayError::Fault(found) => fault(found),
-                ReplayError::Failed(error) => error.into(),
-            })?;
+            replica.push(&self.rules, block, tip).map_err(|error| error.at(height))?;
         }
         self.tip = Some(tip);
         self.transactions += block.transactions().count() as u64;
@@ -104,8 +101,7 @@ impl Replica {
                 self.head = Some(Head::genesis(block));
             }
             Some(head) => {
-                let tree = std::mem::take(&mut head.tree);
-                let applied = replay::replay(rules, head, &self.index, block, tree)?;
+                let applied = replay::replay(rules, head, &self.index, block)?;
                 self.index.write(applied.ops)?;
                 head.advance(block, tip, applied.tree);
             }

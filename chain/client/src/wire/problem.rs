@@ -210,7 +210,8 @@ impl Problem {
             | Self::Busy
             | Self::TooManyConnections
             | Self::Stopping
-            | Self::BodyTimeout { .. } => Kind::NothingDone,
+            | Self::BodyTimeout { .. }
+            | Self::MembershipChangeInProgress => Kind::NothingDone,
             Self::UnknownOutcome => Kind::Unknown,
             _ => Kind::Final,
         }

@@ -147,6 +147,9 @@ impl PinnedKey {
     }
 }
 
+/// What a signature of an older TLS is answered with; only 1.3 is offered, so none comes.
+const NO_TLS_1_2: PeerIncompatible = PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig;
+
 impl ServerCertVerifier for PinnedKey {
     fn verify_server_cert(
         &self,
@@ -165,7 +168,7 @@ impl ServerCertVerifier for PinnedKey {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig.into())
+        Err(NO_TLS_1_2.into())
     }
 
     fn verify_tls13_signature(
@@ -206,7 +209,7 @@ impl ClientCertVerifier for PinnedKey {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::Tls13RequiredForQuic.into())
+        Err(NO_TLS_1_2.into())
     }
 
     fn verify_tls13_signature(

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::chain_dir;
 use crate::exit::{Exit, Failure};
 use crate::http::server::Server;
 use crate::http::{HttpConfig, Token};
@@ -146,6 +147,10 @@ impl Node {
 /// The cluster and the identity of the node whose data are in a directory.
 fn prepare(dir: &Path, ticket: Option<&Ticket>) -> Result<(ChainId, Arc<Identity>), Failure> {
     let data_dir = DataDir::open(dir).map_err(StoreError::from)?;
+    // Refused before anything of the cluster is put beside it.
+    if chain_dir::has_chain(dir) && !data_dir.replicated_path().exists() {
+        return Err(StoreError::NotReplicated { dir: dir.to_owned() }.into());
+    }
     let identity = Identity::load_or_create(data_dir.identity_path()).map_err(StoreError::from)?;
     let cluster = cluster_id::of(dir, ticket.map(|ticket| ticket.cluster))?;
     Ok((cluster, Arc::new(identity)))

@@ -4,11 +4,11 @@
 
 mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use process::{Cluster, await_that, client, seed};
+use process::{Cluster, await_that, client, seed, tensorchain};
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 #[test]
@@ -45,6 +45,20 @@ fn three_nodes_answer_as_one_and_a_stopped_one_catches_up() {
     assert!(alone.wait(alone.client().put("alone", "value")).is_err());
     assert!(alone.wait(alone.client().get("key-0")).is_err(), "a read that no majority confirms");
     assert_eq!(cluster.status_code(), Some(4));
+}
+
+#[test]
+fn a_directory_with_a_chain_of_its_own_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    assert!(tensorchain(&["put", "key", "value", "--data-dir", path]).output().unwrap().status.success());
+    let files =
+        || dir.path().read_dir().unwrap().map(|file| file.unwrap().file_name()).collect::<BTreeSet<_>>();
+    let before = files();
+    let node = tensorchain(&["node", "--data-dir", path, "--listen-http", "127.0.0.1:0"]).output().unwrap();
+    assert_eq!(node.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&node.stderr).contains("not replicated"), "{node:?}");
+    assert_eq!(files(), before);
 }
 
 /// Writes of a session while nodes are killed: each is there once, or was never acknowledged.

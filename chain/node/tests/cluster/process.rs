@@ -190,7 +190,8 @@ impl Drop for Node {
     }
 }
 
-fn tensorchain(args: &[&str]) -> Command {
+/// The binary with arguments, and the token of these tests.
+pub fn tensorchain(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
     command.args(args).env("TENSORCHAIN_ADMIN_TOKEN", TOKEN);
     // Elections that a busy machine does not start.
