@@ -1,6 +1,7 @@
 //! A device beside the CPU: what it may be asked, and what it says when the CPU has to answer instead.
 
 use std::fmt::{self, Debug};
+use std::time::Duration;
 
 use crate::conflict_input::ConflictInput;
 use crate::corpus::Corpus;
@@ -13,8 +14,20 @@ use crate::types::{
 /// A device that computes some operations, each to the bytes that every [`Backend`](crate::Backend) gives, or
 /// says why it did not. [`Kernels::with_accelerator`](crate::Kernels::with_accelerator) asks it first.
 pub trait Accelerator: Send + Sync + Debug {
-    /// The device, in its driver's words.
+    /// The device, in its driver's words; or, where it could not be opened, why.
     fn name(&self) -> String;
+
+    /// Whether there is a version of the operation for these inputs. Opens nothing and computes nothing.
+    ///
+    /// # Errors
+    /// Why the CPU has to compute this.
+    fn accepts(&self, request: &Request<'_>) -> Result<(), Fallback>;
+
+    /// Opens the device, where that has not happened, and measures the way to it.
+    ///
+    /// # Errors
+    /// [`Fallback::Absent`] where there is none; its [name](Self::name) says why.
+    fn open(&self) -> Result<Opened, Fallback>;
 
     /// As [`Kernels::conflict_matrix`](crate::Kernels::conflict_matrix).
     ///
@@ -70,6 +83,72 @@ pub trait Accelerator: Send + Sync + Debug {
     ) -> Result<Vec<ScoredPair>, Fallback>;
 }
 
+/// An operation that an accelerator may have a version of, with its inputs.
+#[derive(Debug, Clone, Copy)]
+pub enum Request<'a> {
+    /// [`Accelerator::conflict_matrix`].
+    ConflictMatrix(&'a ConflictInput<'a>, &'a Thresholds),
+    /// [`Accelerator::cosine_conflicts`].
+    CosineConflicts(CosineRows<'a>, &'a Thresholds),
+    /// [`Accelerator::search`].
+    Search(&'a Corpus<'a>, SearchRows<'a>, &'a SearchOptions<'a>),
+    /// [`Accelerator::kmeans_codes`].
+    KMeansCodes(&'a [i8], u32, &'a KMeansCodesOptions),
+    /// [`Accelerator::all_pairs`].
+    AllPairs(&'a Pairs<'a>, Similarity, Decimal),
+}
+
+impl Request<'_> {
+    /// The operation's name in the [catalogue](crate::OPERATIONS).
+    #[must_use]
+    pub const fn operation(&self) -> &'static str {
+        match self {
+            Self::ConflictMatrix(..) => "conflict_matrix",
+            Self::CosineConflicts(..) => "cosine_classes",
+            Self::Search(..) => "search",
+            Self::KMeansCodes(..) => "kmeans",
+            Self::AllPairs(..) => "all_pairs",
+        }
+    }
+}
+
+/// A device that was opened: which one, and how far away it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// The device.
+    pub adapter: String,
+    /// Its driver and version.
+    pub driver: String,
+    /// A hash of the kernels that it runs.
+    pub kernels: String,
+    /// The way to it.
+    pub link: Link,
+}
+
+/// What it costs to reach a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "gpu", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct Link {
+    /// Seconds from a submission without work until its end is known.
+    pub round_trip_s: f64,
+    /// Bytes a second to the device.
+    pub up: f64,
+    /// Bytes a second from the device.
+    pub down: f64,
+}
+
+impl Link {
+    /// The parts of a way there and back: submissions, bytes sent, bytes read.
+    pub(crate) fn time(&self, round_trips: f64, up: f64, down: f64) -> [Duration; 3] {
+        [round_trips * self.round_trip_s, up / self.up, down / self.down].map(seconds)
+    }
+}
+
+/// Seconds that may be anything as a duration; what is no time at all is the longest.
+pub(crate) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+}
+
 /// Why the CPU computed although there is an accelerator. The answer is the same; the time is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fallback {
@@ -79,6 +158,12 @@ pub enum Fallback {
     TooWide,
     /// So few pairs that the CPU answers before the accelerator is reached.
     TooFew,
+    /// The CPU is expected to be done first.
+    Slower,
+    /// The accelerator is being opened or measured, or not worth that yet.
+    NotReady,
+    /// There is no device that may be used.
+    Absent,
     /// The inputs do not fit the memory that the accelerator may use.
     OutOfMemory,
     /// No answer within the time allowed.
@@ -101,12 +186,36 @@ impl Fallback {
             Self::NoVersion => "no_version",
             Self::TooWide => "too_wide",
             Self::TooFew => "too_few",
+            Self::Slower => "slower",
+            Self::NotReady => "not_ready",
+            Self::Absent => "absent",
             Self::OutOfMemory => "out_of_memory",
             Self::Timeout => "timeout",
             Self::Lost => "lost",
             Self::Refused => "refused",
             Self::Mismatch => "mismatch",
             Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl Fallback {
+    /// The same as a sentence goes on.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::NoVersion => "the GPU has no version of it",
+            Self::TooWide => "rows of too many dimensions for the GPU",
+            Self::TooFew => "too few pairs for the GPU",
+            Self::Slower => "the CPU is expected to be done first",
+            Self::NotReady => "the GPU is opened and measured once that is worth it",
+            Self::Absent => "there is no GPU that may be used",
+            Self::OutOfMemory => "too large for the memory that the GPU may use",
+            Self::Timeout => "the GPU gave no answer in time",
+            Self::Lost => "the GPU went away",
+            Self::Refused => "the GPU's driver refused the work",
+            Self::Mismatch => "the GPU gave a wrong answer",
+            Self::Quarantined => "the GPU is out of use after a fault",
         }
     }
 }

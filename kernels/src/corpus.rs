@@ -1,6 +1,7 @@
 //! A corpus that is searched more than once.
 
 use crate::simd::search::coded::CodedPanels;
+use crate::together::Together;
 use crate::types::SearchRows;
 
 /// Rows to be searched: as they lie ([`Corpus::unpacked`]), or packed by [`Kernels::corpus`](crate::Kernels::corpus).
@@ -12,6 +13,7 @@ use crate::types::SearchRows;
 pub struct Corpus<'a> {
     rows: SearchRows<'a>,
     packed: Option<CodedPanels>,
+    together: Together,
     #[cfg(feature = "gpu")]
     resident: crate::gpu::Resident,
 }
@@ -27,6 +29,7 @@ impl<'a> Corpus<'a> {
         Self {
             rows,
             packed,
+            together: Together::new(),
             #[cfg(feature = "gpu")]
             resident: crate::gpu::Resident::new(),
         }
@@ -46,6 +49,11 @@ impl<'a> Corpus<'a> {
 
     pub(crate) const fn coded(&self) -> Option<&CodedPanels> {
         self.packed.as_ref()
+    }
+
+    /// The searches that are under way.
+    pub(crate) const fn together(&self) -> &Together {
+        &self.together
     }
 
     /// What a device keeps of the rows, from the first search there on.

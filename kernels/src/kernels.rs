@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::accelerator::{Accelerator, Fallback};
+use crate::accelerated::Accelerated;
+use crate::accelerator::{Accelerator, Fallback, Request};
 use crate::aligned::AlignedBuf;
 use crate::backend::{Backend, ScalarBackend, SimdBackend};
 use crate::conflict_input::ConflictInput;
@@ -17,8 +18,10 @@ use crate::kmeans::{KMeans, KMeansCodes, KMeansCodesOptions, KMeansOptions};
 use crate::kmeans_stream::KMeansStream;
 use crate::quantize::{HierarchicalCodes, hierarchical_codes};
 use crate::run::{BackendKind, Run, RunInfo, Threads};
+use crate::selector::{Both, Selector};
 use crate::simd::pairs::is_small;
 use crate::simd::variant::Explanation;
+use crate::together::Like;
 use crate::types::{
     ClassMatrix, Codebook, ConflictCounts, ConflictList, ConflictPair, ConsensusCodebook, CosineRows,
     Decimal, DeltaBatch, DenseView, HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, KeySets, Measure,
@@ -43,16 +46,6 @@ pub struct Kernels {
     pool: Arc<rayon::ThreadPool>,
     accelerated: Option<Accelerated>,
 }
-
-/// An accelerator, and how often it computed, or the CPU in its place.
-#[derive(Clone)]
-struct Accelerated {
-    accelerator: Arc<dyn Accelerator>,
-    asked: Arc<Mutex<Asked>>,
-}
-
-/// How often an accelerator was asked for an operation, by what came of it.
-type Asked = BTreeMap<(&'static str, Option<Fallback>), u64>;
 
 impl Kernels {
     /// The fastest level of this machine, or the one that `TENSORCHAIN_ISA` forces, on all cores.
@@ -99,7 +92,38 @@ impl Kernels {
     /// [`RunInfo`] says who computed.
     #[must_use]
     pub fn with_accelerator(self, accelerator: Arc<dyn Accelerator>) -> Self {
-        Self { accelerated: Some(Accelerated { accelerator, asked: Arc::default() }), ..self }
+        Self { accelerated: Some(Accelerated::new(accelerator)), ..self }
+    }
+
+    /// From now on the accelerator is asked only where it is expected to be faster, which the selector knows, or measures
+    /// when that is worth it. Nothing where there is no accelerator.
+    #[must_use]
+    pub fn with_selector(mut self, selector: Selector) -> Self {
+        if let Some(accelerated) = &mut self.accelerated {
+            accelerated.selector = Some(Arc::new(selector));
+        }
+        self
+    }
+
+    /// Who decides whether the accelerator is asked, if anyone does.
+    #[must_use]
+    pub fn selector(&self) -> Option<&Selector> {
+        self.accelerated.as_ref()?.selector.as_deref()
+    }
+
+    /// Opens the accelerator and measures it beside the CPU now, as far as that has not happened, instead of when it is
+    /// first worth it. Takes about 0.1 s, and as long as its driver compiles kernels. Nothing without a selector.
+    ///
+    /// # Errors
+    /// Why there is nothing to measure: mostly [`Fallback::Absent`], whose reason is the accelerator's
+    /// [name](Accelerator::name).
+    pub fn calibrate(&self) -> Result<(), Fallback> {
+        match &self.accelerated {
+            Some(Accelerated { accelerator, selector: Some(selector), .. }) => {
+                selector.measure_all(self.both(&**accelerator))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The accelerator, if there is one.
@@ -108,12 +132,11 @@ impl Kernels {
         self.accelerated.as_ref().map(|accelerated| &*accelerated.accelerator)
     }
 
-    /// How often the accelerator was asked for each operation that has a version for it, and what came of it: the
-    /// reason why the CPU computed, or `None` where the accelerator did.
+    /// How often it was to be decided who does an operation that accelerators may have a version of, and what came of it:
+    /// the reason why the CPU computed, or `None` where the accelerator did.
     #[must_use]
     pub fn asked(&self) -> BTreeMap<(&'static str, Option<Fallback>), u64> {
-        let asked = self.accelerated.as_ref().map(|accelerated| &accelerated.asked);
-        asked.map(|asked| asked.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
+        self.accelerated.as_ref().map(Accelerated::asked).unwrap_or_default()
     }
 
     /// Which kind of backend this runs on the CPU.
@@ -282,7 +305,7 @@ impl Kernels {
     ) -> Run<ConflictList> {
         let rows = rows.into();
         self.run_accelerated(
-            "cosine_classes",
+            &Request::CosineConflicts(rows, thresholds),
             |accelerator| accelerator.cosine_conflicts(rows, thresholds),
             || self.run(|backend| backend.cosine_conflicts(rows, thresholds)),
         )
@@ -316,7 +339,7 @@ impl Kernels {
             return Err(KernelError::BadThreshold { name: "at_least", got, min: 1, max: 10_000 });
         }
         Ok(self.run_accelerated(
-            "all_pairs",
+            &Request::AllPairs(pairs, similarity, at_least),
             |accelerator| accelerator.all_pairs(pairs, similarity, at_least),
             || self.run_sized(pairs.size(), |backend| backend.all_pairs(pairs, similarity, at_least)),
         ))
@@ -573,6 +596,9 @@ impl Kernels {
     /// # Ok::<(), tensor_kernels::KernelError>(())
     /// ```
     ///
+    /// With an accelerator, small searches of several threads in one corpus wait for each other, no longer than a
+    /// millisecond, and are answered together; a lone one goes at once.
+    ///
     /// # Errors
     /// As [`search`](Self::search), and a mask for another number of rows.
     pub fn search_corpus<'a>(
@@ -589,11 +615,31 @@ impl Kernels {
             Some(mask) if mask.rows() != rows.rows() => {
                 Err(KernelError::LengthMismatch { what: "row mask", got: mask.rows(), expected: rows.rows() })
             }
-            _ => Ok(self.run_accelerated(
-                "search",
+            _ => Ok(self.search_together(corpus, queries, options)),
+        }
+    }
+
+    /// A search that may be asked of an accelerator, with those of other callers.
+    fn search_together(
+        &self,
+        corpus: &Corpus<'_>,
+        queries: SearchRows<'_>,
+        options: &SearchOptions<'_>,
+    ) -> Run<Vec<Vec<Neighbor>>> {
+        let search = |queries: SearchRows<'_>| {
+            self.run_accelerated(
+                &Request::Search(corpus, queries, options),
                 |accelerator| accelerator.search(corpus, queries, options),
                 || self.run(|backend| backend.search(corpus, queries, options)),
-            )),
+            )
+        };
+        match &self.accelerated {
+            Some(accelerated) if corpus.coded().is_some() && options.only.is_none() => {
+                let SearchOptions { metric, wanted, .. } = *options;
+                let like = Like { accelerator: accelerated.id(), dim: queries.dim(), metric, wanted };
+                corpus.together().search(like, queries, search)
+            }
+            _ => search(queries),
         }
     }
 
@@ -692,7 +738,7 @@ impl Kernels {
         options: &KMeansCodesOptions,
     ) -> Result<Run<KMeansCodes>, KernelError> {
         self.run_accelerated(
-            "kmeans",
+            &Request::KMeansCodes(codes, dim, options),
             |accelerator| accelerator.kmeans_codes(codes, dim, options).map(Ok),
             || self.run(|backend| backend.kmeans_codes(codes, dim, options)),
         )
@@ -701,33 +747,33 @@ impl Kernels {
 
     fn run_conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> Run<ConflictList> {
         self.run_accelerated(
-            "conflict_matrix",
+            &Request::ConflictMatrix(input, thresholds),
             |accelerator| accelerator.conflict_matrix(input, thresholds),
             || self.run_sized(input.size(), |backend| backend.conflict_matrix(input, thresholds)),
         )
     }
 
-    /// Runs one operation on the accelerator, and on the CPU where there is none or it says why not.
+    /// Runs one operation on the accelerator, if there is one that does it, else on the CPU.
     fn run_accelerated<T: Send>(
         &self,
-        name: &'static str,
+        request: &Request<'_>,
         on_device: impl FnOnce(&dyn Accelerator) -> Result<T, Fallback> + Send,
         on_cpu: impl FnOnce() -> Run<T>,
     ) -> Run<T> {
-        let Some(Accelerated { accelerator, asked }) = &self.accelerated else { return on_cpu() };
-        let start = Instant::now();
-        let answer = self.pool.install(|| on_device(&**accelerator));
-        let fallback = answer.as_ref().err().copied();
-        *asked.lock().unwrap_or_else(PoisonError::into_inner).entry((name, fallback)).or_default() += 1;
-        let mut run = match answer {
-            Ok(value) => {
-                let run = self.ran(value, start);
-                Run { info: RunInfo { backend: BackendKind::Gpu, ..run.info }, ..run }
-            }
-            Err(_) => on_cpu(),
-        };
-        (run.info.fallback, run.info.elapsed) = (fallback, start.elapsed());
-        run
+        match &self.accelerated {
+            Some(accelerated) => accelerated.run(self, request, on_device, on_cpu),
+            None => on_cpu(),
+        }
+    }
+
+    /// Both sides, to be measured.
+    pub(crate) fn both<'a>(&'a self, accelerator: &'a dyn Accelerator) -> Both<'a> {
+        Both { accelerator, backend: &*self.backend, pool: &self.pool }
+    }
+
+    /// Runs something on the worker threads.
+    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
     }
 
     /// As [`run`](Self::run), but on the caller's thread where the rows are so few that the operation asks for no other.
@@ -751,10 +797,11 @@ impl Kernels {
         self.ran(value, start)
     }
 
-    fn ran<T>(&self, value: T, start: Instant) -> Run<T> {
+    pub(crate) fn ran<T>(&self, value: T, start: Instant) -> Run<T> {
         let info = RunInfo {
             backend: self.kind(),
             fallback: self.accelerated.as_ref().map(|_| Fallback::NoVersion),
+            choice: None,
             isa: self.isa(),
             threads: self.threads(),
             elapsed: start.elapsed(),

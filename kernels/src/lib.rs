@@ -17,10 +17,11 @@
 //! Where to look: [`Kernels`] is the front door, [`OPERATIONS`] the list of what there is, the types
 //! ([`SparseVec`], [`SparseBatch`], [`DenseView`], [`DeltaVector`], …) say what their constructors check;
 //! [`wire`] is how a vector travels. With the feature `gpu` there is a module of that name: an [`Accelerator`] that
-//! proposes while the CPU decides.
+//! proposes while the CPU decides; a [`Selector`] knows which of the two is faster.
 
 #![deny(unsafe_code)]
 
+mod accelerated;
 mod accelerator;
 mod aligned;
 mod backend;
@@ -40,8 +41,10 @@ mod mapped;
 mod quantize;
 mod run;
 mod scalar;
+mod selector;
 mod simd;
 mod sparse_score;
+mod together;
 mod types;
 pub mod wire;
 
@@ -51,7 +54,7 @@ pub mod roofs {
     pub use crate::simd::roofs::{Unit, arithmetic, common_bits, copy, read};
 }
 
-pub use accelerator::{Accelerator, Fallback};
+pub use accelerator::{Accelerator, Fallback, Link, Opened, Request};
 pub use aligned::AlignedBuf;
 pub use backend::{Backend, ScalarBackend, SimdBackend};
 pub use catalog::{Agreement, OPERATIONS, Operation};
@@ -67,6 +70,7 @@ pub use kmeans_stream::{KMeansStream, StreamRate};
 pub use mapped::{MapError, MappedRows};
 pub use quantize::{HierarchicalCodes, entry_is_within, residual};
 pub use run::{BackendKind, Run, RunInfo, Threads};
+pub use selector::{Calibration, Choice, Class, Key, Line, Rates, Selector, Work};
 pub use simd::variant::{Explanation, Variant};
 pub use types::{
     ByteView, ClassMatrix, Codebook, ConflictClass, ConflictCounts, ConflictList, ConflictPair,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::accelerator::Fallback;
 use crate::isa::Isa;
+use crate::selector::Choice;
 
 /// How many worker threads a [`Kernels`](crate::Kernels) handle uses. Results never depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,6 +62,8 @@ pub struct RunInfo {
     pub backend: BackendKind,
     /// Why this is not the accelerator that was to compute, where there is one.
     pub fallback: Option<Fallback>,
+    /// What was expected of both, where a [selector](crate::Selector) compared them.
+    pub choice: Option<Choice>,
     /// Instruction-set level that the CPU used.
     pub isa: Isa,
     /// Worker threads it could use.
@@ -74,6 +77,9 @@ impl fmt::Display for RunInfo {
         write!(f, "{} ({}, {} threads", self.backend, self.isa, self.threads)?;
         if let Some(reason) = self.fallback {
             write!(f, "; accelerator: {reason}")?;
+        }
+        if let Some(choice) = &self.choice {
+            write!(f, "; expected {:.3?} of the accelerator, {:.3?} of the CPU", choice.gpu(), choice.cpu)?;
         }
         write!(f, ") in {:.3?}", self.elapsed)
     }

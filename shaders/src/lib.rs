@@ -68,6 +68,13 @@ pub const MAX_SHARED_BYTES: u32 = 16 << 10;
 pub const SHADERS: &[&Shader] =
     &[&conflict_matrix::SHADER, &search::SHADER, &kmeans::SHADER, &all_pairs::SHADER];
 
+/// A hash of all sources (FNV-1a, 64 bits): what was measured of other kernels says nothing of these.
+#[must_use]
+pub fn fingerprint() -> u64 {
+    let bytes = SHADERS.iter().flat_map(|shader| shader.source.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 impl Binding {
     const fn uniform<T>(name: &'static str) -> Self {
         Self { name, access: Access::Uniform, bytes: size_of::<T>() }

@@ -10,6 +10,8 @@ mod kmeans;
 mod opening;
 mod rows;
 mod search;
+mod selection;
+mod together;
 mod wrong_answers;
 
 use std::sync::{Arc, OnceLock};

@@ -17,6 +17,17 @@ pub struct Adapter {
     pub driver: String,
     /// The graphics interface, e.g. `vulkan`.
     pub interface: String,
+    /// What kernels may use: 0 what every adapter has, 1 subgroups as well, 2 also 16-bit floats.
+    pub tier: u8,
+}
+
+/// The tier of the features of an adapter.
+fn tier(features: wgpu::Features) -> u8 {
+    match features {
+        all if all.contains(wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16) => 2,
+        some if some.contains(wgpu::Features::SUBGROUP) => 1,
+        _ => 0,
+    }
 }
 
 /// What kind of device an adapter is, the most promising first.
@@ -60,7 +71,7 @@ impl AdapterKind {
 
 impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, name, kind, driver, interface } = self;
+        let Self { number, name, kind, driver, interface, .. } = self;
         write!(f, "gpu:{number} {name} ({}, {interface}, {driver})", kind.name())
     }
 }
@@ -98,7 +109,8 @@ pub(super) fn found(instance: &wgpu::Instance) -> Result<Vec<(Adapter, wgpu::Ada
         let info = adapter.get_info();
         let driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
         let (kind, interface) = (AdapterKind::of(info.device_type), info.backend.to_string());
-        (Adapter { number, name: info.name, kind, driver, interface }, adapter)
+        let tier = tier(adapter.features());
+        (Adapter { number, name: info.name, kind, driver, interface, tier }, adapter)
     };
     Ok(found.into_iter().enumerate().map(described).collect())
 }

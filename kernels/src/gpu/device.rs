@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use tensor_shaders::tile::SIDE;
 
+use super::accepts::accepts;
 use super::adapters::{Adapter, AdapterKind, found, instance};
 use super::fault::Fault;
 use super::first_use::{self, FirstUse};
 use super::memory::Memory;
 use super::pipelines::Pipelines;
-use super::{all_pairs, conflict_matrix, cosine_classes, kmeans, known_answers, search};
-use crate::accelerator::{Accelerator, Fallback};
+use super::{all_pairs, conflict_matrix, cosine_classes, kmeans, known_answers, link, search};
+use crate::accelerator::{Accelerator, Fallback, Opened, Request};
 use crate::conflict_input::{ConflictInput, Job};
 use crate::corpus::Corpus;
 use crate::isa::{Isa, Level};
@@ -95,6 +96,12 @@ pub enum OpenError {
     NoSuchAdapter {
         /// The number asked for.
         number: usize,
+        /// Those there are.
+        adapters: Vec<Adapter>,
+    },
+    /// There are only adapters that compute on the CPU, which is faster by itself.
+    #[error("only adapters that compute on the CPU, which is faster by itself: {}", list(adapters))]
+    OnlySoftware {
         /// Those there are.
         adapters: Vec<Adapter>,
     },
@@ -301,6 +308,17 @@ impl Gpu {
 impl Accelerator for Gpu {
     fn name(&self) -> String {
         self.adapter.to_string()
+    }
+
+    fn accepts(&self, request: &Request<'_>) -> Result<(), Fallback> {
+        accepts(self.options.least_pairs, request)
+    }
+
+    fn open(&self) -> Result<Opened, Fallback> {
+        let link = self.answer(link::measure)?;
+        let Adapter { name, driver, .. } = &self.adapter;
+        let kernels = format!("{:016x}", tensor_shaders::fingerprint());
+        Ok(Opened { adapter: name.clone(), driver: driver.clone(), kernels, link })
     }
 
     fn conflict_matrix(

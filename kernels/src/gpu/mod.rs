@@ -20,13 +20,15 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `adapters.rs` | which adapters there are |
-//! | `device.rs` | one open device, its limits and faults |
+//! | `device.rs`, `lazy.rs` | one open device, its limits and faults; one that is opened when that is worth it |
+//! | `accepts.rs`, `link.rs` | which requests it has a version of; what the way to it costs |
 //! | `memory.rs`, `pipelines.rs`, `submit.rs` | buffers, compiled kernels, one submission and one wait |
 //! | `coded_rows.rs` | rows as planes of signed bytes |
 //! | `candidates.rs`, `checksum.rs` | pairs that may matter, tile by tile, and the check of each tile |
 //! | `tile_rows.rs` | rows of bytes and of bits, and checksums of whole runs |
 //! | `conflict_matrix.rs`, `cosine_classes.rs`, `search.rs`, `kmeans.rs`, `all_pairs.rs` | the operations |
 
+mod accepts;
 mod adapters;
 mod all_pairs;
 mod candidates;
@@ -39,6 +41,8 @@ mod fault;
 mod first_use;
 mod kmeans;
 mod known_answers;
+mod lazy;
+mod link;
 mod memory;
 mod pipelines;
 mod search;
@@ -48,4 +52,5 @@ mod tile_rows;
 pub use adapters::{Adapter, AdapterKind, adapters};
 pub use device::{Gpu, OpenError, Options};
 pub use fault::Fault;
+pub use lazy::{ALLOW_SOFTWARE_ENV, LazyGpu};
 pub(crate) use search::Resident;

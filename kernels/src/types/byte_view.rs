@@ -35,6 +35,12 @@ impl<'a> ByteView<'a> {
         Ok(Self { codes, rows, dim })
     }
 
+    /// Codes whose length the caller has checked.
+    pub(crate) fn from_checked(codes: &'a [i8], rows: usize, dim: usize) -> Self {
+        debug_assert_eq!(codes.len(), rows * dim);
+        Self { codes, rows, dim }
+    }
+
     /// Number of rows.
     #[must_use]
     pub const fn rows(&self) -> usize {

@@ -63,16 +63,20 @@ impl Resident {
     ) -> Result<Arc<ResidentRows>, Fault> {
         let is_normalised = Coding::is_normalised(metric);
         let slot = if is_normalised { &self.normalised } else { &self.plain };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*slot {
-            Some(resident) if resident.parts.iter().all(|part| gpu.memory().lent(&part.codes)) => {
-                Ok(Arc::clone(resident))
-            }
-            _ => {
-                let most = most_part_bytes.min(gpu.part_bytes());
-                let resident = Arc::new(ResidentRows::upload(gpu, rows, is_normalised, most)?);
-                Ok(Arc::clone(slot.insert(resident)))
-            }
+        let slot = || slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_here =
+            |resident: &&Arc<ResidentRows>| resident.parts.iter().all(|part| gpu.memory().lent(&part.codes));
+        if let Some(resident) = slot().as_ref().filter(is_here) {
+            return Ok(Arc::clone(resident));
+        }
+        // Not under the lock: while rows are coded, this thread of the pool may run another search up to here.
+        let most = most_part_bytes.min(gpu.part_bytes());
+        let uploaded = Arc::new(ResidentRows::upload(gpu, rows, is_normalised, most)?);
+        let mut slot = slot();
+        match slot.as_ref().filter(is_here) {
+            // Another was sooner.
+            Some(resident) => Ok(Arc::clone(resident)),
+            None => Ok(Arc::clone(slot.insert(uploaded))),
         }
     }
 }
