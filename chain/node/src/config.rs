@@ -23,9 +23,9 @@ const PREFIX: &str = "TENSORCHAIN_";
 const HIDDEN: &str = "(set)";
 /// What flags are called as the origin of a setting.
 const COMMAND_LINE: &str = "command line";
-/// Variables with the prefix that are not settings: the file to read, and what libraries read themselves, the
-/// level of the kernels and the cache of data sets.
-const NOT_SETTINGS: [&str; 3] = ["CONFIG", "ISA", "CACHE"];
+/// Variables with the prefix that are not settings: the file to read; what libraries read themselves, the level of the
+/// kernels and the cache; and what is for tests, a GPU in software.
+const NOT_SETTINGS: [&str; 4] = ["CONFIG", "ISA", "CACHE", "ALLOW_SOFTWARE_GPU"];
 
 /// Settings as written, before they are checked. Field names are the keys of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod answers;
+#[cfg(feature = "gpu")]
+pub mod calibration;
 pub mod chain_dir;
 pub mod classes;
 pub mod cli;

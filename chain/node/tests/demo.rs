@@ -101,6 +101,12 @@ fn a_chain_that_is_kept_is_found_again() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("another chain"), "{output:?}");
 }
 
+#[cfg(feature = "gpu")]
+#[expect(clippy::print_stderr, reason = "test runners show stderr; a skipped check must be loud")]
+fn skipped() {
+    eprintln!("SKIPPED: this machine has no adapter; nothing was tested on a GPU");
+}
+
 /// The chain does not depend on who compared its deltas, and the answer says who did.
 #[cfg(feature = "gpu")]
 #[test]
@@ -109,7 +115,7 @@ fn a_gpu_builds_the_same_chain() {
     let caps = tensorchain(dir.path(), "", &["caps", "--device", "gpu", "--output", "json"]);
     if caps.status.code() == Some(6) && std::env::var_os("REQUIRE_GPU").is_none() {
         assert!(String::from_utf8_lossy(&caps.stderr).contains("no adapter"), "{caps:?}");
-        return;
+        return skipped();
     }
     assert!(caps.status.success(), "{caps:?}");
     let caps: Value = serde_json::from_slice(&caps.stdout).unwrap();
@@ -132,4 +138,62 @@ fn a_gpu_builds_the_same_chain() {
     let absent = tensorchain(dir.path(), "", &["caps", "--device", "gpu:99"]);
     assert_eq!(absent.status.code(), Some(6));
     assert!(String::from_utf8_lossy(&absent.stderr).contains("no adapter gpu:99, there are: gpu:0"));
+}
+
+/// Who is faster is measured, kept, and measured again where what was kept cannot be used.
+#[cfg(feature = "gpu")]
+#[test]
+fn caps_say_who_is_faster_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let caps = |allowed: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
+        command.env("TENSORCHAIN_CACHE", dir.path().join("cache")).env_remove("TENSORCHAIN_ISA");
+        command.env("TENSORCHAIN_ALLOW_SOFTWARE_GPU", allowed);
+        command.args(["caps", "--output", "json"]).args(args).output().unwrap()
+    };
+    let json = |output: Output| -> Value {
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let refused = caps("maybe", &[]);
+    assert_eq!(refused.status.code(), Some(10));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("expected 1 or 0"), "{refused:?}");
+
+    // Without a GPU there is nothing to choose, and with one in software that is not allowed there is not either.
+    let plain = json(caps("", &[]));
+    let no_adapter = plain["gpu"]["reason"].as_str().unwrap().contains("no adapter");
+    if no_adapter && std::env::var_os("REQUIRE_GPU").is_none() {
+        return skipped();
+    }
+    assert!(!no_adapter, "{plain}");
+    let adapters = plain["gpu"]["adapters"].as_array().unwrap();
+    if adapters.iter().all(|adapter| adapter["kind"] == "software") {
+        assert_eq!(plain["selection"], Value::Null);
+        let reason = adapters[0]["reason"].as_str().unwrap();
+        assert!(reason.contains("TENSORCHAIN_ALLOW_SOFTWARE_GPU=1"), "{reason}");
+    }
+
+    let measured = json(caps("1", &[]));
+    let selection = &measured["selection"];
+    let examples = selection["examples"].as_array().unwrap();
+    assert_eq!(examples.len(), 21, "{selection}");
+    for example in examples {
+        let why = example["why"].as_str().unwrap();
+        assert!(why.starts_with("cpu: ") || why.starts_with("gpu: "), "{why}");
+        assert!(why.contains("round trips") && why.contains("on the CPU"), "{why}");
+    }
+    let file = Path::new(selection["file"].as_str().unwrap());
+    let kept: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(kept["classes"], selection["figures"]["classes"]);
+    let again = json(caps("1", &[]));
+    assert_eq!(again["selection"]["figures"]["classes"], kept["classes"], "measured once");
+
+    std::fs::write(file, "{").unwrap();
+    let damaged = caps("1", &["-v"]);
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("ignored: EOF"), "{damaged:?}");
+    assert_eq!(json(damaged)["selection"]["examples"].as_array().unwrap().len(), 21);
+    let foreign = std::fs::read_to_string(file).unwrap().replacen("\"threads\": ", "\"threads\": 1", 1);
+    std::fs::write(file, foreign).unwrap();
+    let remark = &json(caps("1", &[]))["selection"]["remark"];
+    assert_eq!(*remark, "figures of an earlier run are of another number of threads");
 }

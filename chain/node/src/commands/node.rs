@@ -51,6 +51,8 @@ impl fmt::Display for Listening {
 
 pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
     let ticket = |text: &str| Ticket::decode(text).map_err(|error| Failure::new(Exit::Usage, error));
+    let kernels = device::open(config)?;
+    let measuring = device::measure_in_background(&kernels);
     let options = NodeOptions {
         data_dir: config.data_dir.clone(),
         listen_peer: args.listen_peer.unwrap_or(config.node.listen_peer),
@@ -59,11 +61,16 @@ pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
         join: args.join.as_deref().map(ticket).transpose()?,
         admin_token: config.node.admin_token.clone(),
         timing: config.node.timing,
-        kernels: device::open(config)?,
+        kernels,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
-    runtime.block_on(serve(config, options))
+    let ended = runtime.block_on(serve(config, options));
+    if let Some(measuring) = measuring {
+        // A measurement that panicked has measured nothing.
+        let _ = measuring.join();
+    }
+    ended
 }
 
 async fn serve(config: &Config, options: NodeOptions) -> Result<(), Failure> {

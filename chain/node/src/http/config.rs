@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tensor_kernels::Isa;
+use tensor_kernels::{Isa, Kernels};
 
 /// How the HTTP API listens.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Instruction set that the chain behind it computes with, for status and metrics. Default: the best there is.
     pub isa: Isa,
+    /// The kernels that the chain computes with, whose use of an accelerator is counted. Default: none.
+    pub kernels: Option<Kernels>,
     /// Token of the admin requests; without one they are refused.
     pub admin_token: Option<Token>,
     /// Most connections at a time; more are answered with 503 and closed. Default 1,024.
@@ -44,6 +46,7 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             isa: Isa::best(),
+            kernels: None,
             admin_token: None,
             max_connections: 1_024,
             header_deadline: deadline,

@@ -4,6 +4,7 @@
 //! has no source: a metric that is always zero reads as "all is well".
 
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -16,7 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tensor_chain::{ConflictCause, Rejection};
 use tensor_cluster::api::{ReplicaStatus, Role, SubmitError};
-use tensor_kernels::Isa;
+use tensor_kernels::{Fallback, Isa, Kernels};
 use tokio::time::Instant;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +42,17 @@ struct ClassLabels {
     class: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FallbackLabels {
+    op: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    op: &'static str,
+}
+
 /// The metrics of a node.
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -59,6 +71,10 @@ pub(super) struct Metrics {
     committed: Gauge,
     applied: Gauge,
     members: Gauge,
+    fallbacks: Family<FallbackLabels, Counter>,
+    accelerated: Family<OperationLabels, Counter>,
+    /// Whose operations an accelerator may compute.
+    kernels: Option<Kernels>,
 }
 
 /// From 0.1 ms to 13 s.
@@ -68,7 +84,7 @@ fn seconds() -> Histogram {
 
 impl Metrics {
     /// All at zero.
-    pub(super) fn new(isa: Isa) -> Self {
+    pub(super) fn new(isa: Isa, kernels: Option<Kernels>) -> Self {
         let mut registry = Registry::with_prefix("tensorchain");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("isa", isa.to_string())]);
         registry.register("build", "The program and the instruction set that computes", build);
@@ -85,6 +101,9 @@ impl Metrics {
             committed: Gauge::default(),
             applied: Gauge::default(),
             members: Gauge::default(),
+            fallbacks: Family::default(),
+            accelerated: Family::default(),
+            kernels,
             registry: Registry::default(),
         };
         let gauges = [
@@ -114,6 +133,13 @@ impl Metrics {
             "Writes refused because another came first",
             metrics.conflicts.clone(),
         );
+        // Without an accelerator there is nothing to fall back from.
+        if metrics.kernels.as_ref().is_some_and(|kernels| kernels.accelerator().is_some()) {
+            let help = "Operations that the CPU computed although there is an accelerator";
+            registry.register("kernel_fallback", help, metrics.fallbacks.clone());
+            let help = "Operations that the accelerator computed";
+            registry.register("kernel_accelerated", help, metrics.accelerated.clone());
+        }
         let durations =
             [("block_commit_duration", "From a write's arrival until it is durable", &metrics.commits)];
         for (name, help, histogram) in durations {
@@ -178,6 +204,14 @@ impl Metrics {
         for role in [Role::Leader, Role::Follower, Role::Candidate, Role::Learner, Role::Stopped] {
             let gauge = self.role.get_or_create_owned(&RoleLabels { role: role_name(role) });
             gauge.set(i64::from(role == status.role));
+        }
+        for ((op, fallback), times) in self.kernels.iter().flat_map(Kernels::asked) {
+            let counter = match fallback.map(Fallback::name) {
+                Some(reason) => self.fallbacks.get_or_create_owned(&FallbackLabels { op, reason }),
+                None => self.accelerated.get_or_create_owned(&OperationLabels { op }),
+            };
+            // The kernels count; here is only shown how far they are.
+            counter.inner().store(times, Ordering::Relaxed);
         }
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;

@@ -38,7 +38,7 @@ impl Service {
     pub(super) fn new(ledger: Arc<dyn Ledger>, config: HttpConfig, stop: watch::Receiver<bool>) -> Self {
         Self {
             ledger,
-            metrics: Metrics::new(config.isa),
+            metrics: Metrics::new(config.isa, config.kernels.clone()),
             stop,
             started: Instant::now(),
             incoming_bytes: Semaphore::new(config.max_incoming_bytes),

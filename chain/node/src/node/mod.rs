@@ -77,7 +77,9 @@ impl Node {
         } = options;
         let (cluster, identity) = prepare(&data_dir, join.as_ref())?;
         let isa = kernels.isa();
-        let http_config = HttpConfig { listen: listen_http, admin_token, isa, ..HttpConfig::default() };
+        let counted = Some(kernels.clone());
+        let http_config =
+            HttpConfig { listen: listen_http, admin_token, isa, kernels: counted, ..HttpConfig::default() };
         let http = Server::bind(http_config).await.map_err(|error| Failure::new(Exit::Failed, error))?;
         let listener =
             TcpListener::bind(listen_peer).await.map_err(|error| cannot_listen(listen_peer, &error))?;

@@ -4,6 +4,7 @@
 mod client;
 mod command_line;
 mod limits;
+mod moody;
 mod raw;
 mod routes;
 mod solo;

@@ -1,14 +1,17 @@
 //! Each address: what it answers, and what it refuses.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tensor_chain::{ChainId, NodeId};
 use tensor_cluster::api::Peer;
 use tensor_cluster::ticket::Ticket;
+use tensor_kernels::{ByteView, KMeansCodesOptions, Kernels, Thresholds};
 use tensor_node::http::HttpConfig;
 use tensor_node::http::ledger::AdminRequest;
 
+use crate::moody::Moody;
 use crate::solo::{Mood, peer};
 use crate::{Node, TOKEN};
 
@@ -206,6 +209,34 @@ fn every_metric_listed_has_moved_or_names_a_state() {
         "tensorchain_raft_role{role=\"follower\"} 0",
         "tensorchain_http_requests_total{route=\"/v1/kv/{key}\",method=\"PUT\",status=\"200\"} 1",
         "tensorchain_block_commit_duration_seconds_count 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn what_an_accelerator_did_not_do_is_counted_by_reason() {
+    let text = |node: &Node| String::from_utf8(node.get("/metrics").body).unwrap();
+    assert!(!text(&Node::start()).contains("kernel_"), "nothing to fall back from");
+
+    let kernels = Kernels::detect().unwrap().with_accelerator(Arc::new(Moody::default()));
+    let node = Node::with_config(HttpConfig { kernels: Some(kernels.clone()), ..HttpConfig::default() });
+    let codes = [1; 9];
+    for _ in 0..3 {
+        let _ = kernels.cosine_conflicts(ByteView::new(&codes, 3, 3).unwrap(), &Thresholds::default());
+    }
+    kernels
+        .kmeans_codes(
+            &codes,
+            3,
+            &KMeansCodesOptions { k: 1, max_iterations: 1, seed: 1, exponent: 0, epoch: 0 },
+        )
+        .unwrap();
+    let text = text(&node);
+    for line in [
+        "tensorchain_kernel_fallback_total{op=\"cosine_classes\",reason=\"timeout\"} 2",
+        "tensorchain_kernel_fallback_total{op=\"kmeans\",reason=\"no_version\"} 1",
+        "tensorchain_kernel_accelerated_total{op=\"cosine_classes\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
