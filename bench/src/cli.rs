@@ -72,17 +72,19 @@ pub fn run(cli: Cli, out: &mut impl std::io::Write) -> Result<(), BenchError> {
     match cli.command {
         Command::Kernels(options) => measured(options, out, families(&[Family::Operations])),
         Command::Search(options) => measured(options, out, families(&[Family::Search])),
-        Command::Dense(options) => measured(options, out, families(&[Family::DensePairs])),
-        Command::Sparse(options) => measured(options, out, families(&[Family::Sparse])),
-        Command::Kmeans(options) => measured(options, out, families(&[Family::KMeans])),
-        Command::Int8(options) => measured(options, out, families(&[Family::Int8])),
-        Command::Chain(options) => measured(options, out, chain::run),
-        Command::Limits(options) => measured(options, out, limits::run),
-        Command::All(options) => measured(options, out, |bench| {
+        Command::Dense(options) => measured(options.without_gpu()?, out, families(&[Family::DensePairs])),
+        Command::Sparse(options) => measured(options.without_gpu()?, out, families(&[Family::Sparse])),
+        Command::Kmeans(options) => measured(options.without_gpu()?, out, families(&[Family::KMeans])),
+        Command::Int8(options) => measured(options.without_gpu()?, out, families(&[Family::Int8])),
+        Command::Chain(options) => measured(options.without_gpu()?, out, chain::run),
+        Command::Limits(options) => measured(options.without_gpu()?, out, limits::run),
+        Command::All(options) => measured(options.without_gpu()?, out, |bench| {
             limits::run(bench)?;
             families(&Family::NAMED)(bench)
         }),
-        Command::Peers { options, peers } => measured(options, out, |bench| peers::run(bench, &peers)),
+        Command::Peers { options, peers } => {
+            measured(options.without_gpu()?, out, |bench| peers::run(bench, &peers))
+        }
         Command::Report(options) => draw(&options, out),
     }
 }

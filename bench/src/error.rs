@@ -90,6 +90,15 @@ pub enum BenchError {
     /// A committer panicked.
     #[error("a committer panicked")]
     Panicked,
+    /// The GPU that was asked for cannot be used.
+    #[error("device gpu: {reason}")]
+    NoGpu {
+        /// Why.
+        reason: String,
+    },
+    /// A GPU for a command that has nothing for one to do.
+    #[error("--device gpu goes with kernels and search")]
+    NoUseForGpu,
     /// The oracle has one thread; with other thread counts alone there is nothing to run.
     #[error("the level scalar runs on one thread only: with these --threads there is nothing to run")]
     NothingToRun,

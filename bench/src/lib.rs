@@ -10,6 +10,7 @@ pub mod compare;
 pub mod environment;
 pub mod error;
 pub mod given;
+pub mod gpu;
 pub mod inputs;
 pub mod limits;
 pub mod options;

@@ -33,8 +33,8 @@ pub struct Options {
     /// Instruction-set levels, or `all` [default: the fastest; `kernels` compares all of them].
     #[arg(long, value_delimiter = ',', value_parser = level)]
     pub isa: Vec<Level>,
-    /// Where to compute.
-    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    /// Where to compute: cpu, or with `kernels` and `search` also gpu or gpu:N, on both then.
+    #[arg(long, default_value = "cpu", value_parser = device)]
     pub device: Device,
     /// Small inputs: shows that everything runs and answers correctly, measures nothing worth quoting.
     #[arg(long)]
@@ -72,11 +72,13 @@ pub struct Options {
     pub output: Output,
 }
 
-/// A backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
     /// The processor's vector units.
     Cpu,
+    /// The same, and a graphics processor by its number.
+    Gpu(usize),
 }
 
 /// What stdout carries.
@@ -116,6 +118,14 @@ impl Options {
     #[must_use]
     pub fn is_matrix(&self) -> bool {
         !(self.dim.is_empty() && self.density.is_empty() && self.n.is_empty() && self.queries.is_empty())
+    }
+
+    /// Refuses a GPU for a command that has nothing for one to do.
+    ///
+    /// # Errors
+    /// A GPU is asked for.
+    pub fn without_gpu(self) -> Result<Self, BenchError> {
+        if self.device == Device::Cpu { Ok(self) } else { Err(BenchError::NoUseForGpu) }
     }
 
     /// The thread counts to measure: 1 and all cores unless chosen.
@@ -180,6 +190,21 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 fn percent(text: &str) -> Result<f64, String> {
     number(text, |n| (0.0..=1_000.0).contains(&n), "percent from 0 to 1000")
+}
+
+fn device(text: &str) -> Result<Device, String> {
+    let device = match text {
+        "cpu" => return Ok(Device::Cpu),
+        "gpu" => Device::Gpu(0),
+        other => {
+            let number = other.strip_prefix("gpu:").and_then(|number| number.parse().ok());
+            Device::Gpu(number.ok_or("expected cpu, gpu or gpu:N")?)
+        }
+    };
+    match cfg!(feature = "gpu") {
+        true => Ok(device),
+        false => Err("this build has no GPU backend: build with --features gpu".to_owned()),
+    }
 }
 
 fn level(text: &str) -> Result<Level, String> {

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tensor_kernels::{Isa, KernelError, Kernels};
+use tensor_kernels::{Accelerator, Isa, KernelError, Kernels};
 
 use crate::error::BenchError;
 use crate::given::Given;
+use crate::gpu;
 use crate::limits::{self, Limit};
-use crate::options::Options;
+use crate::options::{Device, Options};
 use crate::progress::Progress;
 use crate::record::{Case, Record, Roof};
 use crate::timing::interleaved;
@@ -26,6 +27,8 @@ pub struct Bench {
     pub table: Option<String>,
     pub(crate) progress: Progress,
     data: Option<Arc<Given>>,
+    /// The GPU that is measured beside the CPU.
+    gpu: Option<Kernels>,
     skipped: String,
     /// Limits measured so far, by name and threads.
     roofs: BTreeMap<(&'static str, usize), Option<Roof>>,
@@ -43,7 +46,7 @@ impl Bench {
     /// Nothing measured yet; the user's own data are read.
     ///
     /// # Errors
-    /// Data that cannot be opened.
+    /// Data or a GPU that cannot be opened.
     pub fn new(options: Options) -> Result<Self, BenchError> {
         let (mut record, progress) = (Record::new(), Progress::new());
         let data = match &options.data {
@@ -53,8 +56,13 @@ impl Bench {
         if let Some(data) = &data {
             record.environment.data.insert(data.name.clone(), data.sha256.clone());
         }
+        let gpu = match options.device {
+            Device::Cpu => None,
+            Device::Gpu(number) => Some(gpu::open(number)?),
+        };
         Ok(Self {
             options,
+            gpu,
             record,
             table: None,
             progress,
@@ -108,6 +116,16 @@ impl Bench {
         self.options.kernels(&[Isa::from_env()?.unwrap_or_else(Isa::best)])
     }
 
+    /// Our handles at these levels, unless others were chosen, and the GPU where that was.
+    ///
+    /// # Errors
+    /// As [`kernels`](Self::kernels).
+    pub fn kernels_and_gpu(&self, levels: &[Isa]) -> Result<Vec<Kernels>, BenchError> {
+        let mut kernels = self.options.kernels(levels)?;
+        kernels.extend(self.gpu.clone());
+        Ok(kernels)
+    }
+
     /// Times everyone who does `work` in turns, and records each.
     ///
     /// # Errors
@@ -121,7 +139,10 @@ impl Bench {
         self.progress.begin(&format!("{} {}", work.workload, work.variant));
         let (mut cases, mut runs): (Vec<_>, Vec<_>) = contenders.into_iter().map(|c| (c.case, c.run)).unzip();
         for case in &mut cases {
-            if let Some(limit) = limit {
+            // The limits are the CPU's.
+            if let Some(limit) = limit
+                && case.isa != gpu::NAME
+            {
                 case.roof = self.roof(limit, case.threads)?;
             }
         }
@@ -162,10 +183,10 @@ impl Bench {
         check: impl Fn(&T) -> Result<bool, BenchError>,
         operation: impl Fn(&Kernels) -> Result<T, KernelError>,
     ) -> Result<Option<T>, BenchError> {
-        let first = self.checked(name, work, kernels, check, &operation)?;
+        let (first, kernels) = self.checked(name, work, kernels, check, &operation)?;
         let operation = &operation;
-        let contenders = kernels.iter().map(|handle| Contender {
-            case: work.case(name).on(handle.isa(), handle.threads()),
+        let contenders = kernels.into_iter().map(|handle| Contender {
+            case: case(work, name, handle),
             run: Box::new(move || drop(std::hint::black_box(operation(handle)))),
         });
         self.contest(work, limit, contenders.collect())?;
@@ -186,43 +207,52 @@ impl Bench {
         check: impl Fn(&T) -> Result<bool, BenchError>,
         operation: impl Fn(&Kernels, &mut T) -> Result<(), KernelError>,
     ) -> Result<(), BenchError> {
-        self.checked(OURS, work, kernels, check, |handle| {
+        let (_, kernels) = self.checked(OURS, work, kernels, check, |handle| {
             let mut answer = out.clone();
             operation(handle, &mut answer)?;
             Ok(answer)
         })?;
         // The contenders take turns, so that they can share the memory.
         let (operation, out) = (&operation, &RefCell::new(out));
-        let contenders = kernels.iter().map(|handle| Contender {
-            case: work.case(OURS).on(handle.isa(), handle.threads()),
+        let contenders = kernels.into_iter().map(|handle| Contender {
+            case: case(work, OURS, handle),
             run: Box::new(move || drop(std::hint::black_box(operation(handle, &mut out.borrow_mut())))),
         });
         self.contest(work, limit, contenders.collect())
     }
 
-    /// The answer of the first handle, which passes `check` and which all other handles give too.
-    fn checked<T: PartialEq>(
+    /// The answer of the first handle, which passes `check` and which all other handles give too, and the handles that
+    /// do the work themselves: a GPU that leaves it to the CPU is none of them.
+    fn checked<'k, T: PartialEq>(
         &mut self,
         name: &str,
         work: &Work,
-        kernels: &[Kernels],
+        kernels: &'k [Kernels],
         check: impl Fn(&T) -> Result<bool, BenchError>,
         operation: impl Fn(&Kernels) -> Result<T, KernelError>,
-    ) -> Result<Option<T>, BenchError> {
+    ) -> Result<(Option<T>, Vec<&'k Kernels>), BenchError> {
         self.progress.begin(&format!("checking {} {}", work.workload, work.variant));
-        let mut first: Option<T> = None;
+        let (mut first, mut doers): (Option<T>, _) = (None, Vec::new());
         for handle in kernels {
+            let before = handle.asked();
             let answer = operation(handle)?;
             let right = match &first {
                 Some(first) => *first == answer,
                 None => check(&answer)?,
             };
             if !right {
-                return Err(wrong(work, name, handle.isa().name(), handle.threads()));
+                return Err(wrong(work, name, place(handle), handle.threads()));
             }
             first.get_or_insert(answer);
+            match gpu::left_to_the_cpu(handle, &before) {
+                None => doers.push(handle),
+                Some(why) => {
+                    let Work { workload, variant, .. } = work;
+                    self.skipped += &format!("SKIPPED: {workload}, {variant}, on the GPU: {why}\n");
+                }
+            }
         }
-        Ok(first)
+        Ok((first, doers))
     }
 
     /// A limit of this machine at a number of threads, measured once; `None` where it has none of the kind.
@@ -245,6 +275,17 @@ impl std::fmt::Debug for Contender<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.case.fmt(f)
     }
+}
+
+/// Where a handle computes.
+fn place(handle: &Kernels) -> &'static str {
+    if handle.accelerator().is_some() { gpu::NAME } else { handle.isa().name() }
+}
+
+/// The case of one of our handles.
+fn case(work: &Work, name: &str, handle: &Kernels) -> Case {
+    let case = work.case(name).on(place(handle), handle.threads());
+    Case { note: handle.accelerator().map(Accelerator::name), ..case }
 }
 
 /// How our kernels are called in records.

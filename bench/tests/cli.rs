@@ -50,7 +50,7 @@ fn wrong_flags_are_refused_by_name() {
         ("--seconds", "-1"),
         ("--seconds", "inf"),
         ("--save", "../elsewhere"),
-        ("--device", "gpu"),
+        ("--device", "gpu:x"),
         ("--fail-on-regression", "5"),
         ("--runs", "0"),
     ] {
@@ -60,6 +60,48 @@ fn wrong_flags_are_refused_by_name() {
         assert!(output.stdout.is_empty());
     }
     assert_eq!(bench(folder.path(), &["conquer"]).status.code(), Some(2));
+}
+
+#[expect(clippy::print_stderr, reason = "test runners show stderr; a skipped check must be loud")]
+fn skipped() {
+    eprintln!("SKIPPED: this machine has no adapter; nothing was measured on a GPU");
+}
+
+#[test]
+fn a_gpu_is_measured_where_the_build_and_the_command_have_one() {
+    let folder = tempfile::tempdir().unwrap();
+    if !cfg!(feature = "gpu") {
+        let output = bench(folder.path(), &["kernels", "--device", "gpu"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("this build has no GPU backend"), "{}", stderr(&output));
+        return;
+    }
+    let output = bench(folder.path(), &["int8", "--quick", "--device", "gpu"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("goes with kernels and search"), "{}", stderr(&output));
+    let absent = bench(folder.path(), &["kernels", "--quick", "--device", "gpu:99"]);
+    assert_eq!(absent.status.code(), Some(1));
+    let no_adapter = stderr(&absent).contains("no adapter:");
+    assert!(no_adapter || stderr(&absent).contains("no adapter gpu:99"), "{}", stderr(&absent));
+    // Nothing to measure on: passed over only where no GPU is required.
+    if no_adapter && std::env::var_os("REQUIRE_GPU").is_none() {
+        return skipped();
+    }
+
+    let flags = ["--quick", "--seconds", "0", "--runs", "1", "--threads", "1", "--device", "gpu"];
+    let sizes = ["--n", "200", "--dim", "64", "--output", "json"];
+    let run = |command: &str| {
+        let output = bench(folder.path(), &[&[command], &flags[..], &sizes[..]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let record: Record = serde_json::from_slice(&output.stdout).unwrap();
+        let by_gpu = record.cases.iter().filter(|case| case.isa == "gpu");
+        let by_gpu: Vec<_> = by_gpu.inspect(|case| assert!(case.exact && case.note.is_some())).collect();
+        assert!(by_gpu.len() < record.cases.len(), "nothing beside it");
+        by_gpu.iter().map(|case| case.workload.clone()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let operations = ["all_pairs", "conflict_matrix", "cosine_classes", "kmeans", "search"];
+    assert!(run("kernels").iter().eq(operations.iter()));
+    assert!(run("search").iter().eq(["search"].iter()));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Every operation at every level of this machine beside the scalar oracle, whose whole answer each must give.
 
 use tensor_kernels::{
-    Int8Mode, Isa, KMeansOptions, KernelError, Kernels, Measure, Metric, SparseVec, Thresholds, Wanted,
+    ByteView, Decimal, Int8Mode, Isa, KMeansCodesOptions, KMeansOptions, KernelError, Kernels, Measure,
+    Metric, Pairs, Similarity, SparseVec, Thresholds, Wanted,
 };
 
 use crate::error::BenchError;
@@ -46,6 +47,11 @@ fn sparse(bench: &mut Bench, rows: usize, dim: u32, density: f64) -> Result<(), 
     beside_the_oracle(bench, &classes, |kernels| {
         Ok(kernels.conflict_matrix((&deltas).into(), None, &Thresholds::default())?.value)
     })?;
+    let half = Decimal::from_ten_thousandths(5_000);
+    let alike = work("all_pairs", "Jaccard index of 0.5 or more, ", (pairs(rows), "pairs"));
+    beside_the_oracle(bench, &alike, |kernels| {
+        Ok(kernels.all_pairs(&Pairs::of(&batch), Similarity::Jaccard, half)?.value)
+    })?;
     let cosines = work("sparse_pair", "cosine of 1 and ", (rows as f64, "pairs"));
     beside_the_oracle(bench, &cosines, |kernels| {
         Ok(kernels.sparse_one_to_many(&query, &batch, Measure::Cosine)?.value)
@@ -61,6 +67,19 @@ fn dense(bench: &mut Bench, rows: usize, dim: usize) -> Result<(), BenchError> {
     let options = KMeansOptions { k, max_iterations: rounds, seed: 1, metric: Metric::L2 };
     beside_the_oracle(bench, &Work::kmeans("kmeans", rows, dim, k, rounds), |kernels| {
         Ok(kernels.kmeans(points, &options)?.value)
+    })?;
+    let bytes = Kernels::detect()?.int8_quantize(points, Int8Mode::Symmetric).value;
+    let training = KMeansCodesOptions { k, max_iterations: rounds, seed: 1, exponent: 0, epoch: 0 };
+    let on_codes = Work::kmeans("kmeans", rows, dim, k, rounds).of("int8 codes");
+    beside_the_oracle(bench, &on_codes, |kernels| {
+        Ok(kernels.kmeans_codes(bytes.codes(), dim as u32, &training)?.value)
+    })?;
+    // All pairs of as many rows as the oracle compares in seconds.
+    let few = rows.min(4_096);
+    let first = ByteView::new(&bytes.codes()[..few * dim], few, dim)?;
+    let listed = Work::dense_pairs("cosine_classes", few, dim, "int8 codes").of("as a list");
+    beside_the_oracle(bench, &listed, |kernels| {
+        Ok(kernels.cosine_conflicts(first, &Thresholds::default()).value)
     })?;
     let nearest = Work::nearest("quantize", rows, dim, k);
     if bench.wants(&nearest) {
@@ -91,6 +110,6 @@ fn beside_the_oracle<T: PartialEq>(
         return Ok(());
     }
     let oracle = operation(&Kernels::scalar()?)?;
-    let kernels = bench.options.kernels(&Isa::available())?;
+    let kernels = bench.kernels_and_gpu(&Isa::available())?;
     bench.ours(work, None, &kernels, |answer| Ok(*answer == oracle), operation).map(drop)
 }

@@ -1,7 +1,7 @@
 //! `w1`, `w2` and `w2i`: the exact ten nearest rows of a corpus. Checked against the oracle for eight queries.
 
 use tensor_kernels::{
-    ByteView, DenseView, Int8Mode, Int8Rows, KernelError, Kernels, Metric, Neighbor, SearchOptions,
+    ByteView, DenseView, Int8Mode, Int8Rows, Isa, KernelError, Kernels, Metric, Neighbor, SearchOptions,
     SearchRows, Wanted,
 };
 
@@ -83,7 +83,7 @@ fn search(
     in_packed(bench, work, corpus.into(), queries.into())?;
     let name = format!("{OURS}, not packed");
     let check = |answer: &Vec<_>| like_the_oracle(corpus.into(), queries.into(), answer);
-    let kernels = bench.kernels()?;
+    let kernels = bench.kernels_and_gpu(&[best()?])?;
     let before = bench.record.cases.len();
     bench.ours_as(&name, work, Some(limit(count)), &kernels, check, |kernels| {
         Ok(kernels.search(corpus, queries, OPTIONS.metric, OPTIONS.wanted)?.value)
@@ -105,13 +105,18 @@ fn in_packed(
     if packed.packed_bytes() > 0 {
         work.bytes = Some(packed.packed_bytes() as f64);
     }
-    let kernels = bench.kernels()?;
+    let kernels = bench.kernels_and_gpu(&[best()?])?;
     let before = bench.record.cases.len();
     bench.ours(&work, Some(limit(queries.rows())), &kernels, check, |kernels| {
         Ok(kernels.search_corpus(&packed, queries, &OPTIONS)?.value)
     })?;
     right(bench, before);
     Ok(())
+}
+
+/// The level that the environment forces, or the fastest.
+fn best() -> Result<Isa, KernelError> {
+    Ok(Isa::from_env()?.unwrap_or_else(Isa::best))
 }
 
 /// A single query reads the corpus once; many reuse what is in the caches and are bound by arithmetic.
