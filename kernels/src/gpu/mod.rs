@@ -17,6 +17,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Asked only where it is measured to be faster, and not opened before that may be worth it:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use tensor_kernels::gpu::{LazyGpu, Options};
+//! use tensor_kernels::{Kernels, Selector};
+//! let kernels = Kernels::detect()?
+//!     .with_accelerator(Arc::new(LazyGpu::new(Options::default(), false)))
+//!     .with_selector(Selector::new("this CPU", None));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | `adapters.rs` | which adapters there are |
