@@ -16,15 +16,15 @@ pub trait Accelerator: Send + Sync + Debug {
     /// The device, in its driver's words.
     fn name(&self) -> String;
 
-    /// As [`Kernels::conflict_matrix`](crate::Kernels::conflict_matrix).
+    /// As [`Kernels::conflict_matrices`](crate::Kernels::conflict_matrices).
     ///
     /// # Errors
     /// Why the CPU has to compute this.
-    fn conflict_matrix(
+    fn conflict_matrices(
         &self,
-        input: &ConflictInput<'_>,
+        inputs: &[ConflictInput<'_>],
         thresholds: &Thresholds,
-    ) -> Result<ConflictList, Fallback>;
+    ) -> Result<Vec<ConflictList>, Fallback>;
 
     /// As [`Kernels::cosine_conflicts`](crate::Kernels::cosine_conflicts).
     ///

@@ -88,17 +88,16 @@ pub(super) struct Layout {
     /// 1 where there are no low digits.
     pub(super) planes: usize,
     pub(super) code_chunks: usize,
-    /// 0 where shared positions are not asked for.
+    /// 0 for bytes, which have every position.
     pub(super) bit_chunks: usize,
 }
 
 impl Layout {
-    pub(super) fn new(rows: CodedRows<'_>, with_bits: bool) -> Self {
-        let planes = match rows {
-            CodedRows::Deltas(_) => 2,
-            CodedRows::Bytes(_) => 1,
+    pub(super) fn of(rows: CodedRows<'_>) -> Self {
+        let (planes, bit_chunks) = match rows {
+            CodedRows::Deltas(_) => (2, rows.dim().div_ceil(8 * CHUNK)),
+            CodedRows::Bytes(_) => (1, 0),
         };
-        let bit_chunks = if with_bits { rows.dim().div_ceil(8 * CHUNK) } else { 0 };
         Self { planes, code_chunks: rows.dim().div_ceil(CHUNK), bit_chunks }
     }
 

@@ -22,8 +22,8 @@
 //! | `adapters.rs` | which adapters there are |
 //! | `device.rs` | one open device, its limits and faults |
 //! | `memory.rs`, `pipelines.rs`, `submit.rs` | buffers, compiled kernels, one submission and one wait |
-//! | `coded_rows.rs` | rows as planes of signed bytes |
-//! | `candidates.rs`, `checksum.rs` | pairs that may matter, tile by tile, and the check of each tile |
+//! | `coded_rows.rs`, `resident_rows.rs` | rows as planes of signed bytes, and those that stay on the device |
+//! | `candidates.rs`, `tiles.rs`, `checksum.rs` | pairs that may matter, tile by tile, and the check of each row |
 //! | `tile_rows.rs` | rows of bytes and of bits, and checksums of whole runs |
 //! | `conflict_matrix.rs`, `cosine_classes.rs`, `search.rs`, `kmeans.rs`, `all_pairs.rs` | the operations |
 
@@ -41,11 +41,14 @@ mod kmeans;
 mod known_answers;
 mod memory;
 mod pipelines;
+mod resident_rows;
 mod search;
 mod submit;
 mod tile_rows;
+mod tiles;
 
 pub use adapters::{Adapter, AdapterKind, adapters};
 pub use device::{Gpu, OpenError, Options};
 pub use fault::Fault;
+pub(crate) use resident_rows::Residence;
 pub(crate) use search::Resident;

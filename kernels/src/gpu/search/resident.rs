@@ -63,17 +63,16 @@ impl Resident {
     ) -> Result<Arc<ResidentRows>, Fault> {
         let is_normalised = Coding::is_normalised(metric);
         let slot = if is_normalised { &self.normalised } else { &self.plain };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*slot {
-            Some(resident) if resident.parts.iter().all(|part| gpu.memory().lent(&part.codes)) => {
-                Ok(Arc::clone(resident))
-            }
-            _ => {
-                let most = most_part_bytes.min(gpu.part_bytes());
-                let resident = Arc::new(ResidentRows::upload(gpu, rows, is_normalised, most)?);
-                Ok(Arc::clone(slot.insert(resident)))
-            }
+        let slot = || slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_here =
+            |resident: &ResidentRows| resident.parts.iter().all(|part| gpu.memory().lent(&part.codes));
+        if let Some(resident) = slot().clone().filter(|resident| is_here(resident)) {
+            return Ok(resident);
         }
+        // Not under the lock: a thread that waits for others of its pool may be given a search of the same corpus.
+        let most = most_part_bytes.min(gpu.part_bytes());
+        let resident = Arc::new(ResidentRows::upload(gpu, rows, is_normalised, most)?);
+        Ok(Arc::clone(slot().insert(resident)))
     }
 }
 
