@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use tensor_shaders::kmeans::{ASSIGN, Job, SHADER};
+use tensor_shaders::kmeans_seeding::TRIALS;
 use tensor_shaders::tile::SIDE;
 use wgpu::BufferUsages;
 
@@ -80,8 +81,10 @@ struct Part {
 impl<'a> Rows<'a> {
     fn upload(gpu: &'a Gpu, cpu: CpuRows<'a>) -> Result<Self, Fault> {
         let points = cpu.points();
-        let tile_bytes = row_bytes(points.dim()) * SIDE;
-        let most_tiles = (gpu.part_bytes() / tile_bytes).max(1);
+        let row_bytes = row_bytes(points.dim());
+        // In a round of seeding a part is no more than one submission's work.
+        let most_tiles =
+            (gpu.part_bytes() / (row_bytes * SIDE)).min(gpu.most_tiles(TRIALS, row_bytes)).max(1);
         let storage = BufferUsages::STORAGE;
         let mut parts = Vec::new();
         for first in (0..points.rows()).step_by(most_tiles * SIDE) {

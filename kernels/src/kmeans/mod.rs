@@ -6,7 +6,7 @@
 
 mod codes;
 mod dense;
-mod draws;
+pub(crate) mod draws;
 mod lloyd;
 mod nearest;
 mod seeding;
@@ -17,8 +17,6 @@ pub(crate) use codes::{CodePoints, nearest as nearest_code, squared_distance, tr
 pub use codes::{KMeansCodes, KMeansCodesOptions};
 pub(crate) use dense::{DensePoints, train_dense};
 pub use dense::{KMeans, KMeansOptions};
-#[cfg(feature = "gpu")]
-pub(crate) use draws::Draws;
 pub(crate) use lloyd::Clusters;
 pub(crate) use nearest::nearest;
 #[cfg(feature = "gpu")]

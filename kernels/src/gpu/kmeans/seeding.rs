@@ -19,7 +19,8 @@ use super::super::memory::Lease;
 use super::super::submit::Dispatch;
 use super::super::tile_rows::{Secret, TileRows, WORD_BYTES, WeightedSums};
 use super::{Part, Rows, SAMPLE, row_bytes};
-use crate::kmeans::{Draws, Points, squared_distance, trials};
+use crate::kmeans::draws::Draws;
+use crate::kmeans::{Points, squared_distance, trials};
 
 /// Bytes of a product, as `gpu.work()` counts them.
 const CHUNK: usize = 16;
@@ -116,7 +117,8 @@ impl<'a> Search<'a> {
         };
         let mut rounds: Vec<Round> = Vec::with_capacity(self.k);
         while rounds.len() < self.k && self.least(&rounds).is_none_or(|(_, least)| least > 0) {
-            let next = rounds.len()..(rounds.len() + self.rounds_at_once()).min(self.k);
+            let at_once = self.rounds_at_once();
+            let next = rounds.len()..(rounds.len() + at_once.max(1)).min(self.k);
             let mut queue = Vec::new();
             for round in next.clone() {
                 let trials = self.trials_of(round);
@@ -125,7 +127,12 @@ impl<'a> Search<'a> {
                 queue.extend(spans.map(|(part, spans)| dispatch(&measure, part, spans)));
                 queue.push(dispatch(&draw, 0, 1));
             }
-            rounds.extend(self.submit(&queue, next)?);
+            // A round that is more than one submission's work is one for each part.
+            let alone = if at_once == 0 { queue.len() - 1 } else { 0 };
+            for dispatch in &queue[..alone] {
+                gpu.submit(std::slice::from_ref(dispatch), &[(&self.state, 0, 1)])?;
+            }
+            rounds.extend(self.submit(&queue[alone..], next)?);
         }
         Ok(rounds)
     }
@@ -135,11 +142,11 @@ impl<'a> Search<'a> {
         [&part.job, &rows.codes, &rows.infos, &rows.nearest, &part.distances, spans, state, rounds]
     }
 
-    /// Rounds that are one submission's work. One alone is never too much: a byte of codes is a product.
+    /// Rounds that are one submission's work; 0 where one round is more than that.
     fn rounds_at_once(&self) -> usize {
         let row_chunks = row_bytes(self.rows.cpu.points().dim()) / CHUNK;
         let work = (self.rows.rows() * row_chunks * TRIALS) as u64;
-        usize::try_from(self.rows.gpu.work() / work).unwrap_or(usize::MAX).max(1)
+        usize::try_from(self.rows.gpu.work() / work).unwrap_or(usize::MAX)
     }
 
     fn submit(&self, queue: &[Dispatch<'_>], rounds: Range<usize>) -> Result<Vec<Round>, Fault> {
