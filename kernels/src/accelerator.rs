@@ -29,15 +29,15 @@ pub trait Accelerator: Send + Sync + Debug {
     /// [`Fallback::Absent`] where there is none; its [name](Self::name) says why.
     fn open(&self) -> Result<Opened, Fallback>;
 
-    /// As [`Kernels::conflict_matrix`](crate::Kernels::conflict_matrix).
+    /// As [`Kernels::conflict_matrices`](crate::Kernels::conflict_matrices).
     ///
     /// # Errors
     /// Why the CPU has to compute this.
-    fn conflict_matrix(
+    fn conflict_matrices(
         &self,
-        input: &ConflictInput<'_>,
+        inputs: &[ConflictInput<'_>],
         thresholds: &Thresholds,
-    ) -> Result<ConflictList, Fallback>;
+    ) -> Result<Vec<ConflictList>, Fallback>;
 
     /// As [`Kernels::cosine_conflicts`](crate::Kernels::cosine_conflicts).
     ///
@@ -86,8 +86,8 @@ pub trait Accelerator: Send + Sync + Debug {
 /// An operation that an accelerator may have a version of, with its inputs.
 #[derive(Debug, Clone, Copy)]
 pub enum Request<'a> {
-    /// [`Accelerator::conflict_matrix`].
-    ConflictMatrix(&'a ConflictInput<'a>, &'a Thresholds),
+    /// [`Accelerator::conflict_matrices`].
+    ConflictMatrices(&'a [ConflictInput<'a>], &'a Thresholds),
     /// [`Accelerator::cosine_conflicts`].
     CosineConflicts(CosineRows<'a>, &'a Thresholds),
     /// [`Accelerator::search`].
@@ -103,7 +103,7 @@ impl Request<'_> {
     #[must_use]
     pub const fn operation(&self) -> &'static str {
         match self {
-            Self::ConflictMatrix(..) => "conflict_matrix",
+            Self::ConflictMatrices(..) => "conflict_matrix",
             Self::CosineConflicts(..) => "cosine_classes",
             Self::Search(..) => "search",
             Self::KMeansCodes(..) => "kmeans",

@@ -189,6 +189,46 @@ impl Kernels {
         Ok(self.run_conflict_matrix(&ConflictInput::cross(left, right, keys)?, thresholds))
     }
 
+    /// Several conflict matrices asked at once, as the deltas of a block among themselves and beside earlier ones:
+    /// one list for each, and on a device one submission. Otherwise as [`conflict_matrix`](Self::conflict_matrix).
+    ///
+    /// ```
+    /// use tensor_kernels::{ConflictInput, DeltaBatch, DeltaVector, Kernels, SparseVec, Thresholds};
+    /// let delta = |x, y| DeltaVector::from_sparse(&SparseVec::from_dense(&[x, y])?);
+    /// let block = DeltaBatch::pack(2, &[delta(1.0, 0.0)?, delta(0.0, 1.0)?])?;
+    /// let earlier = DeltaBatch::pack(2, &[delta(3.0, 0.0)?])?;
+    /// let inputs = [
+    ///     ConflictInput::all_pairs((&block).into(), None)?,
+    ///     ConflictInput::cross((&block).into(), (&earlier).into(), None)?,
+    /// ];
+    /// let lists = Kernels::detect()?.conflict_matrices(&inputs, &Thresholds::default()).value;
+    /// assert_eq!(lists.iter().map(|list| list.pairs().len()).collect::<Vec<_>>(), [0, 1]);
+    /// # Ok::<(), tensor_kernels::KernelError>(())
+    /// ```
+    #[must_use]
+    pub fn conflict_matrices(
+        &self,
+        inputs: &[ConflictInput<'_>],
+        thresholds: &Thresholds,
+    ) -> Run<Vec<ConflictList>> {
+        let on_cpu = || {
+            let start = Instant::now();
+            let list = |input: &ConflictInput<'_>| {
+                self.run_sized(input.size(), |backend| backend.conflict_matrix(input, thresholds)).value
+            };
+            let lists = inputs.iter().map(list).collect();
+            self.ran(lists, start)
+        };
+        self.run_accelerated(
+            &Request::ConflictMatrices(inputs, thresholds),
+            |accelerator| {
+                let lists = accelerator.conflict_matrices(inputs, thresholds)?;
+                if lists.len() == inputs.len() { Ok(lists) } else { Err(Fallback::Mismatch) }
+            },
+            on_cpu,
+        )
+    }
+
     /// How many pairs there are of each class and rule, without listing them; otherwise as
     /// [`conflict_matrix`](Self::conflict_matrix). For batches whose list would not fit.
     ///
@@ -747,8 +787,11 @@ impl Kernels {
 
     fn run_conflict_matrix(&self, input: &ConflictInput<'_>, thresholds: &Thresholds) -> Run<ConflictList> {
         self.run_accelerated(
-            &Request::ConflictMatrix(input, thresholds),
-            |accelerator| accelerator.conflict_matrix(input, thresholds),
+            &Request::ConflictMatrices(std::slice::from_ref(input), thresholds),
+            |accelerator| {
+                let mut lists = accelerator.conflict_matrices(std::slice::from_ref(input), thresholds)?;
+                lists.pop().ok_or(Fallback::Mismatch)
+            },
             || self.run_sized(input.size(), |backend| backend.conflict_matrix(input, thresholds)),
         )
     }

@@ -37,7 +37,7 @@ pub const FOUND_HEAD: usize = 3;
 /// The shader.
 pub const SHADER: Shader = Shader {
     name: "all_pairs",
-    source: compose!("bits", "tile", "all_pairs"),
+    source: compose!("bits", "rows", "tile", "all_pairs"),
     entries: &[PAIRS],
     bindings: &[
         Binding::uniform::<Job>("job"),

@@ -82,7 +82,7 @@ pub const LIST: Entry = Entry { name: "conflict_matrix", workgroup: [8, 8, 1] };
 /// The shader.
 pub const SHADER: Shader = Shader {
     name: "conflict_matrix",
-    source: compose!("conflict_matrix"),
+    source: compose!("wide", "conflict_matrix"),
     entries: &[LIST],
     bindings: &[
         Binding::uniform::<Job>("job"),

@@ -12,9 +12,11 @@ pub struct Job {
     pub words: u32,
     /// Centroids, without padding.
     pub centroids: u32,
+    /// The first tile of rows.
+    pub first_tile: u32,
 }
 
-const _: () = assert!(size_of::<Job>() == 8);
+const _: () = assert!(size_of::<Job>() == 12);
 
 /// 64 rows (x): their nearest centroids, and the checksums.
 pub const ASSIGN: Entry = tile::entry("assign");
@@ -22,7 +24,7 @@ pub const ASSIGN: Entry = tile::entry("assign");
 /// The shader.
 pub const SHADER: Shader = Shader {
     name: "kmeans",
-    source: compose!("bytes", "tile", "kmeans"),
+    source: compose!("bytes", "rows", "tile", "kmeans"),
     entries: &[ASSIGN],
     bindings: &[
         Binding::uniform::<Job>("job"),

@@ -10,6 +10,7 @@
 pub mod all_pairs;
 pub mod conflict_matrix;
 pub mod kmeans;
+pub mod kmeans_seeding;
 pub mod search;
 pub mod tile;
 
@@ -65,8 +66,13 @@ pub const MAX_INVOCATIONS: u32 = 256;
 pub const MAX_SHARED_BYTES: u32 = 16 << 10;
 
 /// Every shader.
-pub const SHADERS: &[&Shader] =
-    &[&conflict_matrix::SHADER, &search::SHADER, &kmeans::SHADER, &all_pairs::SHADER];
+pub const SHADERS: &[&Shader] = &[
+    &conflict_matrix::SHADER,
+    &search::SHADER,
+    &kmeans::SHADER,
+    &kmeans_seeding::SHADER,
+    &all_pairs::SHADER,
+];
 
 /// A hash of all sources (FNV-1a, 64 bits): what was measured of other kernels says nothing of these.
 #[must_use]

@@ -57,7 +57,7 @@ pub const FOUND_HEAD: usize = 2;
 /// The shader.
 pub const SHADER: Shader = Shader {
     name: "search",
-    source: compose!("bytes", "tile", "search"),
+    source: compose!("bytes", "rows", "tile", "search"),
     entries: &[SCAN, CHOOSE, LIST],
     bindings: &[
         Binding::uniform::<Job>("job"),

@@ -70,14 +70,8 @@ fn commons(a: vec4<u32>, b: array<vec4<u32>, 4>) -> vec4<u32> {
     return vec4(common_of(a, b[0]), common_of(a, b[1]), common_of(a, b[2]), common_of(a, b[3]));
 }
 
-// A 64-bit number: low word, high word.
 fn shifted(x: i32, by: u32) -> vec2<u32> {
     return vec2(bitcast<u32>(x) << by, bitcast<u32>(x >> (32u - by)));
-}
-
-fn plus(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
-    let low = a.x + b.x;
-    return vec2(low, a.y + b.y + select(0u, 1u, low < a.x));
 }
 
 fn magnitude(a: vec2<u32>) -> vec2<u32> {
@@ -85,17 +79,6 @@ fn magnitude(a: vec2<u32>) -> vec2<u32> {
         return plus(~a, vec2(1u, 0u));
     }
     return a;
-}
-
-fn product(a: u32, b: u32) -> vec2<u32> {
-    let low = (a & 0xffffu) * (b & 0xffffu);
-    let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
-    let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
-    return vec2((other << 16u) | (low & 0xffffu), (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u));
-}
-
-fn below(a: vec2<u32>, b: vec2<u32>) -> bool {
-    return a.y < b.y || (a.y == b.y && a.x < b.x);
 }
 
 fn surely_orthogonal(high: i32, middle: i32, low: i32, shared_positions: u32, l: Row, r: Row) -> bool {

@@ -5,6 +5,8 @@ struct Job {
     words: u32,
     // Centroids, without padding.
     centroids: u32,
+    // The first tile of rows.
+    first_tile: u32,
 }
 
 @group(0) @binding(0) var<uniform> job: Job;
@@ -23,15 +25,16 @@ fn assign(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
+    let row_tile = job.first_tile + group.x;
     var squares = vec4(0i);
     for (var i = 0u; i < 4u; i++) {
-        squares[i] = rows[group.x * SIDE + local.y * 4u + i].value;
+        squares[i] = rows[row_tile * SIDE + local.y * 4u + i].value;
     }
     var least = vec4(0xffffffffu);
     var ids = vec4(0u);
     var sums = array<vec4<u32>, 2>();
     for (var first = 0u; first < job.centroids; first += SIDE) {
-        let products = tile(group.x * FOURS, first / 4u, job.words, local.xy);
+        let products = tile(row_tile * FOURS, first / 4u, job.words, local.xy);
         for (var j = 0u; j < 4u; j++) {
             let id = first + local.x * 4u + j;
             let centroid = centroids[id];
@@ -54,7 +57,7 @@ fn assign(
     for (var k = 0u; k < 2u; k++) {
         var sum = 0u;
         for (var i = 0u; i < 4u; i++) {
-            sum += sums[k][i] * rows[group.x * SIDE + local.y * 4u + i].weights[k];
+            sum += sums[k][i] * rows[row_tile * SIDE + local.y * 4u + i].weights[k];
         }
         atomicAdd(&checksums[k], sum);
     }
@@ -73,5 +76,5 @@ fn assign(
             id = other;
         }
     }
-    nearest[group.x * SIDE + index] = id;
+    nearest[row_tile * SIDE + index] = id;
 }

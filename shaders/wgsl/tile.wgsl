@@ -1,34 +1,11 @@
 // Prelude: what 64 × 64 rows have in common, summed word by word by a workgroup of 16 × 16 invocations.
 //
-// A shader that uses it declares `left_rows` and `right_rows` (rows in fours: word w of rows 4p .. 4p + 3 is the vector at
-// p · words + w) and `meet`, what two words add to a sum. The number of words is a multiple of 16 and both sides are padded
-// to whole tiles with rows of zeros, so that nothing here asks where the rows end.
-
-// What is known of a row besides its words.
-struct Row {
-    value: i32,
-    // What the row's sums are multiplied by before they are added to the checksums.
-    weights: array<u32, 2>,
-}
-
-// Rows on a side of a tile, and fours of them.
-const SIDE = 64u;
-const FOURS = 16u;
-// Words of each row that are in shared memory at a time.
-const DEPTH = 16u;
+// A shader that uses it declares `left_rows` and `right_rows`, both as in `rows.wgsl`, so that nothing here asks where the rows
+// end.
 
 // By word and four. They are free again once a tile is done and a barrier has passed.
 var<workgroup> left_words: array<vec4<u32>, 256>;
 var<workgroup> right_words: array<vec4<u32>, 256>;
-
-fn meet_four(sums: vec4<i32>, left: vec4<u32>, right: u32) -> vec4<i32> {
-    return vec4(
-        meet(sums.x, left.x, right),
-        meet(sums.y, left.y, right),
-        meet(sums.z, left.z, right),
-        meet(sums.w, left.w, right),
-    );
-}
 
 // Component i of element j is the sum of row i of the invocation's left four, which is number local.y of the tile, and row j
 // of its right four, number local.x. The tile begins at these fours of the two sides.

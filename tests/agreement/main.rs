@@ -8,6 +8,7 @@ mod all_pairs_scores;
 mod conflict_matrix;
 mod cosine_classes;
 mod delta;
+mod golden;
 mod half;
 mod independent_set;
 mod int8;

@@ -1,12 +1,13 @@
 //! The device's lists are the oracle's, byte for byte, at every shape, and say so themselves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use tensor_kernels::gpu::Options;
 use tensor_kernels::{
-    ByteView, ConflictClass, Decimal, DeltaBatch, Fallback, Kernels, KeySets, SparseBatch, Thresholds,
-    ThresholdsBuilder,
+    ByteView, ConflictClass, ConflictInput, Decimal, DeltaBatch, Fallback, Kernels, KeySets, SparseBatch,
+    Thresholds, ThresholdsBuilder,
 };
 
 use crate::rows::{adversarial, bytes, deltas, keys};
@@ -119,18 +120,84 @@ fn lists_that_overflow_work_that_is_too_much_and_rows_in_several_buffers() {
     }
 }
 
+/// A sound device, and how often it was waited for.
+fn counted() -> Option<(Kernels, Arc<AtomicUsize>)> {
+    let waits = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&waits);
+    let tamper = move |_: &mut Vec<Vec<u32>>| _ = count.fetch_add(1, Ordering::Relaxed);
+    let gpu = open(Options { tamper: Some(Arc::new(tamper)), ..options() })?;
+    Some((kernels(Arc::new(gpu)), waits))
+}
+
+#[test]
+fn the_questions_of_a_block_are_one_submission() {
+    let Some((gpu, waits)) = counted() else { return };
+    let (block, earlier) = (deltas(70, 33, 60, 1), deltas(300, 33, 40, 2));
+    let (later, none) = (deltas(5, 33, 90, 3), deltas(0, 33, 90, 3));
+    let inputs = [
+        ConflictInput::all_pairs((&block).into(), None).unwrap(),
+        ConflictInput::cross((&block).into(), (&earlier).into(), None).unwrap(),
+        ConflictInput::cross((&block).into(), (&later).into(), None).unwrap(),
+        ConflictInput::cross((&block).into(), (&none).into(), None).unwrap(),
+    ];
+    let ask = |kernels: &Kernels| kernels.conflict_matrices(&inputs, &Thresholds::default());
+    let before = waits.load(Ordering::Relaxed);
+    let lists = by_gpu(ask(&gpu));
+    assert_eq!(waits.load(Ordering::Relaxed) - before, 1);
+    assert_eq!(lists, ask(&Kernels::scalar().unwrap()).value);
+}
+
+#[test]
+fn batches_stay_on_the_device_as_long_as_they_live_and_there_is_room() {
+    let Some(gpu) = open(options()) else { return };
+    let gpu = Arc::new(gpu);
+    let kernels = kernels(Arc::clone(&gpu));
+    let ask = |left: &DeltaBatch, right: &DeltaBatch| {
+        let run = |kernels: &Kernels| {
+            kernels.conflict_cross(left.into(), right.into(), None, &Thresholds::default()).unwrap()
+        };
+        assert_eq!(by_gpu(run(&kernels)), run(&Kernels::scalar().unwrap()).value);
+    };
+    let (left, right) = (deltas(40, 50, 60, 3), deltas(500, 50, 60, 4));
+    assert_eq!(gpu.kept_bytes(), 0);
+    ask(&left, &right);
+    let both = gpu.kept_bytes();
+    assert!(both > 0);
+    // Asked again, also by another question, they are there; copies are batches of their own.
+    ask(&left, &right);
+    by_gpu(kernels.cosine_conflicts(&right, &Thresholds::default()));
+    assert_eq!(gpu.kept_bytes(), both);
+    ask(&left.clone(), &right);
+    assert_eq!(gpu.kept_bytes(), both);
+    drop(left);
+    let one = gpu.kept_bytes();
+    assert!(one > 0 && one < both);
+    // Half of what is allowed may be kept; what is more is sent each time.
+    gpu.set_memory(2 * one + (1 << 20));
+    ask(&deltas(9, 50, 60, 5), &right);
+    gpu.set_memory(7 << 19);
+    let large = deltas(4_000, 200, 3, 6);
+    ask(&deltas(9, 200, 60, 5), &large);
+    assert_eq!(gpu.kept_bytes(), one);
+    drop(right);
+    assert_eq!(gpu.kept_bytes(), 0);
+}
+
 #[test]
 fn eight_threads_share_one_device() {
     let Some(gpu) = shared() else { return };
     let (gpu, oracle) = (kernels(gpu), Kernels::scalar().unwrap());
+    let earlier = deltas(300, 100, 50, 99);
     std::thread::scope(|scope| {
         for seed in 0..8u32 {
-            let (gpu, oracle) = (&gpu, &oracle);
+            let (gpu, oracle, earlier) = (&gpu, &oracle, &earlier);
             scope.spawn(move || {
                 let batch = deltas(40 + seed as usize, 100, 50, seed);
-                let ask = |kernels: &Kernels| {
-                    kernels.conflict_matrix((&batch).into(), None, &Thresholds::default()).unwrap()
-                };
+                let inputs = [
+                    ConflictInput::all_pairs((&batch).into(), None).unwrap(),
+                    ConflictInput::cross((&batch).into(), earlier.into(), None).unwrap(),
+                ];
+                let ask = |kernels: &Kernels| kernels.conflict_matrices(&inputs, &Thresholds::default());
                 let expected = ask(oracle).value;
                 for _ in 0..10 {
                     assert_eq!(by_gpu(ask(gpu)), expected);

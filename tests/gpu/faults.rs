@@ -95,7 +95,7 @@ fn a_device_that_is_lost() {
 #[test]
 fn no_answer_in_time() {
     // The known answers are asked for with the same patience, so it ends only afterwards.
-    let Some((mut gpu, _, lines)) = breakable(|_, _| {}) else { return };
+    let Some((gpu, _, lines)) = breakable(|_, _| {}) else { return };
     gpu.set_timeout(Duration::ZERO);
     let kernels = kernels(Arc::new(gpu));
     let batch = deltas(200, 384, 60, 3);

@@ -59,8 +59,11 @@ fn the_greatest_distances_fit() {
 
 #[test]
 fn rows_in_many_parts() {
-    let Some(gpu) = open(Options { work: Some(1), ..options() }) else { return };
-    check(&kernels(Arc::new(gpu)), &codes(200 * 10, 4), 10, &training(7));
+    // A tile a submission, or one a buffer, which is less than a span.
+    for options in [Options { work: Some(1), ..options() }, Options { buffer_bytes: 1, ..options() }] {
+        let Some(gpu) = open(options) else { return };
+        check(&kernels(Arc::new(gpu)), &codes(700 * 10, 4), 10, &training(7));
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@
 mod agreement;
 mod all_pairs;
 mod faults;
+mod golden;
 mod kmeans;
+mod large;
 mod opening;
 mod rows;
 mod search;

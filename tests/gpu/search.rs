@@ -142,6 +142,24 @@ fn more_rows_than_a_list_has_room_for_are_left_to_the_cpu_query_by_query() {
 }
 
 #[test]
+fn eight_threads_search_a_corpus_that_none_has_searched_before() {
+    let Some(gpu) = shared() else { return };
+    let gpu = kernels(gpu);
+    let data = values(700, 30, 12);
+    let corpus = DenseView::new(&data, 700, 30).unwrap();
+    let options = SearchOptions::new(Metric::Cosine, Wanted::Top(3));
+    let expected = Kernels::scalar().unwrap().search(corpus, corpus, Metric::Cosine, Wanted::Top(3));
+    let (packed, expected) = (gpu.corpus(corpus).value, expected.unwrap().value);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                assert_eq!(by_gpu(gpu.search_corpus(&packed, corpus, &options).unwrap()), expected);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_corpus_may_be_searched_by_two_devices() {
     let (Some(first), Some(second)) = (shared(), open(options())) else { return };
     let data = values(200, 9, 3);

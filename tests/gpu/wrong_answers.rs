@@ -68,19 +68,60 @@ fn searches() {
     );
 }
 
+/// Words of a round of seeding.
+const ROUND: usize = 16 * 8;
+
+fn of_assignments(readings: &mut Vec<Vec<u32>>, spoil: Spoil) {
+    if readings.len() == 2 && readings[1].len() == 200 {
+        spoil(readings);
+    }
+}
+
+fn of_rounds(readings: &mut Vec<Vec<u32>>, spoil: Spoil) {
+    if readings.len() == 2 && readings[0].len() == 1 {
+        spoil(readings);
+    }
+}
+
+fn of_sample(readings: &mut Vec<Vec<u32>>, spoil: Spoil) {
+    if readings.len() == 16 {
+        spoil(readings);
+    }
+}
+
 #[test]
-fn assignments() {
+fn clusters() {
     let mut draw = scattered(2);
     let codes: Vec<i8> = (0..200 * 5).map(|_| draw().to_le_bytes()[1].cast_signed().max(-127)).collect();
     let options = KMeansCodesOptions { k: 9, max_iterations: 3, seed: 1, exponent: 0, epoch: 0 };
     check(
         &[
-            |readings| readings[0][0] ^= 1,
-            |readings| readings[0][1] ^= 1 << 31,
-            |readings| readings[1][77] = 9,
-            |readings| readings[1].truncate(199),
-            |readings| readings.truncate(1),
-            |readings| readings.clear(),
+            // Assignments: two checksums, then the nearest centroids. They are the readings of 200 words.
+            |readings| of_assignments(readings, |readings| readings[0][0] ^= 1),
+            |readings| of_assignments(readings, |readings| readings[0][1] ^= 1 << 31),
+            |readings| of_assignments(readings, |readings| readings[1][77] = 9),
+            |readings| of_assignments(readings, |readings| readings[1].truncate(199)),
+            |readings| of_assignments(readings, |readings| readings.truncate(1)),
+            |readings| of_assignments(readings, Vec::clear),
+            // Rounds of seeding: how many are over, then eight words for each of sixteen trials.
+            |readings| of_rounds(readings, |readings| readings[0][0] -= 1),
+            |readings| of_rounds(readings, |readings| readings[0].clear()),
+            |readings| of_rounds(readings, |readings| readings[1].truncate(8)),
+            |readings| of_rounds(readings, |readings| readings.truncate(1)),
+            |readings| of_rounds(readings, |readings| readings[1][2] = 0),
+            |readings| of_rounds(readings, |readings| readings[1][2] = 201),
+            |readings| of_rounds(readings, |readings| readings[1][2] ^= 1),
+            |readings| of_rounds(readings, |readings| readings[1][6] ^= 1),
+            |readings| of_rounds(readings, |readings| readings[1][7] ^= 1 << 31),
+            |readings| of_rounds(readings, |readings| readings[1][ROUND + 8 + 7] ^= 1),
+            // A round that leaves more than the one before.
+            |readings| {
+                of_rounds(readings, |readings| readings[1][ROUND..].chunks_mut(8).for_each(|t| t[5] = 9))
+            },
+            // Sixteen squared distances.
+            |readings| of_sample(readings, |readings| readings[3][0] ^= 1),
+            |readings| of_sample(readings, |readings| readings[15].clear()),
+            |readings| of_sample(readings, |readings| readings.truncate(15)),
         ],
         |kernels| kernels.kmeans_codes(&codes, 5, &options).unwrap(),
     );

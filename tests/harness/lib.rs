@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod allocation;
+pub mod golden;
 pub mod values;
 
 use std::sync::OnceLock;

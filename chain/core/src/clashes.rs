@@ -1,5 +1,5 @@
-//! Which supplied deltas of a batch clash, with each other and with those committed lately: asked for the
-//! whole batch at once, one kernel call each.
+//! Which supplied deltas of a batch clash, with each other and with those committed lately: one question to the
+//! kernels for the whole batch.
 
 use std::collections::BTreeMap;
 
@@ -38,10 +38,24 @@ impl<'b> Clashes<'b> {
     /// Compares the deltas of the chain's dimension; rows with others are rejected for that.
     pub(crate) fn find(rules: &Rules, head: &Head, batch: &'b [Changeset]) -> Result<Self, KernelError> {
         let supplied: Vec<Supplied<'b>> = batch.iter().enumerate().filter_map(of_row(rules)).collect();
-        Ok(Self {
-            committed: with_committed(rules, head, &supplied)?,
-            earlier: with_earlier(rules, &supplied)?,
-        })
+        // Nothing is committed since a transaction that began at the tip.
+        let is_behind = |row: &&Supplied<'_>| row.begin.is_some_and(|begin| begin < head.tip.height);
+        let behind: Vec<_> = supplied.iter().filter(is_behind).collect();
+        let oldest = behind.iter().filter_map(|row| row.begin).min();
+        let portions: Vec<_> = oldest.into_iter().flat_map(|begin| head.recent.since(begin)).collect();
+
+        let of_block: Vec<_> = supplied.iter().map(|row| row.delta).collect();
+        let left: Vec<_> = behind.iter().map(|row| row.delta).collect();
+        let dim = rules.params.embedding_dim.get();
+        let right = portions.iter().map(|portion| portion.packed(dim)).collect::<Result<Vec<_>, _>>()?;
+        let (within, across) = rules.verdicts.clashes(&of_block, &left, &right)?;
+
+        let pair = |(earlier, later): (u32, u32)| (&supplied[earlier as usize], &supplied[later as usize]);
+        let across = portions.iter().zip(across).flat_map(|(portion, clashes)| {
+            let beside = |(row, with): (u32, u32)| (behind[row as usize], &portion.deltas[with as usize]);
+            clashes.into_iter().map(beside).collect::<Vec<_>>()
+        });
+        Ok(Self { committed: with_committed(across), earlier: with_earlier(within.into_iter().map(pair)) })
     }
 
     /// Rejects a row that clashes with a committed delta or with a row of its own block that stands.
@@ -65,43 +79,27 @@ fn of_row<'b>(rules: &Rules) -> impl Fn((usize, &'b Changeset)) -> Option<Suppli
     }
 }
 
-fn with_earlier<'b>(
-    rules: &Rules,
-    supplied: &[Supplied<'b>],
-) -> Result<BTreeMap<usize, Vec<Earlier<'b>>>, KernelError> {
-    let deltas: Vec<_> = supplied.iter().map(|supplied| supplied.delta).collect();
-    let mut clashes = BTreeMap::<_, Vec<_>>::new();
-    for (earlier, later) in rules.verdicts.clashes_within(&deltas)? {
-        let (earlier, later) = (&supplied[earlier as usize], &supplied[later as usize]);
-        if later.begin.is_some() {
-            let deltas = [later.delta, earlier.delta];
-            clashes.entry(later.row).or_default().push(Earlier { row: earlier.row, deltas });
-        }
+fn with_earlier<'s, 'b: 's>(
+    clashes: impl Iterator<Item = (&'s Supplied<'b>, &'s Supplied<'b>)>,
+) -> BTreeMap<usize, Vec<Earlier<'b>>> {
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for (earlier, later) in clashes.filter(|(_, later)| later.begin.is_some()) {
+        let deltas = [later.delta, earlier.delta];
+        found.entry(later.row).or_default().push(Earlier { row: earlier.row, deltas });
     }
-    Ok(clashes)
+    found
 }
 
-fn with_committed(
-    rules: &Rules,
-    head: &Head,
-    supplied: &[Supplied<'_>],
-) -> Result<BTreeMap<usize, Rejection>, KernelError> {
-    // Nothing is committed since a transaction that began at the tip.
-    let behind = |supplied: &&Supplied<'_>| supplied.begin.is_some_and(|begin| begin < head.tip.height);
-    let rows: Vec<_> = supplied.iter().filter(behind).collect();
-    let Some(oldest) = rows.iter().filter_map(|row| row.begin).min() else {
-        return Ok(BTreeMap::new());
-    };
-    let (heights, committed): (Vec<_>, Vec<_>) = head.recent.since(oldest).unzip();
-    let deltas: Vec<_> = rows.iter().map(|row| row.delta).collect();
-    let mut clashes = BTreeMap::new();
-    for (left, right) in rules.verdicts.clashes_across(&deltas, &committed)? {
-        let (row, with, other) = (rows[left as usize], heights[right as usize], committed[right as usize]);
+fn with_committed<'s, 'b: 's>(
+    clashes: impl Iterator<Item = (&'s Supplied<'b>, &'s (Height, DeltaVector))>,
+) -> BTreeMap<usize, Rejection> {
+    let mut found = BTreeMap::new();
+    for (row, &(with, ref other)) in clashes {
         if row.begin.is_some_and(|begin| begin < with) {
-            clashes.entry(row.row).or_insert_with(|| conflict(row.delta, other, with));
+            found.entry(row.row).or_insert_with(|| conflict(row.delta, other, with));
         }
     }
-    Ok(clashes)
+    found
 }
 
 fn conflict(delta: &DeltaVector, other: &DeltaVector, with: Height) -> Rejection {

@@ -1,9 +1,15 @@
 //! The chain's questions to the kernels: which supplied deltas may not stand together.
 //!
+//! All that a block has to be asked is one question, so that a device has one submission to make of it.
+//!
 //! Two changesets whose deltas are compared never share a written key (the key rules come first), so
 //! only the vectors decide, and the answer is exact on every backend.
 
-use tensor_kernels::{DeltaBatch, DeltaVector, KernelError, Kernels, Thresholds, Vectors};
+use std::borrow::Cow;
+
+use tensor_kernels::{
+    ConflictInput, ConflictList, DeltaBatch, DeltaVector, KernelError, Kernels, Thresholds,
+};
 
 /// Kernels, thresholds and dimension of one chain.
 #[derive(Debug, Clone)]
@@ -23,27 +29,29 @@ impl Verdicts {
     }
 
     /// Pairs (earlier, later) of one list that may not both stand, ascending.
-    pub(crate) fn clashes_within(&self, deltas: &[&DeltaVector]) -> Result<Vec<(u32, u32)>, KernelError> {
-        if deltas.len() < 2 {
-            return Ok(Vec::new());
-        }
-        let batch = self.pack(deltas)?;
-        let run = self.kernels.conflict_matrix(Vectors::Deltas(&batch), None, &self.thresholds)?;
-        Ok(rejected(&run.value))
+    pub(crate) fn clashes_within(&self, deltas: &[&DeltaVector]) -> Result<Vec<Clash>, KernelError> {
+        Ok(self.clashes(deltas, &[], &[])?.0)
     }
 
-    /// Pairs (left, right) of two lists that may not both stand, ascending.
-    pub(crate) fn clashes_across(
+    /// As [`clashes_within`](Self::clashes_within); and for each of the batches `right` the pairs (left, right) that
+    /// may not both stand, ascending.
+    pub(crate) fn clashes(
         &self,
+        deltas: &[&DeltaVector],
         left: &[&DeltaVector],
-        right: &[&DeltaVector],
-    ) -> Result<Vec<(u32, u32)>, KernelError> {
-        if left.is_empty() || right.is_empty() {
-            return Ok(Vec::new());
+        right: &[Cow<'_, DeltaBatch>],
+    ) -> Result<(Vec<Clash>, Vec<Vec<Clash>>), KernelError> {
+        if deltas.len() < 2 && (left.is_empty() || right.is_empty()) {
+            return Ok(Default::default());
         }
-        let (left, right) = (self.pack(left)?, self.pack(right)?);
-        let (left, right) = (Vectors::Deltas(&left), Vectors::Deltas(&right));
-        Ok(rejected(&self.kernels.conflict_cross(left, right, None, &self.thresholds)?.value))
+        let (batch, left) = (self.pack(deltas)?, self.pack(left)?);
+        let mut inputs = vec![ConflictInput::all_pairs((&batch).into(), None)?];
+        for right in right {
+            inputs.push(ConflictInput::cross((&left).into(), right.as_ref().into(), None)?);
+        }
+        let lists = self.kernels.conflict_matrices(&inputs, &self.thresholds).value;
+        let mut clashes = lists.iter().map(rejected);
+        Ok((clashes.next().unwrap_or_default(), clashes.collect()))
     }
 
     fn pack(&self, deltas: &[&DeltaVector]) -> Result<DeltaBatch, KernelError> {
@@ -51,7 +59,10 @@ impl Verdicts {
     }
 }
 
-fn rejected(list: &tensor_kernels::ConflictList) -> Vec<(u32, u32)> {
+/// Positions of two deltas that may not both stand.
+type Clash = (u32, u32);
+
+fn rejected(list: &ConflictList) -> Vec<Clash> {
     let rejected = list.pairs().iter().filter(|pair| pair.class.should_reject());
     rejected.map(|pair| (pair.left, pair.right)).collect()
 }
@@ -94,7 +105,10 @@ mod tests {
         let (x, y, also_x) =
             (delta(&[1.0, 0.0, 0.0, 0.0]), delta(&[0.0, 1.0, 0.0, 0.0]), delta(&[9.0, 0.0, 0.0, 0.0]));
         assert_eq!(verdicts().clashes_within(&[&x, &y, &also_x]).unwrap(), [(0, 2)]);
-        assert_eq!(verdicts().clashes_across(&[&y, &x], &[&also_x]).unwrap(), [(1, 0)]);
+        let right = [Cow::Owned(DeltaBatch::pack(4, [&also_x]).unwrap())];
+        let both = verdicts().clashes(&[&x, &y, &also_x], &[&y, &x], &right).unwrap();
+        assert_eq!(both, (vec![(0, 2)], vec![vec![(1, 0)]]));
+        assert_eq!(verdicts().clashes(&[&x], &[], &right).unwrap(), (vec![], vec![]));
     }
 
     #[test]

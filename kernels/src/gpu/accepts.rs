@@ -2,16 +2,11 @@
 
 use super::{all_pairs, conflict_matrix, cosine_classes, kmeans, search};
 use crate::accelerator::{Fallback, Request};
-use crate::conflict_input::Job;
 
 /// Whether there is a version for these inputs, of at least so many pairs.
 pub(super) fn accepts(least_pairs: u64, request: &Request<'_>) -> Result<(), Fallback> {
     match *request {
-        Request::ConflictMatrix(input, _) => match &input.0 {
-            Job::Deltas(job) => conflict_matrix::is_for_gpu(least_pairs, job),
-            // f32 rows have no exact planes of bytes.
-            Job::Sparse(_) => Err(Fallback::NoVersion),
-        },
+        Request::ConflictMatrices(inputs, _) => conflict_matrix::for_gpu(least_pairs, inputs).map(drop),
         Request::CosineConflicts(rows, _) => cosine_classes::for_gpu(least_pairs, rows).map(drop),
         Request::Search(corpus, queries, options) => {
             search::is_for_gpu(least_pairs, corpus, queries, options.wanted)

@@ -1,25 +1,18 @@
-//! Pairs that may matter: the device's proposal, tile by tile, none of it used before all of it is checked.
+//! Pairs that may matter: the device's proposal, none of it used before all of it is checked.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
-use tensor_shaders::conflict_matrix::{HEADER, Job, LIST, MOST_ROWS, Row, SHADER, SIDE, TALLIES, WRITTEN};
+use tensor_shaders::conflict_matrix::{LIST, Row, SHADER};
 
-use super::checksum::{Weights, expected};
+use super::checksum::{Mix, draw_mix, of_rectangle, of_triangle};
 use super::coded_rows::{CodedRows, Layout};
 use super::device::Gpu;
 use super::fault::Fault;
 use super::memory::Lease;
-use super::submit::Dispatch;
+use super::resident_rows::{ResidentRows, Strip};
+use super::tiles::{self, Proposal, Tile};
 use crate::Decimal;
-
-/// Rows that are kept in one buffer.
-const STRIP_ROWS: usize = 1 << 13;
-const _: () = assert!(STRIP_ROWS <= MOST_ROWS && STRIP_ROWS.is_multiple_of(SIDE));
-/// Pairs of a workgroup: a list with room for them never overflows for good.
-const LEAST_ENTRIES: usize = SIDE * SIDE;
-/// Entries that are read together with the tallies; more need a second reading.
-const FIRST_READING: usize = 1 << 16;
 
 /// Which pairs are asked for.
 pub(super) struct Question<'a> {
@@ -33,34 +26,59 @@ pub(super) struct Question<'a> {
     pub(super) structural: Option<Decimal>,
 }
 
-/// The pairs that may be other than orthogonal, ascending: all that are, and few others. Pairs with a zero row
-/// are left out.
+/// For each question the pairs that may be other than orthogonal, ascending: all that are, and few others. Pairs
+/// with a zero row are left out. As long as it is not too much for one, all of it is one submission.
 ///
 /// With a and b the norms of two rows of codes, a pair that is not orthogonal has |dot| ≥ t·a·b. The kernel leaves a
 /// pair out only if |dot| · 2¹³ < ⌊t·a·2⁷⌋ · ⌊b·2⁶⌋ ≤ t·a·b · 2¹³, so it never leaves out one that is not. The index
 /// of shared positions is compared exactly: shared / union < s ⟺ shared · (10⁴ + s) < s · (left + right), s in 10⁻⁴.
-pub(super) fn candidates(gpu: &Gpu, question: &Question<'_>) -> Result<Vec<(u32, u32)>, Fault> {
-    let run = Run::new(gpu, question)?;
-    let mut tiles = run.tiles();
-    let mut found = Vec::new();
-    let mut checksums = vec![[0u32; 2]; question.left.rows()];
-    while let Some(tile) = tiles.pop() {
-        let Some((pairs, of_rows)) = run.tile(&tile)? else {
-            tiles.extend(tile.halves());
-            continue;
-        };
-        found.extend(pairs);
-        for (sums, &[a, b, _]) in checksums[tile.left].iter_mut().zip(&of_rows) {
+pub(super) fn candidates(gpu: &Gpu, questions: &[Question<'_>]) -> Result<Vec<Vec<(u32, u32)>>, Fault> {
+    let runs = questions.iter().map(|question| Run::new(gpu, question)).collect::<Result<Vec<_>, _>>()?;
+    let mut answers: Vec<_> = runs.iter().map(Answer::to).collect();
+    let mut tiles: Vec<_> = (0..).zip(&runs).flat_map(|(number, run)| Tile::all(number, run)).collect();
+    while !tiles.is_empty() {
+        let portion = tiles.split_off(tiles.len() - tiles::at_once(gpu, &runs, &tiles));
+        let proposals = tiles::ask(gpu, &runs, &portion)?;
+        for (tile, proposal) in portion.into_iter().zip(proposals) {
+            match proposal {
+                Some(proposal) => answers[tile.question].add(&tile, proposal),
+                None => tiles.extend(tile.halves()),
+            }
+        }
+    }
+    runs.iter().zip(answers).map(|(run, answer)| answer.checked(run)).collect()
+}
+
+/// What has been proposed to a question so far.
+struct Answer {
+    pairs: Vec<(u32, u32)>,
+    checksums: Vec<[u32; 2]>,
+}
+
+impl Answer {
+    fn to(run: &Run<'_>) -> Self {
+        Self { pairs: Vec::new(), checksums: vec![[0; 2]; run.question.left.rows()] }
+    }
+
+    fn add(&mut self, tile: &Tile, (pairs, of_rows): Proposal) {
+        self.pairs.extend(pairs);
+        for (sums, &[a, b, _]) in self.checksums[tile.left.clone()].iter_mut().zip(&of_rows) {
             *sums = [sums[0].wrapping_add(a), sums[1].wrapping_add(b)];
         }
     }
-    // Every row has met each of its columns in just one tile.
-    let Question { left, right, triangle, structural, .. } = *question;
-    if checksums != expected(left, right, triangle, structural.is_some(), &run.weights) {
-        return Err(Fault::Mismatch("a row's checksum"));
+
+    /// The pairs, once every row has met each of its columns in just one tile.
+    fn checked(mut self, run: &Run<'_>) -> Result<Vec<(u32, u32)>, Fault> {
+        if self.checksums != run.expected() {
+            return Err(Fault::Mismatch("a row's checksum"));
+        }
+        self.pairs.par_sort_unstable();
+        if self.pairs.is_sorted_by(|a, b| a < b) {
+            Ok(self.pairs)
+        } else {
+            Err(Fault::Mismatch("a pair listed twice"))
+        }
     }
-    found.par_sort_unstable();
-    if found.is_sorted_by(|a, b| a < b) { Ok(found) } else { Err(Fault::Mismatch("a pair listed twice")) }
 }
 
 /// A row as the kernel decides by it, weights left out.
@@ -89,220 +107,67 @@ pub(super) fn structural_factor(question: &Question<'_>) -> u32 {
     10_000 + question.structural.map_or(0, |s| s.ten_thousandths().unsigned_abs())
 }
 
-/// Two checksums of a left row, and how many of its pairs are listed.
-type RowTallies = [u32; TALLIES];
-/// The pairs of a tile and the tallies of its rows.
-type Proposal = (Vec<(u32, u32)>, Vec<RowTallies>);
-
-/// Rows of one side that lie in one buffer.
-struct Strip {
-    rows: Range<usize>,
-    codes: Lease,
-    table: Lease,
+/// What is on the device for one question.
+pub(super) struct Run<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) question: &'a Question<'a>,
+    pub(super) mix: Mix,
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) left: Side,
+    /// `None` in a triangle.
+    right: Option<Side>,
 }
 
-/// Left and right rows, counted in their whole batches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Tile {
-    strips: (usize, usize),
-    left: Range<usize>,
-    right: Range<usize>,
-}
-
-impl Tile {
-    /// Two tiles instead of one whose list overflowed.
-    fn halves(&self) -> [Self; 2] {
-        let split = |range: &Range<usize>| {
-            let middle = range.start + (range.len() / 2).next_multiple_of(SIDE);
-            (range.start..middle, middle..range.end)
-        };
-        let tile = |left, right| Self { strips: self.strips, left, right };
-        if self.left.len() > SIDE {
-            let (first, second) = split(&self.left);
-            [tile(first, self.right.clone()), tile(second, self.right.clone())]
-        } else {
-            let (first, second) = split(&self.right);
-            [tile(self.left.clone(), first), tile(self.left.clone(), second)]
-        }
-    }
-}
-
-/// Everything that is on the device for one question.
-struct Run<'a> {
-    gpu: &'a Gpu,
-    question: &'a Question<'a>,
-    layout: Layout,
-    weights: Weights,
-    pipeline: wgpu::ComputePipeline,
-    left: Vec<Strip>,
-    /// Empty in a triangle.
-    right: Vec<Strip>,
+/// Rows, and what decides by them, strip by strip.
+pub(super) struct Side {
+    pub(super) rows: Arc<ResidentRows>,
+    pub(super) tables: Vec<Lease>,
 }
 
 impl<'a> Run<'a> {
     fn new(gpu: &'a Gpu, question: &'a Question<'a>) -> Result<Self, Fault> {
-        let layout = Layout::new(question.left, question.structural.is_some());
-        let weights = Weights::draw(question.right.rows());
+        let mut mix = draw_mix();
+        if question.structural.is_none() {
+            mix[2] = 0;
+        }
+        let right = (!question.triangle).then(|| Side::new(gpu, question.right, question)).transpose()?;
         let pipeline = gpu.pipelines().get(gpu, &SHADER, LIST)?;
-        let mut run = Self { gpu, question, layout, weights, pipeline, left: Vec::new(), right: Vec::new() };
-        // In a triangle the left rows are right rows too, and have their weights.
-        run.left = run.upload(question.left, question.triangle)?;
-        if !question.triangle {
-            run.right = run.upload(question.right, true)?;
-        }
-        Ok(run)
+        Ok(Self { gpu, question, mix, pipeline, left: Side::new(gpu, question.left, question)?, right })
     }
 
-    fn upload(&self, rows: CodedRows<'_>, weighted: bool) -> Result<Vec<Strip>, Fault> {
-        let fitting =
-            usize::try_from(self.gpu.most_bytes()).unwrap_or(usize::MAX) / self.layout.row_bytes().max(1);
-        let strip_rows = (fitting / SIDE * SIDE).clamp(SIDE, STRIP_ROWS);
-        let starts = (0..rows.rows()).step_by(strip_rows);
-        starts
-            .map(|first| {
-                let range = first..(first + strip_rows).min(rows.rows());
-                let row = |row: usize| {
-                    let weights = if weighted { self.weights.columns[row] } else { [0; 2] };
-                    Row { weights, ..decisive(rows, row, self.question) }
-                };
-                let table: Vec<_> = range.clone().map(row).collect();
-                let upload =
-                    |bytes: &[u8]| self.gpu.memory().upload(self.gpu, bytes, wgpu::BufferUsages::STORAGE);
-                let codes = upload(&self.layout.pack(rows, range.clone()))?;
-                Ok(Strip { rows: range, codes, table: upload(bytemuck::cast_slice(&table))? })
-            })
-            .collect()
+    pub(super) fn right(&self) -> &Side {
+        self.right.as_ref().unwrap_or(&self.left)
     }
 
-    fn right(&self) -> &[Strip] {
-        if self.question.triangle { &self.left } else { &self.right }
-    }
-
-    /// All tiles, none of more work than one submission may make.
-    fn tiles(&self) -> Vec<Tile> {
-        let Layout { planes, code_chunks, bit_chunks } = self.layout;
-        let products = (code_chunks * planes * planes + bit_chunks).max(1) as u64;
-        let side = usize::try_from((self.gpu.work() / products).isqrt()).unwrap_or(usize::MAX);
-        let side = (side / SIDE * SIDE).clamp(SIDE, STRIP_ROWS);
-        let mut tiles = Vec::new();
-        for (l, left) in self.left.iter().enumerate() {
-            for (r, right) in self.right().iter().enumerate() {
-                for i in left.rows.clone().step_by(side) {
-                    for j in right.rows.clone().step_by(side) {
-                        // Strips and tiles of both sides begin at the same rows: below the diagonal is no pair i < j.
-                        if !self.question.triangle || i <= j {
-                            let (left, right) =
-                                (i..(i + side).min(left.rows.end), j..(j + side).min(right.rows.end));
-                            tiles.push(Tile { strips: (l, r), left, right });
-                        }
-                    }
-                }
-            }
-        }
-        tiles
-    }
-
-    /// The pairs of a tile and the tallies of its rows, or `None` where the list has no room for the pairs.
-    fn tile(&self, tile: &Tile) -> Result<Option<Proposal>, Fault> {
-        use wgpu::BufferUsages as Usage;
-        let (gpu, memory) = (self.gpu, self.gpu.memory());
-        let (left, right) = (&self.left[tile.strips.0], &self.right()[tile.strips.1]);
-        let pairs = tile.left.len() * tile.right.len();
-        let capacity = gpu.options().list_entries.max(LEAST_ENTRIES).min(pairs);
-        let job = self.job(tile, capacity);
-        let output = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
-        let words = HEADER + TALLIES * tile.left.len();
-        let job = memory.upload(gpu, bytemuck::bytes_of(&job), Usage::UNIFORM)?;
-        let list = memory.lease(gpu, capacity as u64 * 4, output)?;
-        let tallies = memory.lease(gpu, words as u64 * 4, output)?;
-
-        let workgroups = (groups(&tile.right), groups(&tile.left));
-        let dispatch = Dispatch {
-            pipeline: &self.pipeline,
-            bindings: &[&job, &left.codes, &right.codes, &left.table, &right.table, &list, &tallies],
-            workgroups,
-            cleared: &[(&list, capacity), (&tallies, words)],
-        };
-        let first = capacity.min(FIRST_READING);
-        let readings = gpu.submit(&[dispatch], &[(&tallies, 0, words), (&list, 0, first)])?;
-        let [tallies, entries] = <[Vec<u32>; 2]>::try_from(readings).unwrap_or_default();
-        let (Some(&[found, done]), true) = (tallies.first_chunk::<HEADER>(), tallies.len() == words) else {
-            return Err(Fault::Mismatch("a reading cut short"));
-        };
-        if u64::from(done) != u64::from(workgroups.0) * u64::from(workgroups.1) {
-            return Err(Fault::Mismatch("workgroups left undone"));
-        }
-        let rows = tallies[HEADER..].as_chunks::<TALLIES>().0.to_vec();
-        let entries_of_rows: u64 = rows.iter().map(|&[.., entries]| u64::from(entries)).sum();
-        let found = found as usize;
-        // So a tile of one workgroup, whose list has room for all its pairs, is never split.
-        if entries_of_rows != found as u64 || found > pairs {
-            return Err(Fault::Mismatch("the number of pairs"));
-        }
-        if found > capacity {
-            return Ok(None);
-        }
-        let mut entries = entries;
-        if found > first {
-            let rest = gpu.submit(&[], &[(&list, first, found - first)])?;
-            entries.extend(rest.into_iter().flatten());
-        }
-        let Some(entries) = entries.get(..found) else {
-            return Err(Fault::Mismatch("a reading cut short"));
-        };
-        Ok(Some((self.pairs(tile, entries, &rows)?, rows)))
-    }
-
-    fn job(&self, tile: &Tile, capacity: usize) -> Job {
-        let (left, right) = (&self.left[tile.strips.0], &self.right()[tile.strips.1]);
-        let [mix_middle, mix_low, mix_shared] = self.weights.mix;
-        let Layout { planes, code_chunks, bit_chunks } = self.layout;
-        Job {
-            left_first: word(tile.left.start - left.rows.start),
-            left_rows: word(tile.left.len()),
-            right_first: word(tile.right.start - right.rows.start),
-            right_rows: word(tile.right.len()),
-            row_chunks: word(self.layout.row_chunks()),
-            planes: word(planes),
-            code_chunks: word(code_chunks),
-            bit_chunks: word(bit_chunks),
-            triangle: u32::from(self.question.triangle && tile.strips.0 == tile.strips.1),
-            structural_factor: structural_factor(self.question),
-            capacity: word(capacity),
-            mix_middle,
-            mix_low,
-            mix_shared,
-            unused: [0; 2],
+    /// How rows lie, as far as this question reads them.
+    pub(super) fn layout(&self) -> Layout {
+        let layout = Layout::of(self.question.left);
+        Layout {
+            bit_chunks: if self.question.structural.is_some() { layout.bit_chunks } else { 0 },
+            ..layout
         }
     }
 
-    /// The listed pairs, if each row has as many as were counted.
-    fn pairs(&self, tile: &Tile, entries: &[u32], rows: &[RowTallies]) -> Result<Vec<(u32, u32)>, Fault> {
-        let mut counted: Vec<u32> = rows.iter().map(|&[.., entries]| entries).collect();
-        let pair = |&entry: &u32| {
-            let (i, j) = ((entry & !WRITTEN) >> 15, entry & 0x7FFF);
-            let place = (tile.left.start + i as usize, tile.right.start + j as usize);
-            let count = counted.get_mut(i as usize).filter(|count| **count > 0);
-            let sound = entry & WRITTEN != 0
-                && place.1 < tile.right.end
-                && (!self.question.triangle || place.0 < place.1);
-            match count {
-                Some(count) if sound => *count -= 1,
-                _ => return Err(Fault::Mismatch("an entry of the list")),
-            }
-            Ok((word(place.0), word(place.1)))
-        };
-        entries.iter().map(pair).collect()
+    /// The checksums of all left rows.
+    fn expected(&self) -> Vec<[u32; 2]> {
+        let Question { left, right, triangle, .. } = *self.question;
+        if triangle {
+            of_triangle(left, &self.left.rows.columns, self.mix)
+        } else {
+            of_rectangle(left, self.right().rows.sums(right), self.mix)
+        }
     }
 }
 
-/// Workgroups that so many rows take: at most 2⁸.
-fn groups(rows: &Range<usize>) -> u32 {
-    word(rows.len().div_ceil(SIDE))
-}
-
-/// Rows, chunks and entries are all fewer than 2³².
-#[expect(clippy::cast_possible_truncation, reason = "batches have at most u32::MAX rows, tiles 2²⁶ pairs")]
-const fn word(n: usize) -> u32 {
-    n as u32
+impl Side {
+    fn new(gpu: &Gpu, rows: CodedRows<'_>, question: &Question<'_>) -> Result<Self, Fault> {
+        let resident = ResidentRows::of(gpu, rows)?;
+        let table = |strip: &Strip| {
+            let row = |row: usize| Row { weights: resident.columns[row], ..decisive(rows, row, question) };
+            let table: Vec<_> = strip.rows.clone().map(row).collect();
+            gpu.memory().upload(gpu, bytemuck::cast_slice(&table), wgpu::BufferUsages::STORAGE)
+        };
+        let tables = resident.strips.iter().map(table).collect::<Result<_, _>>()?;
+        Ok(Self { rows: resident, tables })
+    }
 }

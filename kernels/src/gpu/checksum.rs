@@ -5,8 +5,8 @@
 //! c(i) = Σⱼ r(j) w(i, j). Each part is linear in row j, so the same number comes from the weighted sum of all
 //! right rows, met by row i once (Freivalds 1977): O(entries) instead of O(rows² · dim).
 //!
-//! μ, λ, σ and the weights are drawn anew for every call, and there are two independent weights a column. If some
-//! w(i, j) are wrong, by amounts of which the one divisible by the least power of two is divisible by 2^v, a checksum
+//! μ, λ and σ are drawn anew for every call, weights whenever rows go to the device, and there are two independent ones
+//! a column. If some w(i, j) are wrong, by amounts of which the one divisible by the least power of two is divisible by 2^v, a checksum
 //! is right all the same with probability 2^(v−32), and both are with 2^(2v−64): 2⁻⁶⁴ for an odd error, 2⁻³² for a
 //! multiple of 2¹⁶. Only errors that are multiples of 2³² cannot be seen, and no sum of a kernel is as large as that.
 //! Errors in several parts of one pair cancel in w with probability 2⁻³² or less times the like power of two.
@@ -23,66 +23,54 @@ use tensor_shaders::conflict_matrix::SIDE;
 
 use super::coded_rows::{CodedRows, Component};
 
-/// Weights that a device cannot have met before.
-pub(super) struct Weights {
-    /// Two for each right row.
-    pub(super) columns: Vec<[u32; 2]>,
-    /// μ, λ and σ.
-    pub(super) mix: [u32; 3],
+/// μ, λ and σ; σ is 0 where shared positions are not counted.
+pub(super) type Mix = [u32; 3];
+
+/// μ, λ and σ that a device cannot have met before.
+pub(super) fn draw_mix() -> Mix {
+    let mut draws = draws();
+    std::array::from_fn(|_| draws.next_u32())
 }
 
-impl Weights {
-    pub(super) fn draw(columns: usize) -> Self {
-        // The standard library's own source of unpredictable numbers; none of them reaches a result.
-        let mut seed = [0; 32];
-        for word in seed.as_chunks_mut::<8>().0 {
-            *word = RandomState::new().hash_one(0u8).to_le_bytes();
-        }
-        let mut draws = ChaCha8Rng::from_seed(seed);
-        let mix = std::array::from_fn(|_| draws.next_u32());
-        Self { columns: (0..columns).map(|_| [draws.next_u32(), draws.next_u32()]).collect(), mix }
+/// Two such weights for each of so many rows.
+pub(super) fn draw_columns(rows: usize) -> Vec<[u32; 2]> {
+    let mut draws = draws();
+    (0..rows).map(|_| [draws.next_u32(), draws.next_u32()]).collect()
+}
+
+/// Seeded by the standard library's own source of unpredictable numbers; none of them reaches a result.
+fn draws() -> ChaCha8Rng {
+    let mut seed = [0; 32];
+    for word in seed.as_chunks_mut::<8>().0 {
+        *word = RandomState::new().hash_one(0u8).to_le_bytes();
     }
+    ChaCha8Rng::from_seed(seed)
 }
 
-/// The checksums of all left rows. In a triangle a row meets the columns from its own block of [`SIDE`] on,
-/// otherwise all of them.
-pub(super) fn expected(
-    left: CodedRows<'_>,
-    right: CodedRows<'_>,
-    triangle: bool,
-    with_bits: bool,
-    weights: &Weights,
-) -> Vec<[u32; 2]> {
-    let mut sums: Vec<Sums> = (0..right.rows().div_ceil(PART))
-        .into_par_iter()
-        .map(|part| {
-            let mut sums = Sums::new(right.dim(), with_bits);
-            part_of(part, right.rows()).for_each(|column| sums.add(right, column, weights));
-            sums
-        })
-        .collect();
+/// The checksums of left rows that have met all of the right rows.
+pub(super) fn of_rectangle(left: CodedRows<'_>, right: &Sums, mix: Mix) -> Vec<[u32; 2]> {
+    (0..left.rows()).into_par_iter().map(|row| right.checksum(left, row, mix)).collect()
+}
+
+/// The checksums of rows of which each has met the columns from its own block of [`SIDE`] on.
+pub(super) fn of_triangle(rows: CodedRows<'_>, columns: &[[u32; 2]], mix: Mix) -> Vec<[u32; 2]> {
+    let mut sums = Sums::of_parts(rows, columns);
     // Of each part and all behind it.
     for part in (1..sums.len()).rev() {
         let (before, behind) = sums.split_at_mut(part);
         before[part - 1].add_all(&behind[0]);
     }
-    let nothing = Sums::new(right.dim(), with_bits);
-    let mut checksums = vec![[0; 2]; left.rows()];
+    let nothing = Sums::new(rows.dim());
+    let mut checksums = vec![[0; 2]; rows.rows()];
     checksums.par_chunks_mut(PART).enumerate().for_each(|(part, checksums)| {
-        let rows = part_of(part, left.rows()).zip(checksums);
-        if triangle {
-            let mut sums = sums.get(part + 1).unwrap_or(&nothing).clone();
-            let mut met = part_of(part, right.rows()).end;
-            for (row, checksum) in rows.rev() {
-                while met > row / SIDE * SIDE {
-                    met -= 1;
-                    sums.add(right, met, weights);
-                }
-                *checksum = sums.checksum(left, row, weights);
+        let mut sums = sums.get(part + 1).unwrap_or(&nothing).clone();
+        let mut met = part_of(part, rows.rows()).end;
+        for (row, checksum) in part_of(part, rows.rows()).zip(checksums).rev() {
+            while met > row / SIDE * SIDE {
+                met -= 1;
+                sums.add(rows, met, columns);
             }
-        } else {
-            let sums = sums.first().unwrap_or(&nothing);
-            rows.for_each(|(row, checksum)| *checksum = sums.checksum(left, row, weights));
+            *checksum = sums.checksum(rows, row, mix);
         }
     });
     checksums
@@ -97,15 +85,11 @@ fn part_of(part: usize, rows: usize) -> Range<usize> {
 }
 
 /// Weighted sums of right rows, position by position.
-#[derive(Clone)]
-struct Sums {
-    positions: Vec<Sum>,
-    /// 1 where shared positions count.
-    present: u32,
-}
+#[derive(Debug, Clone)]
+pub(super) struct Sums(Vec<Sum>);
 
 /// For each of the two weights.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Sum {
     high: [u32; 2],
     low: [u32; 2],
@@ -113,23 +97,40 @@ struct Sum {
 }
 
 impl Sums {
-    fn new(dim: usize, with_bits: bool) -> Self {
-        Self { positions: vec![Sum::default(); dim], present: u32::from(with_bits) }
+    fn new(dim: usize) -> Self {
+        Self(vec![Sum::default(); dim])
     }
 
-    fn add(&mut self, right: CodedRows<'_>, column: usize, weights: &Weights) {
+    /// Of all rows.
+    pub(super) fn of(right: CodedRows<'_>, columns: &[[u32; 2]]) -> Self {
+        let mut sums = Self::new(right.dim());
+        Self::of_parts(right, columns).iter().for_each(|part| sums.add_all(part));
+        sums
+    }
+
+    /// Of each part of the rows.
+    fn of_parts(right: CodedRows<'_>, columns: &[[u32; 2]]) -> Vec<Self> {
+        let of_part = |part| {
+            let mut sums = Self::new(right.dim());
+            part_of(part, right.rows()).for_each(|column| sums.add(right, column, columns));
+            sums
+        };
+        (0..right.rows().div_ceil(PART)).into_par_iter().map(of_part).collect()
+    }
+
+    fn add(&mut self, right: CodedRows<'_>, column: usize, columns: &[[u32; 2]]) {
         for Component { position, high, low } in right.components(column) {
-            let sum = &mut self.positions[position];
-            for (k, weight) in weights.columns[column].into_iter().enumerate() {
+            let sum = &mut self.0[position];
+            for (k, weight) in columns[column].into_iter().enumerate() {
                 sum.high[k] = sum.high[k].wrapping_add(weight.wrapping_mul(wrapped(high)));
                 sum.low[k] = sum.low[k].wrapping_add(weight.wrapping_mul(wrapped(low)));
-                sum.present[k] = sum.present[k].wrapping_add(weight.wrapping_mul(self.present));
+                sum.present[k] = sum.present[k].wrapping_add(weight);
             }
         }
     }
 
     fn add_all(&mut self, other: &Self) {
-        for (sum, more) in self.positions.iter_mut().zip(&other.positions) {
+        for (sum, more) in self.0.iter_mut().zip(&other.0) {
             for k in [0, 1] {
                 sum.high[k] = sum.high[k].wrapping_add(more.high[k]);
                 sum.low[k] = sum.low[k].wrapping_add(more.low[k]);
@@ -139,11 +140,10 @@ impl Sums {
     }
 
     /// What a left row's pairs with all that was added weigh.
-    fn checksum(&self, left: CodedRows<'_>, row: usize, weights: &Weights) -> [u32; 2] {
-        let [middle, lowest, shared] = weights.mix;
+    fn checksum(&self, left: CodedRows<'_>, row: usize, [middle, lowest, shared]: Mix) -> [u32; 2] {
         let mut checksum = [0u32; 2];
         for Component { position, high, low } in left.components(row) {
-            let (h, l, sum) = (wrapped(high), wrapped(low), &self.positions[position]);
+            let (h, l, sum) = (wrapped(high), wrapped(low), &self.0[position]);
             for (k, checksum) in checksum.iter_mut().enumerate() {
                 let mixed = h.wrapping_mul(sum.low[k]).wrapping_add(l.wrapping_mul(sum.high[k]));
                 let parts = h
@@ -175,8 +175,8 @@ mod tests {
         left: CodedRows<'_>,
         right: CodedRows<'_>,
         triangle: bool,
-        with_bits: bool,
-        weights: &Weights,
+        columns: &[[u32; 2]],
+        mix: Mix,
     ) -> Vec<[u32; 2]> {
         let checksum = |i: usize| {
             let first = if triangle { i / SIDE * SIDE } else { 0 };
@@ -189,15 +189,15 @@ mod tests {
                         parts[0] += ah * bh;
                         parts[1] += ah * bl + al * bh;
                         parts[2] += al * bl;
-                        parts[3] += i64::from(with_bits);
+                        parts[3] += 1;
                     }
                 }
-                let factors = [1, weights.mix[0], weights.mix[1], weights.mix[2]];
+                let factors = [1, mix[0], mix[1], mix[2]];
                 let mixed = parts
                     .iter()
                     .zip(factors)
                     .fold(0u32, |sum, (&part, factor)| sum.wrapping_add((part as u32).wrapping_mul(factor)));
-                std::array::from_fn(|k| sums[k].wrapping_add(weights.columns[j][k].wrapping_mul(mixed)))
+                std::array::from_fn(|k| sums[k].wrapping_add(columns[j][k].wrapping_mul(mixed)))
             })
         };
         (0..left.rows()).map(checksum).collect()
@@ -221,15 +221,11 @@ mod tests {
         ) {
             let (left, right) = (deltas(&rows), deltas(&others));
             let (left, right) = (CodedRows::Deltas(&left), CodedRows::Deltas(&right));
-            let weights = Weights::draw(rows.len().max(others.len()));
-            for with_bits in [false, true] {
-                prop_assert_eq!(
-                    expected(left, right, false, with_bits, &weights), summed(left, right, false, with_bits, &weights)
-                );
-                prop_assert_eq!(
-                    expected(left, left, true, with_bits, &weights), summed(left, left, true, with_bits, &weights)
-                );
-            }
+            let (columns, mix) = (draw_columns(rows.len().max(others.len())), draw_mix());
+            prop_assert_eq!(
+                of_rectangle(left, &Sums::of(right, &columns), mix), summed(left, right, false, &columns, mix)
+            );
+            prop_assert_eq!(of_triangle(left, &columns, mix), summed(left, left, true, &columns, mix));
         }
     }
 
@@ -237,12 +233,9 @@ mod tests {
     fn rows_of_more_than_one_part() {
         let codes: Vec<i8> = (0..2 * PART + 40).map(|row| ((row * 37 % 255) as u8).cast_signed()).collect();
         let rows = CodedRows::Bytes(ByteView::new(&codes, codes.len(), 1).unwrap());
-        let weights = Weights::draw(codes.len());
-        for triangle in [false, true] {
-            assert_eq!(
-                expected(rows, rows, triangle, false, &weights),
-                summed(rows, rows, triangle, false, &weights)
-            );
-        }
+        let (columns, mix) = (draw_columns(codes.len()), draw_mix());
+        let sums = Sums::of(rows, &columns);
+        assert_eq!(of_rectangle(rows, &sums, mix), summed(rows, rows, false, &columns, mix));
+        assert_eq!(of_triangle(rows, &columns, mix), summed(rows, rows, true, &columns, mix));
     }
 }

@@ -88,17 +88,16 @@ pub(super) struct Layout {
     /// 1 where there are no low digits.
     pub(super) planes: usize,
     pub(super) code_chunks: usize,
-    /// 0 where shared positions are not asked for.
+    /// 0 for bytes, which have every position.
     pub(super) bit_chunks: usize,
 }
 
 impl Layout {
-    pub(super) fn new(rows: CodedRows<'_>, with_bits: bool) -> Self {
-        let planes = match rows {
-            CodedRows::Deltas(_) => 2,
-            CodedRows::Bytes(_) => 1,
+    pub(super) fn of(rows: CodedRows<'_>) -> Self {
+        let (planes, bit_chunks) = match rows {
+            CodedRows::Deltas(_) => (2, rows.dim().div_ceil(8 * CHUNK)),
+            CodedRows::Bytes(_) => (1, 0),
         };
-        let bit_chunks = if with_bits { rows.dim().div_ceil(8 * CHUNK) } else { 0 };
         Self { planes, code_chunks: rows.dim().div_ceil(CHUNK), bit_chunks }
     }
 
@@ -133,7 +132,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MAX_CODE;
+    use crate::{DeltaVector, MAX_CODE, MIN_EXPONENT};
 
     #[test]
     fn both_digits_of_every_code_make_it_again() {
@@ -145,11 +144,21 @@ mod tests {
 
     #[test]
     fn planes_and_bits_lie_one_behind_the_other() {
+        let delta = |position: u32, code: i16| {
+            DeltaVector::from_canonical(2, vec![position], vec![code], MIN_EXPONENT).unwrap()
+        };
+        let batch = DeltaBatch::pack(2, &[delta(0, 259), delta(1, -MAX_CODE)]).unwrap();
+        let rows = CodedRows::Deltas(&batch);
+        let layout = Layout::of(rows);
+        assert_eq!((layout.row_chunks(), layout.row_bytes()), (3, 48));
+        let packed = layout.pack(rows, 0..2);
+        assert_eq!((packed[0], packed[16], packed[32]), (1, 3, 1));
+        assert_eq!((packed[48 + 1], packed[48 + 17], packed[48 + 32]), (0x81, 0x81, 2));
+        assert_eq!(packed.iter().filter(|&&byte| byte != 0).count(), 6);
+
         let codes = [1i8, 0, -128, 127];
         let rows = CodedRows::Bytes(ByteView::new(&codes, 2, 2).unwrap());
-        let layout = Layout::new(rows, true);
-        assert_eq!((layout.row_chunks(), layout.row_bytes()), (2, 32));
-        let packed = layout.pack(rows, 0..2);
-        assert_eq!((packed[0], packed[16], packed[32], packed[33], packed[48]), (1, 1, 0x80, 0x7F, 3));
+        let packed = Layout::of(rows).pack(rows, 0..2);
+        assert_eq!((packed.len(), packed[0], packed[16], packed[17]), (32, 1, 0x80, 0x7F));
     }
 }

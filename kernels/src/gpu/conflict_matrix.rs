@@ -4,6 +4,8 @@
 //! before the sixth, 2, 3 and 5 need a Jaccard index at or above structural (1 for the first two), and 4 a cosine at
 //! or above conflict, which lies above orthogonal. Both are what the device asks. Pairs with a zero delta are
 //! decided by their keys, which the device does not know.
+//!
+//! What is asked at once, as of the deltas of a block among themselves and beside earlier ones, is one submission.
 
 use rayon::prelude::*;
 use tensor_shaders::conflict_matrix::MOST_DIMENSIONS;
@@ -13,16 +15,28 @@ use super::coded_rows::CodedRows;
 use super::device::Gpu;
 use super::fault::Fault;
 use crate::Fallback;
+use crate::conflict_input::{ConflictInput, Job};
 use crate::exact::{Comparison, JudgedRows};
 use crate::scalar::conflict_matrix::PairJudge;
 use crate::simd::conflict_matrix::pairs_of_zero_rows;
 use crate::types::{ConflictList, DeltaBatch, Thresholds};
 
-/// Whether the device is to be asked at all.
+/// The comparisons, if the device is to be asked at all.
 ///
 /// Wide sparse batches stay on the CPU: the device multiplies every position, also those where both rows are zero.
-pub(super) fn is_for_gpu(least_pairs: u64, job: &Comparison<'_, DeltaBatch>) -> Result<(), Fallback> {
-    worth_it(least_pairs, job.pairs(), job.left.dim() as usize)
+pub(super) fn for_gpu<'a, 'b>(
+    least_pairs: u64,
+    inputs: &'b [ConflictInput<'a>],
+) -> Result<Vec<&'b Comparison<'a, DeltaBatch>>, Fallback> {
+    let job = |input: &'b ConflictInput<'a>| match &input.0 {
+        Job::Deltas(job) => Ok(job),
+        // f32 rows have no exact planes of bytes.
+        Job::Sparse(_) => Err(Fallback::NoVersion),
+    };
+    let jobs = inputs.iter().map(job).collect::<Result<Vec<_>, _>>()?;
+    let pairs = jobs.iter().map(|job| job.pairs()).sum();
+    let dim = jobs.iter().map(|job| job.left.dim() as usize).max().unwrap_or(0);
+    worth_it(least_pairs, pairs, dim).map(|()| jobs)
 }
 
 pub(super) fn worth_it(least_pairs: u64, pairs: u64, dim: usize) -> Result<(), Fallback> {
@@ -32,13 +46,22 @@ pub(super) fn worth_it(least_pairs: u64, pairs: u64, dim: usize) -> Result<(), F
     if pairs < least_pairs.max(1) { Err(Fallback::TooFew) } else { Ok(()) }
 }
 
-/// The pairs that are not orthogonal.
-pub(super) fn conflict_matrix(
+/// The pairs of each comparison that are not orthogonal.
+pub(super) fn conflict_matrices(
     gpu: &Gpu,
-    job: &Comparison<'_, DeltaBatch>,
+    jobs: &[&Comparison<'_, DeltaBatch>],
     thresholds: &Thresholds,
-) -> Result<ConflictList, Fault> {
-    let candidates = candidates(gpu, &question(job, thresholds))?;
+) -> Result<Vec<ConflictList>, Fault> {
+    let questions: Vec<_> = jobs.iter().map(|job| question(job, thresholds)).collect();
+    let candidates = candidates(gpu, &questions)?;
+    Ok(jobs.iter().zip(candidates).map(|(job, candidates)| judged(job, &candidates, thresholds)).collect())
+}
+
+fn judged(
+    job: &Comparison<'_, DeltaBatch>,
+    candidates: &[(u32, u32)],
+    thresholds: &Thresholds,
+) -> ConflictList {
     let judge = PairJudge::new(job, thresholds);
     let mut pairs: Vec<_> = candidates
         .par_iter()
@@ -51,7 +74,7 @@ pub(super) fn conflict_matrix(
         pairs.extend(zero_rows);
         pairs.sort_unstable();
     }
-    Ok(ConflictList::new(job.left.rows(), job.right.rows(), job.pairs(), pairs))
+    ConflictList::new(job.left.rows(), job.right.rows(), job.pairs(), pairs)
 }
 
 pub(super) fn question<'a>(job: &Comparison<'a, DeltaBatch>, thresholds: &Thresholds) -> Question<'a> {

@@ -31,7 +31,7 @@ pub(super) fn cosine_conflicts(
     rows: CosineRows<'_>,
     thresholds: &Thresholds,
 ) -> Result<ConflictList, Fault> {
-    let candidates = candidates(gpu, &question(coded, thresholds))?;
+    let candidates = candidates(gpu, &[question(coded, thresholds)])?.concat();
     let judge = Directions::new(rows);
     let pairs = candidates
         .par_iter()

@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::pipelines::Pipelines;
 use super::{all_pairs, conflict_matrix, cosine_classes, kmeans, known_answers, link, search};
 use crate::accelerator::{Accelerator, Fallback, Opened, Request};
-use crate::conflict_input::{ConflictInput, Job};
+use crate::conflict_input::ConflictInput;
 use crate::corpus::Corpus;
 use crate::isa::{Isa, Level};
 use crate::kmeans::{CodePoints, KMeansCodes, KMeansCodesOptions};
@@ -30,6 +30,7 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     options: Options,
+    timeout: Mutex<Duration>,
     memory: Memory,
     pipelines: Pipelines,
     lost: Arc<AtomicBool>,
@@ -170,6 +171,7 @@ impl Gpu {
             adapter,
             device,
             queue,
+            timeout: Mutex::new(options.timeout),
             options,
             memory,
             pipelines,
@@ -198,10 +200,26 @@ impl Gpu {
         self.device.destroy();
     }
 
+    /// Bytes of device memory that batches keep between operations.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        self.memory.kept_bytes()
+    }
+
     /// Another patience for all submissions from now on.
     #[doc(hidden)]
-    pub const fn set_timeout(&mut self, timeout: Duration) {
-        self.options.timeout = timeout;
+    pub fn set_timeout(&self, timeout: Duration) {
+        *self.timeout.lock().unwrap_or_else(PoisonError::into_inner) = timeout;
+    }
+
+    /// Another number of bytes that all buffers together may take.
+    #[doc(hidden)]
+    pub fn set_memory(&self, bytes: u64) {
+        self.memory.set_allowed(bytes);
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        *self.timeout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) const fn options(&self) -> &Options {
@@ -321,15 +339,13 @@ impl Accelerator for Gpu {
         Ok(Opened { adapter: name.clone(), driver: driver.clone(), kernels, link })
     }
 
-    fn conflict_matrix(
+    fn conflict_matrices(
         &self,
-        input: &ConflictInput<'_>,
+        inputs: &[ConflictInput<'_>],
         thresholds: &Thresholds,
-    ) -> Result<ConflictList, Fallback> {
-        // f32 rows have no exact planes of bytes.
-        let Job::Deltas(job) = &input.0 else { return Err(Fallback::NoVersion) };
-        conflict_matrix::is_for_gpu(self.options.least_pairs, job)?;
-        self.answer(|gpu| conflict_matrix::conflict_matrix(gpu, job, thresholds))
+    ) -> Result<Vec<ConflictList>, Fallback> {
+        let jobs = conflict_matrix::for_gpu(self.options.least_pairs, inputs)?;
+        self.answer(|gpu| conflict_matrix::conflict_matrices(gpu, &jobs, thresholds))
     }
 
     fn cosine_conflicts(

@@ -1,14 +1,18 @@
-//! k-means on integer codes: the device finds the nearest centroids, all rows with all centroids, round after round.
+//! k-means on integer codes: the device chooses the rows to begin with (`seeding.rs`) and finds the nearest centroids,
+//! all rows with all centroids, round after round.
 //!
-//! Rows stay in its memory; a round sends centroids there and assignments back. Seeds and means are the CPU's, and so
+//! Rows stay in its memory; a round of Lloyd's sends centroids there and assignments back. Means are the CPU's, and so
 //! are some assignments that the device cannot foresee: those that differ give it away. Its products are covered by
 //! checksums (`tile_rows.rs`).
+
+mod seeding;
 
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use tensor_shaders::kmeans::{ASSIGN, Job, SHADER};
+use tensor_shaders::kmeans_seeding::TRIALS;
 use tensor_shaders::tile::SIDE;
 use wgpu::BufferUsages;
 
@@ -26,11 +30,17 @@ use crate::simd::kmeans_codes::Rows as CpuRows;
 
 /// Assignments of a round that the CPU makes again.
 const SAMPLE: usize = 16;
+/// More rows than these have more spans than every adapter can bind.
+const MOST_ROWS: usize = 1 << 24;
 
 /// Whether training is worth a device's time: the pairs of one round.
 pub(super) fn is_for_gpu(least_pairs: u64, rows: usize, k: usize) -> Result<(), Fallback> {
     let pairs = (rows as u64).saturating_mul(k.min(rows) as u64);
-    if pairs < least_pairs.max(1) { Err(Fallback::TooFew) } else { Ok(()) }
+    match pairs {
+        _ if rows > MOST_ROWS => Err(Fallback::OutOfMemory),
+        _ if pairs < least_pairs.max(1) => Err(Fallback::TooFew),
+        _ => Ok(()),
+    }
 }
 
 /// Clusters the rows: the answer of every backend.
@@ -41,7 +51,7 @@ pub(super) fn kmeans_codes(
     dim: u32,
     options: &KMeansCodesOptions,
 ) -> Result<KMeansCodes, Fault> {
-    let rows = Rows::upload(gpu, CpuRows::pack(level, points), options.k)?;
+    let rows = Rows::upload(gpu, CpuRows::pack(level, points))?;
     let trained = train_codes(&rows, dim, options);
     match rows.fault.into_inner() {
         Some(fault) => Err(fault),
@@ -69,13 +79,12 @@ struct Part {
 }
 
 impl<'a> Rows<'a> {
-    fn upload(gpu: &'a Gpu, cpu: CpuRows<'a>, k: usize) -> Result<Self, Fault> {
+    fn upload(gpu: &'a Gpu, cpu: CpuRows<'a>) -> Result<Self, Fault> {
         let points = cpu.points();
-        let most_centroids = k.min(points.rows()).next_multiple_of(SIDE);
-        let row_bytes = WORD_BYTES * TileRows::words_of_bytes(points.dim());
-        let tile_bytes = row_bytes * SIDE;
+        let row_bytes = row_bytes(points.dim());
+        // In a round of seeding a part is no more than one submission's work.
         let most_tiles =
-            (gpu.part_bytes() / tile_bytes).min(gpu.most_tiles(most_centroids, row_bytes)).max(1);
+            (gpu.part_bytes() / (row_bytes * SIDE)).min(gpu.most_tiles(TRIALS, row_bytes)).max(1);
         let storage = BufferUsages::STORAGE;
         let mut parts = Vec::new();
         for first in (0..points.rows()).step_by(most_tiles * SIDE) {
@@ -98,31 +107,47 @@ impl<'a> Rows<'a> {
         Ok(Self { gpu, cpu, parts, fault: OnceLock::new() })
     }
 
+    /// What the device says, unless it has failed before or does so now.
+    fn ask<T>(&self, question: impl FnOnce() -> Result<T, Fault>) -> Option<T> {
+        if self.fault.get().is_some() {
+            return None;
+        }
+        // Only the first fault counts, and there was none.
+        question().map_err(|fault| _ = self.fault.set(fault)).ok()
+    }
+
     fn nearest(&self, centroids: &[i8]) -> Result<Vec<u32>, Fault> {
         let (gpu, dim) = (self.gpu, self.cpu.points().dim());
         let count = centroids.len() / dim;
         let coded = tile_rows(count, dim, |id| &centroids[id * dim..(id + 1) * dim]);
         let sums = coded.sums();
-        // A codebook has at most 2^16 entries of 2^16 components.
-        let job = Job { words: coded.words() as u32, centroids: count as u32 };
         let upload = |bytes: &[u8], usage| gpu.memory().upload(gpu, bytes, usage);
         let storage = BufferUsages::STORAGE;
-        let job = upload(bytemuck::bytes_of(&job), BufferUsages::UNIFORM)?;
         let codes = upload(bytemuck::cast_slice(&coded.fours), storage)?;
         let infos = upload(bytemuck::cast_slice(&coded.infos), storage)?;
         let read = BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let checksums = gpu.memory().lease(gpu, 8, storage | read)?;
         let pipeline = gpu.pipelines().get(gpu, &SHADER, ASSIGN)?;
+        let most_tiles = gpu.most_tiles(coded.infos.len(), row_bytes(dim)).max(1);
         let mut nearest = Vec::with_capacity(self.cpu.rows());
         for part in &self.parts {
-            let dispatch = Dispatch {
-                pipeline: &pipeline,
-                bindings: &[&job, &part.codes, &codes, &part.infos, &infos, &part.nearest, &checksums],
-                workgroups: (part.tiles as u32, 1),
-                cleared: &[(&checksums, 2)],
-            };
-            let reads = [(&*checksums, 0, 2), (&*part.nearest, 0, part.rows.len())];
-            let readings = gpu.submit(&[dispatch], &reads)?;
+            let mut readings = Vec::new();
+            for first in (0..part.tiles).step_by(most_tiles) {
+                let tiles = most_tiles.min(part.tiles - first);
+                // A codebook has at most 2^16 entries of 2^16 components, a part at most 2^15 tiles.
+                let job =
+                    Job { words: coded.words() as u32, centroids: count as u32, first_tile: first as u32 };
+                let job = upload(bytemuck::bytes_of(&job), BufferUsages::UNIFORM)?;
+                let dispatch = Dispatch {
+                    pipeline: &pipeline,
+                    bindings: &[&job, &part.codes, &codes, &part.infos, &infos, &part.nearest, &checksums],
+                    workgroups: (tiles as u32, 1),
+                    cleared: if first == 0 { &[(&checksums, 2)] } else { &[] },
+                };
+                let is_last = first + tiles == part.tiles;
+                let reads = [(&*checksums, 0, 2), (&*part.nearest, 0, part.rows.len())];
+                readings = gpu.submit(&[dispatch], if is_last { &reads } else { &reads[..1] })?;
+            }
             let [found, ids] = &readings[..] else { return Err(Fault::Mismatch("a reading is missing")) };
             if found[..] != part.sums.checksums(&sums) {
                 return Err(Fault::Mismatch("the products of rows and centroids"));
@@ -143,6 +168,11 @@ impl<'a> Rows<'a> {
             Err(Fault::Mismatch("a nearest centroid"))
         }
     }
+}
+
+/// Bytes of a row on the device.
+const fn row_bytes(dim: usize) -> usize {
+    WORD_BYTES * TileRows::words_of_bytes(dim)
 }
 
 /// Rows of codes, with their squared norms: at most 2^16 · 127².
@@ -166,18 +196,16 @@ impl Points for Rows<'_> {
         self.cpu.row(row)
     }
 
+    fn seeds(&self, k: usize, seed: u64) -> Vec<usize> {
+        self.ask(|| seeding::seeds(self, k, seed)).unwrap_or_else(|| self.cpu.seeds(k, seed))
+    }
+
     fn distances(&self, candidates: &[usize], nearest: &[u32], out: &mut [u32], sums: &mut [u64]) {
         self.cpu.distances(candidates, nearest, out, sums);
     }
 
     fn assign(&self, centroids: &[i8]) -> Vec<u32> {
-        if self.fault.get().is_none() {
-            match self.nearest(centroids) {
-                Ok(nearest) => return nearest,
-                Err(fault) => _ = self.fault.set(fault),
-            }
-        }
-        self.cpu.assign(centroids)
+        self.ask(|| self.nearest(centroids)).unwrap_or_else(|| self.cpu.assign(centroids))
     }
 
     fn update(&self, clusters: &Clusters, changed: &[bool], centroids: &mut [i8]) {

@@ -75,12 +75,12 @@ impl Accelerator for LazyGpu {
         self.gpu()?.open()
     }
 
-    fn conflict_matrix(
+    fn conflict_matrices(
         &self,
-        input: &ConflictInput<'_>,
+        inputs: &[ConflictInput<'_>],
         thresholds: &Thresholds,
-    ) -> Result<ConflictList, Fallback> {
-        self.gpu()?.conflict_matrix(input, thresholds)
+    ) -> Result<Vec<ConflictList>, Fallback> {
+        self.gpu()?.conflict_matrices(inputs, thresholds)
     }
 
     fn cosine_conflicts(

@@ -18,6 +18,16 @@ struct State {
     free: Vec<wgpu::Buffer>,
     bytes: u64,
     allowed: u64,
+    /// Bytes of all buffers that batches keep.
+    kept: u64,
+}
+
+impl State {
+    /// What nobody uses makes room.
+    fn free_unused(&mut self) {
+        self.bytes -= self.free.iter().map(wgpu::Buffer::size).sum::<u64>();
+        self.free.clear();
+    }
 }
 
 /// A buffer for the time of one operation.
@@ -27,9 +37,45 @@ pub(super) struct Lease {
     state: Arc<Mutex<State>>,
 }
 
+/// A share of the memory, in bytes, for buffers that outlive an operation.
+#[derive(Debug)]
+pub(super) struct Kept {
+    bytes: u64,
+    state: Arc<Mutex<State>>,
+}
+
 impl Memory {
     pub(super) fn new(allowed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State { free: Vec::new(), bytes: 0, allowed })))
+        Self(Arc::new(Mutex::new(State { free: Vec::new(), bytes: 0, allowed, kept: 0 })))
+    }
+
+    /// Leave to keep buffers of so many bytes. All that is kept takes half of what is allowed at most, so that the
+    /// other half is there to work with.
+    pub(super) fn keep(&self, bytes: u64) -> Option<Kept> {
+        let mut state = lock(&self.0);
+        let kept = state.kept.saturating_add(bytes);
+        if kept > state.allowed / 2 {
+            return None;
+        }
+        state.kept = kept;
+        Some(Kept { bytes, state: Arc::clone(&self.0) })
+    }
+
+    /// Bytes of all buffers that are kept.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        lock(&self.0).kept
+    }
+
+    /// Allows another number of bytes from now on.
+    pub(super) fn set_allowed(&self, bytes: u64) {
+        let mut state = lock(&self.0);
+        state.allowed = bytes;
+        state.free_unused();
+    }
+
+    /// Whether what is kept is kept on this device.
+    pub(super) fn keeps(&self, kept: &Kept) -> bool {
+        Arc::ptr_eq(&self.0, &kept.state)
     }
 
     /// A buffer of at least so many bytes, whose contents are what they are.
@@ -43,9 +89,7 @@ impl Memory {
                 return Ok(Lease { buffer, state: Arc::clone(&self.0) });
             }
             if state.bytes.saturating_add(size) > state.allowed {
-                // What nobody uses makes room.
-                state.bytes -= state.free.iter().map(wgpu::Buffer::size).sum::<u64>();
-                state.free.clear();
+                state.free_unused();
             }
             let wanted = state.bytes.saturating_add(size);
             if wanted > state.allowed {
@@ -87,6 +131,12 @@ impl Deref for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         lock(&self.state).free.push(self.buffer.clone());
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        lock(&self.state).kept -= self.bytes;
     }
 }
 

@@ -35,8 +35,8 @@
 //! | `device.rs`, `lazy.rs` | one open device, its limits and faults; one that is opened when that is worth it |
 //! | `accepts.rs`, `link.rs` | which requests it has a version of; what the way to it costs |
 //! | `memory.rs`, `pipelines.rs`, `submit.rs` | buffers, compiled kernels, one submission and one wait |
-//! | `coded_rows.rs` | rows as planes of signed bytes |
-//! | `candidates.rs`, `checksum.rs` | pairs that may matter, tile by tile, and the check of each tile |
+//! | `coded_rows.rs`, `resident_rows.rs` | rows as planes of signed bytes, and those that stay on the device |
+//! | `candidates.rs`, `tiles.rs`, `checksum.rs` | pairs that may matter, tile by tile, and the check of each row |
 //! | `tile_rows.rs` | rows of bytes and of bits, and checksums of whole runs |
 //! | `conflict_matrix.rs`, `cosine_classes.rs`, `search.rs`, `kmeans.rs`, `all_pairs.rs` | the operations |
 
@@ -57,12 +57,15 @@ mod lazy;
 mod link;
 mod memory;
 mod pipelines;
+mod resident_rows;
 mod search;
 mod submit;
 mod tile_rows;
+mod tiles;
 
 pub use adapters::{Adapter, AdapterKind, adapters};
 pub use device::{Gpu, OpenError, Options};
 pub use fault::Fault;
 pub use lazy::{ALLOW_SOFTWARE_ENV, LazyGpu};
+pub(crate) use resident_rows::Residence;
 pub(crate) use search::Resident;

@@ -54,7 +54,7 @@ impl Gpu {
     }
 
     fn read(&self, staging: &Lease, words: usize) -> Result<Vec<u32>, Fault> {
-        let timeout = self.options().timeout;
+        let timeout = self.timeout();
         let deadline = Instant::now() + timeout;
         let (done, mapped) = mpsc::channel();
         let slice = staging.slice(..bytes(words));

@@ -55,6 +55,15 @@ impl WeightedSums {
         self
     }
 
+    /// The checksums of all pairs of one of the rows and this one, of signed bytes, which has no weights of its own.
+    pub(super) fn checksums_with(&self, row: &[i8]) -> [u32; 2] {
+        std::array::from_fn(|k| {
+            let products = self.0[k].iter().zip(row);
+            products
+                .fold(0, |sum: u32, (a, &b)| sum.wrapping_add(a.wrapping_mul(i32::from(b).cast_unsigned())))
+        })
+    }
+
     /// The checksums of all pairs of a row of either side.
     pub(super) fn checksums(&self, other: &Self) -> [u32; 2] {
         std::array::from_fn(|k| {

@@ -15,18 +15,23 @@ impl Draws {
         Self(ChaCha8Rng::from_seed(key))
     }
 
+    /// The 64 bits of the next draw, whatever it is mapped to.
+    pub(crate) fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// An integer below `n` (0 for `n` = 0): ⌊r · n / 2^64⌋ of one 64-bit `r`. No value is favoured by
     /// more than one part in 2^64 / `n`.
     pub(crate) fn below(&mut self, n: u64) -> u64 {
         // The product of two 64-bit numbers, shifted by 64, fits 64 bits.
-        ((u128::from(self.0.next_u64()) * u128::from(n)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
     }
 
     /// A multiple of 2^-53 in [0, 1): the upper 53 bits of one 64-bit number.
     pub(crate) fn unit(&mut self) -> f64 {
         const SCALE: f64 = 1.0 / (1u64 << 53) as f64;
         // 53 bits are exact in f64.
-        (self.0.next_u64() >> 11) as f64 * SCALE
+        (self.bits() >> 11) as f64 * SCALE
     }
 }
 

@@ -4,7 +4,6 @@
 use std::cmp::Ordering;
 
 use super::Points;
-use super::seeding::seed_rows;
 
 /// What training found. `centroids` and `assignments` belong together: each row is assigned to the
 /// nearest of these very centroids.
@@ -17,7 +16,7 @@ pub(crate) struct Trained<V> {
 
 /// Clusters the rows into at most `k`. Empty where there are no rows or `k` is 0.
 pub(crate) fn train<P: Points>(points: &P, k: usize, max_iterations: usize, seed: u64) -> Trained<P::Value> {
-    let seeds = seed_rows(points, k, seed);
+    let seeds = points.seeds(k, seed);
     let k = seeds.len();
     let centroids: Vec<_> = seeds.into_iter().flat_map(|row| points.row(row)).copied().collect();
     let mut trained = Trained { centroids, assignments: Vec::new(), iterations: 0, converged: k == 0 };

@@ -6,7 +6,7 @@
 
 mod codes;
 mod dense;
-mod draws;
+pub(crate) mod draws;
 mod lloyd;
 mod nearest;
 mod seeding;
@@ -19,7 +19,9 @@ pub(crate) use dense::{DensePoints, train_dense};
 pub use dense::{KMeans, KMeansOptions};
 pub(crate) use lloyd::Clusters;
 pub(crate) use nearest::nearest;
-pub(crate) use seeding::{BLOCK, TASK, Weight, potentials};
+#[cfg(feature = "gpu")]
+pub(crate) use seeding::trials;
+pub(crate) use seeding::{BLOCK, TASK, Weight, potentials, seed_rows};
 
 /// Rows to be clustered, as the driver sees them. A list of centroids is row-major and not empty.
 pub(crate) trait Points {
@@ -35,6 +37,14 @@ pub(crate) trait Points {
 
     /// The components of one row.
     fn row(&self, row: usize) -> &[Self::Value];
+
+    /// The rows to begin with, as [`seed_rows`] chooses them by [`distances`](Self::distances).
+    fn seeds(&self, k: usize, seed: u64) -> Vec<usize>
+    where
+        Self: Sized,
+    {
+        seed_rows(self, k, seed)
+    }
 
     /// Squared distances of all rows from the rows `candidates`, in blocks of [`BLOCK`] rows: row `i` from
     /// `candidates[t]` is `out[(i / BLOCK · candidates.len() + t) · BLOCK + i % BLOCK]`. What lies behind the

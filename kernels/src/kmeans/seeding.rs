@@ -89,7 +89,7 @@ pub(crate) fn seed_rows<P: Points>(points: &P, k: usize, seed: u64) -> Vec<usize
 }
 
 /// Rows drawn for each centroid: 2 + ⌊ln k⌋, for k ≥ 1.
-fn trials(k: usize) -> usize {
+pub(crate) fn trials(k: usize) -> usize {
     2 + libm::log(k as f64) as usize
 }
 

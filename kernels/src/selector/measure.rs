@@ -90,8 +90,8 @@ impl Both<'_> {
         let accelerator = self.accelerator;
         accelerator.accepts(request)?;
         self.pool.install(|| match *request {
-            Request::ConflictMatrix(input, thresholds) => {
-                accelerator.conflict_matrix(input, thresholds).map(drop)
+            Request::ConflictMatrices(inputs, thresholds) => {
+                accelerator.conflict_matrices(inputs, thresholds).map(drop)
             }
             Request::CosineConflicts(rows, thresholds) => {
                 accelerator.cosine_conflicts(rows, thresholds).map(drop)
@@ -111,7 +111,9 @@ impl Both<'_> {
     fn on_cpu(self, request: &Request<'_>) {
         let backend = self.backend;
         self.pool.install(|| match *request {
-            Request::ConflictMatrix(input, thresholds) => drop(backend.conflict_matrix(input, thresholds)),
+            Request::ConflictMatrices(inputs, thresholds) => {
+                inputs.iter().for_each(|input| drop(backend.conflict_matrix(input, thresholds)));
+            }
             Request::CosineConflicts(rows, thresholds) => drop(backend.cosine_conflicts(rows, thresholds)),
             Request::Search(corpus, queries, options) => drop(backend.search(corpus, queries, options)),
             Request::KMeansCodes(codes, dim, options) => drop(backend.kmeans_codes(codes, dim, options)),
@@ -142,7 +144,10 @@ impl Both<'_> {
         Ok(match class {
             Class::ConflictMatrix => {
                 let deltas = deltas(rows, 4)?;
-                run(&Request::ConflictMatrix(&ConflictInput::all_pairs((&deltas).into(), None)?, &thresholds))
+                run(&Request::ConflictMatrices(
+                    &[ConflictInput::all_pairs((&deltas).into(), None)?],
+                    &thresholds,
+                ))
             }
             Class::CosineBytes => {
                 let codes = codes(rows);

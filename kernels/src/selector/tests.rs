@@ -40,7 +40,11 @@ impl Accelerator for Toy {
         if self.is_there { Ok(Opened { adapter, driver, kernels, link }) } else { Err(Fallback::Absent) }
     }
 
-    fn conflict_matrix(&self, _: &ConflictInput<'_>, _: &Thresholds) -> Result<ConflictList, Fallback> {
+    fn conflict_matrices(
+        &self,
+        _: &[ConflictInput<'_>],
+        _: &Thresholds,
+    ) -> Result<Vec<ConflictList>, Fallback> {
         Err(Fallback::NoVersion)
     }
 

@@ -90,7 +90,7 @@ impl Work {
     #[must_use]
     pub fn of(request: &Request<'_>) -> Self {
         match *request {
-            Request::ConflictMatrix(input, _) => Self::conflict_matrix(Sides::of_input(input)),
+            Request::ConflictMatrices(inputs, _) => Self::conflict_matrices(inputs),
             Request::CosineConflicts(rows, _) => {
                 let bytes = matches!(rows, CosineRows::Bytes(_));
                 Self::cosines(
@@ -124,6 +124,18 @@ impl Work {
             Class::KMeans => Self::kmeans(rows, 64, dim, ROUNDS),
             Class::AllPairs => Self::all_pairs(sparse()),
         }
+    }
+
+    /// Of several comparisons at once, which are one submission.
+    fn conflict_matrices(inputs: &[ConflictInput<'_>]) -> Self {
+        let none = Self::conflict_matrix(Sides::new((0, 0), (0, 0), 0, true));
+        inputs.iter().map(|input| Self::conflict_matrix(Sides::of_input(input))).fold(none, |all, one| Self {
+            cpu: all.cpu + one.cpu,
+            gpu: all.gpu + one.gpu,
+            up: all.up + one.up,
+            down: all.down + one.down,
+            ..all
+        })
     }
 
     fn conflict_matrix(sides: Sides) -> Self {
@@ -238,7 +250,7 @@ mod tests {
     fn a_request_is_worth_what_its_shape_is() {
         let batch = SparseBatch::view(4, &[0, 2, 4], &[0, 1, 2, 3], &[1.0; 4]).unwrap();
         let input = ConflictInput::all_pairs(Vectors::from(&batch), None).unwrap();
-        let work = Work::of(&Request::ConflictMatrix(&input, &Thresholds::default()));
+        let work = Work::of(&Request::ConflictMatrices(&[input], &Thresholds::default()));
         // Half of 4 · 4 / 4 meetings, and half of 2 · 2 pairs.
         assert_eq!((work.class, work.cpu, work.gpu), (Class::ConflictMatrix, 2.0 + 2.0 / 16.0, 8.0));
     }

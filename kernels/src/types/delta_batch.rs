@@ -13,6 +13,8 @@ pub struct DeltaBatch {
     indices: Vec<u32>,
     codes: Vec<i16>,
     exponents: Vec<i8>,
+    #[cfg(feature = "gpu")]
+    residence: crate::gpu::Residence,
 }
 
 impl DeltaBatch {
@@ -37,14 +39,32 @@ impl DeltaBatch {
             indptr.push(indices.len());
         }
         check_row_pointers(&indptr, indices.len())?;
-        Ok(Self { dim, indptr, indices, codes, exponents })
+        Ok(Self::new(dim, indptr, indices, codes, exponents))
+    }
+
+    fn new(dim: u32, indptr: Vec<usize>, indices: Vec<u32>, codes: Vec<i16>, exponents: Vec<i8>) -> Self {
+        Self {
+            dim,
+            indptr,
+            indices,
+            codes,
+            exponents,
+            #[cfg(feature = "gpu")]
+            residence: crate::gpu::Residence::default(),
+        }
+    }
+
+    /// What a device keeps of the batch, from the first comparison there on.
+    #[cfg(feature = "gpu")]
+    pub(crate) const fn residence(&self) -> &crate::gpu::Residence {
+        &self.residence
     }
 
     /// Packs codes that the caller has made canonical, in the layout of the f32 rows they come from.
     pub(crate) fn from_encoded(rows: &SparseBatch<'_>, codes: Vec<i16>, exponents: Vec<i8>) -> Self {
         debug_assert!(codes.len() == rows.nnz() && exponents.len() == rows.rows());
         let (indptr, indices) = (rows.indptr().to_vec(), rows.indices().to_vec());
-        Self { dim: rows.dim(), indptr, indices, codes, exponents }
+        Self::new(rows.dim(), indptr, indices, codes, exponents)
     }
 
     /// The same deltas as f32 rows, exactly.

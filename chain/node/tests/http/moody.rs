@@ -24,7 +24,11 @@ impl Accelerator for Moody {
         Err(Fallback::Absent)
     }
 
-    fn conflict_matrix(&self, _: &ConflictInput<'_>, _: &Thresholds) -> Result<ConflictList, Fallback> {
+    fn conflict_matrices(
+        &self,
+        _: &[ConflictInput<'_>],
+        _: &Thresholds,
+    ) -> Result<Vec<ConflictList>, Fallback> {
         Err(Fallback::NoVersion)
     }
 
