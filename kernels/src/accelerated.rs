@@ -30,6 +30,11 @@ impl Accelerated {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether the accelerator may be asked at present.
+    pub(crate) fn may_be_asked(&self) -> bool {
+        self.selector.as_ref().is_none_or(|selector| selector.is_open())
+    }
+
     /// A number that handles have in common if and only if they share this one.
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.asked).addr()

@@ -674,7 +674,9 @@ impl Kernels {
             )
         };
         match &self.accelerated {
-            Some(accelerated) if corpus.coded().is_some() && options.only.is_none() => {
+            Some(accelerated)
+                if accelerated.may_be_asked() && corpus.coded().is_some() && options.only.is_none() =>
+            {
                 let SearchOptions { metric, wanted, .. } = *options;
                 let like = Like { accelerator: accelerated.id(), dim: queries.dim(), metric, wanted };
                 corpus.together().search(like, queries, search)

@@ -118,6 +118,11 @@ impl Selector {
         self.state().remark.clone()
     }
 
+    /// Whether the device is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state().device == Device::Open
+    }
+
     /// Who would do this work now, and why, in plain words.
     #[must_use]
     pub fn explain(&self, work: &Work) -> String {
