@@ -176,7 +176,10 @@ fn a_node_that_does_not_lead_says_who_does() {
 
 #[test]
 fn probes_tell_a_node_without_a_leader_from_a_dead_one() {
-    let node = Node::with_config(HttpConfig { isa: tensor_kernels::Isa::Scalar, ..HttpConfig::default() });
+    let node = Node::with_config(HttpConfig {
+        kernels: Some(tensor_kernels::Kernels::scalar().unwrap()),
+        ..HttpConfig::default()
+    });
     let all = |node: &Node| {
         ["/livez", "/readyz", "/readyz?noleader", "/health", "/leader"].map(|path| node.get(path).status)
     };
@@ -277,5 +280,5 @@ fn the_description_is_true() {
             called.insert((method, path.clone()));
         }
     }
-    assert_eq!(called.len(), 30);
+    assert_eq!(called.len(), 31);
 }
