@@ -1,11 +1,36 @@
 //! What operators ask of a cluster, and how a node joins one.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::client::{Client, json_body};
+use http_body_util::BodyExt;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::client::{Client, Consistency, json_body};
+use crate::endpoint::with_query;
 use crate::error::ClientError;
 use crate::exchange::Request;
 use crate::wire;
+
+/// How long a stream may pause.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Why a snapshot was not received.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// It did not begin.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// It broke off.
+    #[error("the node broke off: {0}")]
+    Broken(String),
+    /// Nothing came for a minute.
+    #[error("the node sends no more")]
+    Silent,
+    /// It could not be taken.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
 
 /// A client that may change the cluster. Every request but [`initialize`](Self::initialize) goes to the leader.
 #[derive(Debug, Clone)]
@@ -88,6 +113,30 @@ impl Admin {
     /// As [`add_learner`](Self::add_learner).
     pub async fn snapshot(&self) -> Result<(), ClientError> {
         self.change("snapshot", &json!({})).await
+    }
+
+    /// Has the node that is asked send everything that its chain has come to, a part after the other, to `take`.
+    /// Without `stale` that is everything that was acknowledged anywhere; with it, what that node has applied.
+    ///
+    /// # Errors
+    /// What the node refuses; a stream that breaks off or pauses for too long; whatever `take` says.
+    pub async fn snapshot_to(
+        &self,
+        stale: bool,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), ExportError> {
+        let consistency = if stale { Consistency::Stale } else { Consistency::Linearizable };
+        let target = with_query("/v1/admin/snapshot", &[consistency.param()]);
+        let request = Request { token: Some(self.token.clone()), ..Request::read(target) };
+        let mut body = self.client.exchange().open_stream(&request).await?;
+        loop {
+            let frame = timeout(SILENCE, body.frame()).await.map_err(|_| ExportError::Silent)?;
+            match frame {
+                Some(Ok(frame)) => take(frame.data_ref().map_or(&[][..], |data| &data[..]))?,
+                Some(Err(error)) => return Err(ExportError::Broken(error.to_string())),
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn change(&self, what: &str, body: &serde_json::Value) -> Result<(), ClientError> {

@@ -263,6 +263,19 @@ impl Client {
         self.json(&Request::read("/status".to_owned())).await
     }
 
+    /// Waits until one node can serve: until it knows a leader, or only until it answers.
+    ///
+    /// # Errors
+    /// It could not before the deadline.
+    pub async fn ready(&self, with_leader: bool) -> Result<(), ClientError> {
+        let target = if with_leader { "/readyz" } else { "/readyz?noleader" };
+        self.done(&Request::read(target.to_owned())).await
+    }
+
+    pub(crate) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
     /// Sends a request whose answer says no more than that it was done.
     pub(crate) async fn done(&self, request: &Request) -> Result<(), ClientError> {
         self.exchange.send(request).await.map(|_| ())

@@ -18,7 +18,7 @@ mod session;
 mod watch;
 mod workspace;
 
-pub use admin::Admin;
+pub use admin::{Admin, ExportError};
 pub use client::{Client, ClientConfig, Consistency, Found};
 pub use error::{AttemptError, ClientError};
 pub use session::Session;

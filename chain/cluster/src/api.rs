@@ -2,8 +2,12 @@
 //! nodes needs to know nothing of the consensus library behind it.
 
 use std::fmt;
+use std::io::Read;
+use std::time::Duration;
 
 use tensor_chain::{BlockHash, Changeset, Height, NodeId, Rejection, StateRoot};
+
+use crate::histogram::Distribution;
 
 /// A node of the cluster and where it listens. The node's id is the hash of its public key, so whoever knows the id
 /// can tell the node from an impostor at any address.
@@ -139,6 +143,12 @@ pub enum AdminError {
     /// The initial members must include the node that is asked.
     #[error("the initial members do not include this node")]
     NotAMember,
+    /// There is no snapshot to be had.
+    #[error("no snapshot: {reason}")]
+    SnapshotFailed {
+        /// Why.
+        reason: String,
+    },
     /// A ticket could not be made.
     #[error("no ticket: {reason}")]
     TicketFailed {
@@ -196,4 +206,64 @@ pub struct ReplicaStatus {
     pub state_hash: StateRoot,
     /// Every member, by node id.
     pub members: Vec<Member>,
+}
+
+/// A snapshot and the blocks it stands on, in one: what a new cluster can be begun with.
+pub struct Export {
+    /// Index of the last log entry that it reflects.
+    pub log_index: u64,
+    /// Height of its tip.
+    pub height: Height,
+    /// Number of its bytes.
+    pub len: u64,
+    /// Its bytes. Reading them takes nothing from the cluster.
+    pub bytes: Box<dyn Read + Send>,
+}
+
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export").field("log_index", &self.log_index).field("len", &self.len).finish()
+    }
+}
+
+/// What a replica has counted since it started, and how its parts do at the moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ReplicaStatistics {
+    /// How often it saw another leader than the one before.
+    pub leader_changes: u64,
+    /// Writes that wait to be proposed or for their outcome.
+    pub writes_waiting: u64,
+    /// Share of the room for such writes that is taken.
+    pub write_room_used: f64,
+    /// Writes that were proposed together, each batch.
+    pub batch_writes: Distribution,
+    /// Seconds from a change of the log until it was on disk, the wait for others' included.
+    pub log_sync: Distribution,
+    /// Syncs of the log.
+    pub log_syncs: u64,
+    /// Bytes of the log's files.
+    pub log_bytes: u64,
+    /// Seconds that it took to apply an entry.
+    pub apply: Distribution,
+    /// The log entry that the newest snapshot reaches to.
+    pub snapshot: Option<u64>,
+    /// How long ago that snapshot was made, as far as its file says.
+    pub snapshot_age: Option<Duration>,
+    /// The last entry that the log has forgotten.
+    pub purged: Option<u64>,
+    /// How long ago a quorum confirmed that this node leads; only while it does.
+    pub quorum_acked: Option<Duration>,
+    /// The other members as the leader sees them; empty on any other node.
+    pub followers: Vec<Follower>,
+}
+
+/// A member as the leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Follower {
+    /// The member.
+    pub node: NodeId,
+    /// Log entries that it is not known to have.
+    pub lag: u64,
+    /// How long ago it answered; `None` where it has not yet.
+    pub last_contact: Option<Duration>,
 }

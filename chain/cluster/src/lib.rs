@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod histogram;
 pub mod link;
 pub mod memory_link;
 pub mod ticket;
@@ -38,4 +39,7 @@ pub mod transport;
 
 mod raft;
 
-pub use raft::{Replica, ReplicaConfig, StartError, StatusWatch, Timing};
+pub use raft::{
+    LIBRARY_TARGET, Replica, ReplicaConfig, RestoreError, Restored, StartError, StatusWatch, Timing,
+    check_export, restore,
+};

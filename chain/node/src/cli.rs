@@ -9,14 +9,14 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Serialize;
 use tensor_datasets::Name;
 
-use crate::commands::{ClusterCommand, ConflictsArgs, DemoArgs, NodeArgs};
+use crate::commands::{ClusterCommand, ConflictsArgs, DemoArgs, NodeArgs, ReadyArgs, SnapshotCommand};
 
 /// A ledger whose transactions carry a delta vector, and the kernels that make this practical.
 #[derive(Debug, Parser)]
 #[command(name = "tensorchain", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 degraded, 4 no node could do it, 5 verification mismatch, \
-    6 device not available, 7 outcome unknown, 10 bad configuration, 20 corruption, 21 fsync failed, 22 disk full, 130 interrupted."
+    6 device not available, 7 not in time, or outcome unknown, 10 bad configuration, 20 corruption, 21 fsync failed, 22 disk full, 130 interrupted."
 )]
 pub struct Cli {
     /// Flags of every command.
@@ -89,6 +89,11 @@ pub enum Command {
     /// Ask how a cluster is, and change it.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Say whether a node can serve, or wait until it can: exit code 0 ready, 4 not, 7 not in time.
+    Ready(ReadyArgs),
+    /// Save the state of a cluster in one file, and begin a new cluster from one.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Write a value; makes the chain where there is none.
     Put {
         /// The key.

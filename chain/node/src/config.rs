@@ -15,7 +15,7 @@ use tensor_kernels::{ISA_ENV, Threads};
 use crate::cli::GlobalArgs;
 use crate::device::Device;
 use crate::exit::{Exit, Failure};
-use crate::http::Token;
+use crate::http::{HealthLimits, Token};
 
 /// Prefix of environment variables.
 const PREFIX: &str = "TENSORCHAIN_";
@@ -43,6 +43,8 @@ struct Raw {
     advertise_peer: String,
     admin_token: String,
     timing: String,
+    advertise_http: String,
+    health: String,
 }
 
 impl Default for Raw {
@@ -60,6 +62,8 @@ impl Default for Raw {
             advertise_peer: String::new(),
             admin_token: String::new(),
             timing: "default".into(),
+            advertise_http: String::new(),
+            health: String::new(),
         }
     }
 }
@@ -99,6 +103,10 @@ pub struct NodeConfig {
     pub listen_http: SocketAddr,
     /// Where other nodes reach it, where that is not the address it listens on.
     pub advertise_peer: Option<String>,
+    /// Where clients reach this node, where that is not the address it listens on.
+    pub advertise_http: Option<String>,
+    /// What makes it healthy.
+    pub health: HealthLimits,
     /// Token of the requests that change the cluster; without one a node takes none.
     pub admin_token: Option<Token>,
     /// When it takes others for dead.
@@ -203,6 +211,11 @@ impl Config {
                     .parse()
                     .map_err(|_| parse_error("listen_http", &raw.listen_http, "ADDRESS:PORT"))?,
                 advertise_peer: Some(raw.advertise_peer.clone()).filter(|address| !address.is_empty()),
+                advertise_http: Some(raw.advertise_http.clone()).filter(|address| !address.is_empty()),
+                health: raw
+                    .health
+                    .parse()
+                    .map_err(|wrong: String| bad(format!("health (from {}): {wrong}", origin("health"))))?,
                 admin_token: match raw.admin_token.as_str() {
                     "" => None,
                     secret => Some(
@@ -275,10 +288,12 @@ fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
     let secret = if raw.admin_token.is_empty() { "" } else { HIDDEN };
     let values = [
         ("admin_token", secret.to_owned()),
+        ("advertise_http", raw.advertise_http.clone()),
         ("advertise_peer", raw.advertise_peer.clone()),
         ("data_dir", raw.data_dir.display().to_string()),
         ("device", raw.device.clone()),
         ("endpoint", raw.endpoint.clone()),
+        ("health", raw.health.clone()),
         ("listen_http", raw.listen_http.clone()),
         ("listen_peer", raw.listen_peer.clone()),
         ("log_format", raw.log_format.clone()),

@@ -36,8 +36,8 @@ pub enum Exit {
     Mismatch = 5,
     /// The requested device or instruction set is not available.
     NoDevice = 6,
-    /// A write may have been applied or not: no node said so in time.
-    Unknown = 7,
+    /// The time was over: what was waited for did not come about, or no node said what became of a write.
+    Timeout = 7,
     /// The configuration is wrong.
     BadConfig = 10,
     /// Stored data are damaged.
@@ -186,7 +186,7 @@ impl From<ClientError> for Failure {
         let exit = match &error {
             ClientError::BadEndpoint { .. } | ClientError::NoEndpoint => Exit::BadConfig,
             ClientError::Unavailable { .. } => Exit::Unavailable,
-            ClientError::Unknown { .. } => Exit::Unknown,
+            ClientError::Unknown { .. } => Exit::Timeout,
             ClientError::Batch(_) | ClientError::Refused(_) | ClientError::Runtime(_) => Exit::Failed,
         };
         Self::new(exit, error)

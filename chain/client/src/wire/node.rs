@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// `GET /status`: the node and the cluster as it sees it. Log indices are left out where there is no entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// The node's id: the hash of its public key.
@@ -38,8 +38,12 @@ pub struct Status {
     pub version: String,
     /// Instruction set that computes.
     pub isa: String,
+    /// Device beside it that is asked first; `cpu` where there is none.
+    pub device: String,
     /// Milliseconds since it began to listen.
     pub uptime_ms: u64,
+    /// How well it is.
+    pub health: Health,
 }
 
 /// A ticket with which a node may join.
@@ -102,10 +106,18 @@ pub struct Health {
 pub struct Check {
     /// Name of the value.
     pub name: String,
+    /// What it is, in words.
+    pub what: String,
     /// The value.
     pub value: f64,
     /// The band it lies in.
     pub band: Band,
+    /// From which value on someone should look at it; none where no value is that bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<f64>,
+    /// From which value on clients are not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<f64>,
 }
 
 /// How bad a value is.
@@ -119,6 +131,28 @@ pub enum Band {
     Warning,
     /// Clients are not served.
     Critical,
+}
+
+impl fmt::Display for Band {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        })
+    }
+}
+
+/// Why a value is not as it should be, in a line.
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, what, value, band, warning, critical } = self;
+        write!(f, "{band}: {name} is {value} ({what}")?;
+        match if *band == Band::Critical { critical } else { warning } {
+            Some(bound) => write!(f, "; {band} from {bound})"),
+            None => f.write_str(")"),
+        }
+    }
 }
 
 impl fmt::Display for Leader {

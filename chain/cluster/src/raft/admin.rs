@@ -2,16 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
 use openraft::raft::ClientWriteResponse;
 use tensor_chain::NodeId;
+use tokio::time::Instant;
 
 use super::proposer::submit_error;
-use super::replica::Replica;
+use super::replica::{Metrics, Replica};
 use super::types::{Addresses, RaftNode, TypeConfig};
-use crate::api::{AdminError, Peer, SubmitError};
+use crate::api::{AdminError, Export, Peer, SubmitError};
+
+/// How long a snapshot may take.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait for one before asking again.
+const EXPORT_PAUSE: Duration = Duration::from_secs(1);
 
 type Changed = Result<ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
 
@@ -93,6 +101,36 @@ impl Replica {
     /// A node that has stopped.
     pub async fn snapshot(&self) -> Result<(), AdminError> {
         self.raft().trigger().snapshot().await.map_err(|_| AdminError::Stopped)
+    }
+
+    /// A snapshot of everything that is applied here, and the blocks that it stands on. Needs no quorum.
+    ///
+    /// # Errors
+    /// A chain that has not begun; a medium that fails; a node that has stopped or takes more than a minute.
+    pub async fn export(&self) -> Result<Export, AdminError> {
+        let failed = |reason: String| AdminError::SnapshotFailed { reason };
+        let nothing = || failed("the chain has not begun".to_owned());
+        let wanted = self.status().applied.ok_or_else(nothing)?;
+        let deadline = Instant::now() + EXPORT_TIMEOUT;
+        loop {
+            // Asked again, because it is not begun while another is under way.
+            self.snapshot().await?;
+            let wait = self.raft().wait(Some(EXPORT_PAUSE));
+            let reached = |metrics: &Metrics| {
+                metrics.snapshot.as_ref().is_some_and(|snapshot| snapshot.index() >= wanted)
+            };
+            match wait.metrics(reached, "a snapshot of what is applied").await {
+                Ok(_) => break,
+                Err(_) if Instant::now() < deadline => {}
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        }
+        let snapshots = Arc::clone(self.snapshots());
+        let export = tokio::task::spawn_blocking(move || snapshots.export()).await;
+        match export.map_err(|error| failed(error.to_string()))? {
+            Ok(export) => export.ok_or_else(nothing),
+            Err(error) => Err(failed(error.to_string())),
+        }
     }
 
     async fn change(&self, change: impl Future<Output = Changed>) -> Result<(), AdminError> {

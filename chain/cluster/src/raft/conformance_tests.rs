@@ -30,8 +30,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
         let store = TensorStore::open_replicated(dir.path(), 0).unwrap();
         let chain = Arc::new(ReplicatedChain::open(store, ChainConfig::default()).unwrap());
         let snapshots = Arc::new(Snapshots::open(dir.path(), &chain).unwrap());
-        let log = LogStore::open(&dir.path().join("raft")).unwrap();
-        Ok((dir, log, StateMachine::new(chain, snapshots)))
+        let log = LogStore::open(&dir.path().join("raft"), Arc::default()).unwrap();
+        Ok((dir, log, StateMachine::new(chain, snapshots, Arc::default())))
     }
 }
 

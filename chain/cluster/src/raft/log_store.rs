@@ -8,7 +8,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, Stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -18,6 +18,7 @@ use raft_log::{Callback, RaftLog};
 use tokio::sync::oneshot;
 
 use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
+use super::statistics::Counted;
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
 /// How long a change waits for others to be synced together with it. At 0 nothing would ever be.
@@ -35,7 +36,10 @@ const APPLY_ENTRIES: u64 = 64;
 
 /// The log, shared by whoever writes it and everyone who reads it.
 #[derive(Debug, Clone)]
-pub(super) struct LogStore(Arc<Mutex<RaftLog<LogTypes>>>);
+pub(super) struct LogStore {
+    log: Arc<Mutex<RaftLog<LogTypes>>>,
+    counted: Arc<Counted>,
+}
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct LogTypes;
@@ -44,7 +48,7 @@ impl raft_log::Types for LogTypes {
     type LogId = Place;
     type LogPayload = PayloadRecord;
     type Vote = VoteRecord;
-    type Callback = Synced;
+    type Callback = Timed;
     type UserData = String;
 
     fn log_index(log_id: &Place) -> u64 {
@@ -70,12 +74,22 @@ enum Synced {
     Caller(oneshot::Sender<io::Result<()>>),
 }
 
-impl Callback for Synced {
+/// Whom to tell, and when the change was made.
+struct Timed {
+    began: Instant,
+    counted: Arc<Counted>,
+    synced: Synced,
+}
+
+impl Callback for Timed {
     fn send(self, result: io::Result<()>) {
-        match self {
-            Self::Raft(callback) => callback.io_completed(result),
+        if result.is_ok() {
+            self.counted.log_sync.took(self.began.elapsed());
+        }
+        match self.synced {
+            Synced::Raft(callback) => callback.io_completed(result),
             // Nobody waits any more when the node stops.
-            Self::Caller(sender) => drop(sender.send(result)),
+            Synced::Caller(sender) => drop(sender.send(result)),
         }
     }
 }
@@ -86,7 +100,7 @@ impl LogStore {
     ///
     /// # Errors
     /// A log that is damaged or cannot be read or written.
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, counted: Arc<Counted>) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let before = file_lengths(dir)?;
         let wal = raft_log::chunked_wal::Config {
@@ -100,17 +114,21 @@ impl LogStore {
             raft_log::Config { wal, log_cache_max_items: None, log_cache_capacity: Some(CACHE_BYTES) };
         let log = RaftLog::open(Arc::new(config))?;
         warn_of_torn_tail(dir, &before)?;
-        Ok(Self(Arc::new(Mutex::new(log))))
+        Ok(Self { log: Arc::new(Mutex::new(log)), counted })
     }
 
     /// Follows the log without keeping it open.
     pub(super) fn hold(&self) -> Hold {
-        Hold(Arc::downgrade(&self.0))
+        Hold(Arc::downgrade(&self.log))
     }
 
     /// After a panic of another task under the lock the library has stopped the node; reading goes on.
     fn lock(&self) -> MutexGuard<'_, RaftLog<LogTypes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn timed(&self, synced: Synced) -> Option<Timed> {
+        Some(Timed { began: Instant::now(), counted: Arc::clone(&self.counted), synced })
     }
 
     /// Makes a change and waits until it is on disk.
@@ -119,7 +137,7 @@ impl LogStore {
         {
             let mut log = self.lock();
             change(&mut log)?;
-            log.flush(true, Some(Synced::Caller(sender)))?;
+            log.flush(true, self.timed(Synced::Caller(sender)))?;
         }
         synced.await.map_err(|_| io::Error::other("the writer of the Raft log has stopped"))?
     }
@@ -148,7 +166,23 @@ impl LogStore {
 #[derive(Debug)]
 pub(super) struct Hold(Weak<Mutex<RaftLog<LogTypes>>>);
 
+/// The log in figures.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LogFigures {
+    /// Length of its files.
+    pub(super) bytes: u64,
+    /// How often it was synced.
+    pub(super) syncs: u64,
+}
+
 impl Hold {
+    /// The log in figures; zeros once it is closed.
+    pub(super) fn figures(&self) -> LogFigures {
+        let Some(log) = self.0.upgrade() else { return LogFigures::default() };
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        LogFigures { bytes: log.on_disk_size(), syncs: log.stat().flush_metrics.sync_batch_count }
+    }
+
     /// Returns when nobody has the log open any more. The library's tasks end one after the other once it has been
     /// shut down, and say nothing when the last one has.
     pub(super) async fn released(&self) {
@@ -288,7 +322,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         });
         let mut log = self.lock();
         log.append(records)?;
-        log.flush(true, Some(Synced::Raft(callback)))
+        log.flush(true, self.timed(Synced::Raft(callback)))
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
@@ -321,7 +355,7 @@ mod tests {
 
     /// A log on disk, and its one file.
     async fn written(dir: &Path) -> PathBuf {
-        let mut store = LogStore::open(dir).unwrap();
+        let mut store = LogStore::open(dir, Arc::default()).unwrap();
         let leader_id = <TypeConfig as openraft::RaftTypeConfig>::LeaderId::new(1, Default::default());
         store.save_vote(&Vote { leader_id, committed: true }).await.unwrap();
         for index in 0..ENTRIES {
@@ -333,7 +367,7 @@ mod tests {
     }
 
     async fn last_index(dir: &Path) -> io::Result<u64> {
-        let mut store = LogStore::open(dir)?;
+        let mut store = LogStore::open(dir, Arc::default())?;
         store.try_get_log_entries(..).await?;
         Ok(store.get_log_state().await?.last_log_id.map_or(0, |id| id.index()))
     }

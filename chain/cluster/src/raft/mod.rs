@@ -18,10 +18,16 @@ mod messages;
 mod network;
 mod proposer;
 mod replica;
+mod restore;
 mod service;
 mod snapshots;
 mod state_machine;
+mod statistics;
 mod types;
+
+/// Where the log lines of the consensus library come from.
+pub const LIBRARY_TARGET: &str = "openraft";
 
 pub use config::{ReplicaConfig, Timing};
 pub use replica::{Replica, StartError, StatusWatch};
+pub use restore::{RestoreError, Restored, check_export, restore};

@@ -73,6 +73,16 @@ impl Queue {
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::Stopped),
         }
     }
+
+    /// How many writes wait to be proposed.
+    pub(super) fn waiting(&self) -> u64 {
+        (self.sender.max_capacity() - self.sender.capacity()) as u64
+    }
+
+    /// Share of the bytes that writes may take while they wait or are under way.
+    pub(super) fn room_used(&self) -> f64 {
+        1.0 - self.room.available_permits() as f64 / WAITING_BYTES as f64
+    }
 }
 
 /// Where writes are taken from.

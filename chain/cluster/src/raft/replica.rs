@@ -1,10 +1,13 @@
 //! One node of a cluster: what its clients, its operator and the other nodes ask of it.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{Fatal, LinearizableReadError, RaftError};
 use openraft::{Raft, ReadPolicy, ServerState};
@@ -13,13 +16,14 @@ use tensor_chain::{ChainError, NodeId, TensorChain, TensorStore};
 use tokio::task::JoinSet;
 
 use super::config::ReplicaConfig;
-use super::log_store::{Hold, LogStore};
+use super::log_store::{Hold, LogFigures, LogStore};
 use super::messages::{Request, Response};
 use super::network::{self, Network};
 use super::proposer::{self, Queue, submit_error};
 use super::service::Service;
 use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
+use super::statistics::{Counted, count_leaders};
 use super::types::{Addresses, Command, RaftNode, TypeConfig, peer};
 use crate::api::{ClientId, Committed, Member, Peer, ReadError, ReplicaStatus, Role, SubmitError, Write};
 use crate::link::{Channel, PeerLink, PeerService};
@@ -64,6 +68,7 @@ struct Inner {
     link: Arc<dyn PeerLink>,
     log: Hold,
     queue: Queue,
+    counted: Arc<Counted>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
@@ -80,14 +85,15 @@ impl Replica {
     /// A directory that is in use or damaged; a configuration that makes no sense.
     pub async fn start(config: ReplicaConfig, link: Arc<dyn PeerLink>) -> Result<Self, StartError> {
         let raft_config = config.raft().map_err(StartError::Config)?;
-        let opening = config.clone();
+        let counted = Arc::<Counted>::default();
+        let (opening, counting) = (config.clone(), Arc::clone(&counted));
         let open = move || -> Result<_, StartError> {
             let synced_len = Snapshots::synced_len(&opening.dir).map_err(StartError::Snapshot)?;
             let store = TensorStore::open_replicated(&opening.dir, synced_len).map_err(ChainError::from)?;
             let node = store.identity().map_err(ChainError::from)?.node_id();
             let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
             let snapshots = Snapshots::open(&opening.dir, &chain).map_err(StartError::Snapshot)?;
-            let log = LogStore::open(&opening.dir.join("raft")).map_err(StartError::Log)?;
+            let log = LogStore::open(&opening.dir.join("raft"), counting).map_err(StartError::Log)?;
             Ok((node, chain, Arc::new(snapshots), log))
         };
         let (node, chain, snapshots, log) = tokio::task::spawn_blocking(open)
@@ -96,17 +102,31 @@ impl Replica {
         let patience = Duration::from_millis(config.timing.election_max_ms.saturating_mul(2));
         let hold = log.hold();
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
-        let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots));
+        let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots), Arc::clone(&counted));
         let raft = Raft::new(node.into(), raft_config, network, log, machine)
             .await
             .map_err(|error: Fatal<_>| StartError::Raft(error.to_string()))?;
         let (queue, end) = Queue::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(proposer::run(end, raft.clone(), Arc::clone(&chain)));
-        tasks.spawn(begin_chain(raft.clone(), Arc::clone(&chain)));
+        let proposing = proposer::run(end, raft.clone(), Arc::clone(&chain));
+        tasks.spawn(stop_on_panic("proposer", proposing, raft.clone()));
+        let beginning = begin_chain(raft.clone(), Arc::clone(&chain));
+        tasks.spawn(stop_on_panic("begin_chain", beginning, raft.clone()));
+        tasks.spawn(count_leaders(raft.clone(), Arc::clone(&counted)));
         let tasks = tokio::sync::Mutex::new(tasks);
         Ok(Self {
-            inner: Arc::new(Inner { node, config, raft, chain, snapshots, link, log: hold, queue, tasks }),
+            inner: Arc::new(Inner {
+                node,
+                config,
+                raft,
+                chain,
+                snapshots,
+                link,
+                log: hold,
+                queue,
+                counted,
+                tasks,
+            }),
         })
     }
 
@@ -285,6 +305,22 @@ impl Replica {
         &self.inner.raft
     }
 
+    pub(super) fn snapshots(&self) -> &Arc<Snapshots> {
+        &self.inner.snapshots
+    }
+
+    pub(super) fn counted(&self) -> &Counted {
+        &self.inner.counted
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    pub(super) fn log_figures(&self) -> LogFigures {
+        self.inner.log.figures()
+    }
+
     pub(super) fn write_timeout(&self) -> Duration {
         self.inner.config.write_timeout
     }
@@ -325,6 +361,16 @@ impl StatusWatch {
             status = self.changed().await?;
         }
         Some(status)
+    }
+}
+
+/// Runs a task that nobody could do without: where it panics, the replica stops and says so instead of taking writes
+/// that go nowhere.
+async fn stop_on_panic(task: &str, run: impl Future<Output = ()>, raft: Raft<TypeConfig, StateMachine>) {
+    if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+        tracing::error!(task, "a task panicked: the replica stops");
+        // An error says that it has stopped already.
+        let _ = raft.shutdown().await;
     }
 }
 

@@ -12,11 +12,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tensor_chain::NodeId;
 use tensor_chain::atomic_io::AtomicWriter;
 use tensor_chain::log::LOG_FILE_NAME;
 use tensor_chain::replicated::{LogPosition, ReplicatedChain, SnapshotHeader};
+
+use crate::api::Export;
 
 /// Most bytes that are sent at once.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
@@ -108,6 +111,25 @@ impl Snapshots {
         let Some((_, state)) = self.states()?.pop() else { return Ok(None) };
         let header = SnapshotHeader::read(BufReader::new(File::open(&state)?)).map_err(io::Error::other)?;
         Ok(Some(self.own(header, state)))
+    }
+
+    /// The newest snapshot and the blocks that it stands on as one run of bytes. `None` before the chain begins.
+    pub(super) fn export(&self) -> io::Result<Option<Export>> {
+        let Some(SnapshotFiles { header, state, blocks, .. }) = self.current()? else { return Ok(None) };
+        let Some((position, tip)) = header.position.zip(header.tip) else { return Ok(None) };
+        let state = File::open(state)?;
+        Ok(Some(Export {
+            log_index: position.index,
+            height: tip.height,
+            len: state.metadata()?.len() + tip.log_len,
+            bytes: Box::new(state.chain(File::open(blocks)?.take(tip.log_len))),
+        }))
+    }
+
+    /// How long ago the newest snapshot was made, as far as its file says.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let (_, state) = self.states().ok()?.pop()?;
+        fs::metadata(state).ok()?.modified().ok()?.elapsed().ok()
     }
 
     /// Brings the chain to a snapshot.

@@ -5,13 +5,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::stream::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder, Snapshot};
-use tensor_chain::replicated::{EntryOutcome, ReplicatedChain};
+use tensor_chain::replicated::{EntryOutcome, ReplicatedChain, ReplicatedEntry};
 
 use super::snapshots::{Draft, SnapshotFiles, Snapshots};
+use super::statistics::Counted;
 use super::types::{Answer, Entry, LogId, Membership, Payload, SnapshotMeta, TypeConfig, log_id, position};
 
 pub(super) type ChainSnapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotFiles>;
@@ -21,14 +23,24 @@ pub(super) type ChainSnapshot = openraft::alias::SnapshotOf<TypeConfig, Snapshot
 pub(super) struct StateMachine {
     chain: Arc<ReplicatedChain>,
     snapshots: Arc<Snapshots>,
+    counted: Arc<Counted>,
 }
 
 impl StateMachine {
-    pub(super) const fn new(chain: Arc<ReplicatedChain>, snapshots: Arc<Snapshots>) -> Self {
-        Self { chain, snapshots }
+    pub(super) const fn new(
+        chain: Arc<ReplicatedChain>,
+        snapshots: Arc<Snapshots>,
+        counted: Arc<Counted>,
+    ) -> Self {
+        Self { chain, snapshots, counted }
     }
 
     fn apply_entry(&self, entry: Entry) -> io::Result<Option<EntryOutcome>> {
+        if let Payload::Normal(command) = &entry.payload
+            && let ReplicatedEntry::Batch(batch) = command.entry()
+        {
+            self.counted.batch_writes.count(batch.writes().len() as u64);
+        }
         let position = position(&entry.log_id);
         match entry.payload {
             Payload::Blank => self.chain.advance(position, None).map(|()| None),
@@ -67,7 +79,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
+            let began = Instant::now();
             let answer = Answer { outcome: self.apply_entry(entry)? };
+            self.counted.apply.took(began.elapsed());
             if let Some(responder) = responder {
                 responder.send(answer);
             }

@@ -17,4 +17,4 @@ pub use chain::ReplicatedChain;
 pub use entry::{LogPosition, ProposedWrite, ReplicatedBatch, ReplicatedEntry, SessionRequest};
 pub use outcome::{EntryOutcome, WriteOutcome};
 pub use sessions::{MAX_SESSIONS, REMEMBERED_PER_SESSION};
-pub use snapshot::{SnapshotError, SnapshotHeader, SnapshotTip};
+pub use snapshot::{SnapshotError, SnapshotHeader, SnapshotTip, check_snapshot};

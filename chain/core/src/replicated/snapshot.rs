@@ -113,6 +113,20 @@ impl SnapshotHeader {
     }
 }
 
+/// Reads a whole snapshot without installing it, and nothing behind it.
+///
+/// # Errors
+/// A snapshot that is damaged or cut short; a reader that fails.
+pub fn check_snapshot(snapshot: impl Read) -> Result<SnapshotHeader, SnapshotError> {
+    let mut snapshot = Digesting { inner: snapshot, digest: Sha256::new() };
+    let header = SnapshotHeader::read(&mut snapshot)?;
+    while !read_part(&mut snapshot)?.is_empty() {
+        read_part(&mut snapshot)?;
+    }
+    snapshot.end()?;
+    Ok(header)
+}
+
 impl ReplicatedChain {
     /// Writes what the entries applied so far have led to, without the blocks. No entry is applied meanwhile.
     ///
@@ -173,12 +187,7 @@ impl ReplicatedChain {
                 store.write(std::mem::take(&mut ops))?;
             }
         }
-        let Digesting { mut inner, digest } = snapshot;
-        let mut stated = [0; 32];
-        inner.read_exact(&mut stated)?;
-        if stated != <[u8; 32]>::from(digest.finalize()) {
-            return Err(SnapshotError::Digest);
-        }
+        snapshot.end()?;
         ops.push(IndexOp::put(Space::Meta, MEMBERSHIP.to_vec(), header.membership.clone()));
         ops.extend(header.position.map(applied_op));
         store.write(ops)?;
@@ -250,6 +259,18 @@ impl<R: Read> Read for Digesting<R> {
         let count = self.inner.read(buffer)?;
         self.digest.update(&buffer[..count]);
         Ok(count)
+    }
+}
+
+impl<R: Read> Digesting<R> {
+    /// Reads the digest that must follow.
+    fn end(mut self) -> Result<(), SnapshotError> {
+        let mut stated = [0; 32];
+        self.inner.read_exact(&mut stated)?;
+        match stated == <[u8; 32]>::from(self.digest.finalize()) {
+            true => Ok(()),
+            false => Err(SnapshotError::Digest),
+        }
     }
 }
 

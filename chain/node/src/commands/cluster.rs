@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tensor_client::blocking::Node;
-use tensor_client::{Admin, ClientConfig, wire};
+use tensor_client::{Admin, ClientConfig, ClientError, wire};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -62,14 +62,23 @@ pub struct PeerArgs {
     http_address: String,
 }
 
+/// The nodes to ask: those that were named, or the one that listens here.
+pub(super) fn endpoints(config: &Config) -> Vec<String> {
+    match config.endpoints.is_empty() {
+        true => vec![format!("http://{}", config.node.listen_http)],
+        false => config.endpoints.clone(),
+    }
+}
+
+/// The same client, allowed to change the cluster.
+pub(super) fn admin(config: &Config, node: &Node) -> Result<Admin, Failure> {
+    let missing = || Failure::new(Exit::Usage, "this needs the admin token: set TENSORCHAIN_ADMIN_TOKEN");
+    Ok(node.client().admin(config.node.admin_token.as_ref().ok_or_else(missing)?.reveal()))
+}
+
 pub(super) fn run(config: &Config, command: ClusterCommand) -> Result<(), Failure> {
-    let local = [format!("http://{}", config.node.listen_http)];
-    let endpoints = if config.endpoints.is_empty() { &local[..] } else { &config.endpoints };
-    let node = Node::new(endpoints, ClientConfig::default())?;
-    let admin = || -> Result<Admin, Failure> {
-        let missing = || Failure::new(Exit::Usage, "this needs the admin token: set TENSORCHAIN_ADMIN_TOKEN");
-        Ok(node.client().admin(config.node.admin_token.as_ref().ok_or_else(missing)?.reveal()))
-    };
+    let node = Node::new(endpoints(config), ClientConfig::default())?;
+    let admin = || admin(config, &node);
     match command {
         ClusterCommand::Init => done(config, "initialized", node.wait(admin()?.initialize())),
         ClusterCommand::Status => status(config, &node),
@@ -100,11 +109,7 @@ impl fmt::Display for Done {
     }
 }
 
-fn done(
-    config: &Config,
-    what: &'static str,
-    outcome: Result<(), tensor_client::ClientError>,
-) -> Result<(), Failure> {
+fn done(config: &Config, what: &'static str, outcome: Result<(), ClientError>) -> Result<(), Failure> {
     outcome?;
     Ok(output::answer(config.output, &Done { done: what })?)
 }
@@ -124,24 +129,28 @@ impl fmt::Display for Ticket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Health {
-    /// Every member answers.
+    /// Every member answers and is healthy.
     Healthy,
-    /// A majority of the voters answers, and not everyone does.
+    /// A majority of the voters has a leader, and not everyone is healthy.
     Degraded,
-    /// No majority of the voters answers.
+    /// No majority of the voters answers and knows a leader.
     NoQuorum,
 }
 
 impl Health {
-    /// Of members, voters or not, that answer or do not.
-    fn of(members: impl IntoIterator<Item = (bool, bool)>) -> Self {
-        let (mut voters, mut answering, mut all) = (0, 0, true);
-        for (voter, answers) in members {
-            voters += usize::from(voter);
-            answering += usize::from(voter && answers);
-            all &= answers;
+    /// Of the members as they were found.
+    fn of(members: &[MemberStatus]) -> Self {
+        let voters = members.iter().filter(|member| member.voter);
+        let (mut count, mut led) = (0, 0);
+        for voter in voters {
+            count += 1;
+            // One that answers and knows no leader is of no more use to a client than one that does not answer.
+            led += usize::from(voter.status.as_ref().is_some_and(|status| status.leader.is_some()));
         }
-        match (all, answering * 2 > voters) {
+        let healthy = |member: &MemberStatus| {
+            member.status.as_ref().is_some_and(|status| status.health.status == wire::Band::Healthy)
+        };
+        match (members.iter().all(healthy), led * 2 > count) {
             (_, false) => Self::NoQuorum,
             (true, true) => Self::Healthy,
             (false, true) => Self::Degraded,
@@ -160,9 +169,9 @@ impl Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::NoQuorum => "no quorum",
+            Self::Healthy => "is healthy",
+            Self::Degraded => "is degraded",
+            Self::NoQuorum => "has no quorum",
         })
     }
 }
@@ -187,7 +196,7 @@ struct MemberStatus {
 
 impl fmt::Display for ClusterStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "cluster is {}", self.health)?;
+        writeln!(f, "cluster {}", self.health)?;
         writeln!(
             f,
             "{:<12}  {:<8}  {:<9}  {:>5}  {:>9}  {:>9}  {:<12}  clients",
@@ -211,6 +220,18 @@ impl fmt::Display for ClusterStatus {
                 }
             }
         }
+        for MemberStatus { node, status, .. } in &self.members {
+            let checks = status.iter().flat_map(|status| &status.health.checks);
+            for check in checks.filter(|check| check.band != wire::Band::Healthy) {
+                writeln!(f, "{node:.12}  {check}")?;
+            }
+        }
+        if self.health == Health::NoQuorum {
+            writeln!(
+                f,
+                "no majority of the voters has a leader: start those that are down, and never wipe one to help"
+            )?;
+        }
         Ok(())
     }
 }
@@ -228,12 +249,16 @@ fn status(config: &Config, node: &Node) -> Result<(), Failure> {
         let asked = Node::new([format!("http://{http_address}")], timeouts)
             .and_then(|node| node.wait(node.client().status()));
         let (status, error) = match asked {
+            Ok(status) if status.node != id => {
+                (None, Some(format!("node {:.12} answers there", status.node)))
+            }
             Ok(status) => (Some(status), None),
+            Err(ClientError::Unavailable { last }) => (None, Some(last.to_string())),
             Err(error) => (None, Some(error.to_string())),
         };
         members.push(MemberStatus { node: id, http_address, voter, status, error });
     }
-    let health = Health::of(members.iter().map(|member| (member.voter, member.status.is_some())));
+    let health = Health::of(&members);
     output::answer(config.output, &ClusterStatus { health, members })?;
     match health.exit() {
         Exit::Ok => Ok(()),
@@ -244,17 +269,39 @@ fn status(config: &Config, node: &Node) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    use wire::Band::{self, Critical, Healthy, Warning};
+
+    fn member(voter: bool, found: Option<(bool, Band)>) -> MemberStatus {
+        let leader = json!({ "node": "a", "http_address": "b" });
+        let status = found.map(|(led, band)| {
+            let status = json!({
+                "node": "a", "role": "follower", "term": 1, "height": 0, "tip_hash": "", "state_hash": "",
+                "members": [], "version": "", "isa": "", "device": "", "uptime_ms": 0,
+                "leader": led.then_some(leader), "health": { "status": band, "checks": [] },
+            });
+            serde_json::from_value(status).unwrap()
+        });
+        MemberStatus { node: "a".to_owned(), http_address: "b".to_owned(), voter, status, error: None }
+    }
 
     #[test]
-    fn a_majority_of_the_voters_is_a_quorum() {
-        let voters = |answers: &[bool]| Health::of(answers.iter().map(|&answers| (true, answers)));
-        assert_eq!(voters(&[true, true, true]), Health::Healthy);
-        assert_eq!(voters(&[true, false, true]), Health::Degraded);
-        assert_eq!(voters(&[true, false, false]), Health::NoQuorum);
-        assert_eq!(voters(&[true, false]), Health::NoQuorum);
+    fn a_majority_of_the_voters_with_a_leader_is_a_quorum() {
+        let well = Some((true, Healthy));
+        let voters = |found: &[Option<(bool, Band)>]| {
+            Health::of(&found.iter().map(|found| member(true, *found)).collect::<Vec<_>>())
+        };
+        assert_eq!(voters(&[well, well, well]), Health::Healthy);
+        assert_eq!(voters(&[well, None, well]), Health::Degraded);
+        assert_eq!(voters(&[well, Some((true, Warning)), well]), Health::Degraded);
+        assert_eq!(voters(&[well, Some((false, Critical)), well]), Health::Degraded);
+        assert_eq!(voters(&[well, None, None]), Health::NoQuorum);
+        assert_eq!(voters(&[Some((false, Critical)); 3]), Health::NoQuorum, "they answer, and nobody leads");
+        assert_eq!(voters(&[well, None]), Health::NoQuorum);
         assert_eq!(voters(&[]), Health::NoQuorum);
         // A learner that is away degrades, and one that is there does not help.
-        assert_eq!(Health::of([(true, true), (false, false)]), Health::Degraded);
-        assert_eq!(Health::of([(true, false), (false, true)]), Health::NoQuorum);
+        assert_eq!(Health::of(&[member(true, well), member(false, None)]), Health::Degraded);
+        assert_eq!(Health::of(&[member(true, None), member(false, well)]), Health::NoQuorum);
     }
 }

@@ -12,7 +12,9 @@ mod man;
 mod node;
 mod prove;
 mod read;
+mod ready;
 mod search;
+mod snapshot;
 mod source;
 mod verify;
 mod write;
@@ -20,7 +22,9 @@ mod write;
 pub use cluster::ClusterCommand;
 pub use conflicts::ConflictsArgs;
 pub use demo::DemoArgs;
-pub use node::NodeArgs;
+pub use node::{AddressArgs, NodeArgs};
+pub use ready::ReadyArgs;
+pub use snapshot::SnapshotCommand;
 
 use crate::cli::{Command, ConfigCommand, DataCommand};
 use crate::config::Config;
@@ -37,6 +41,8 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(config, args),
         Command::Node(args) => node::run(config, args),
         Command::Cluster(command) => cluster::run(config, command),
+        Command::Ready(args) => ready::run(config, &args),
+        Command::Snapshot(command) => snapshot::run(config, command),
         Command::Put { key, value, embedding } => write::put(config, key, value, embedding.as_deref()),
         Command::Get { key, at } => read::get(config, key, at),
         Command::Delete { key } => write::delete(config, key),

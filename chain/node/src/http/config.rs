@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use tensor_kernels::{Isa, Kernels};
 
+use super::evaluator::HealthLimits;
+
 /// How the HTTP API listens.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// Where to listen. Must be a loopback address: the API has neither TLS nor client authentication.
     /// Default 127.0.0.1:8080.
     pub listen: SocketAddr,
-    /// Instruction set that the chain behind it computes with, for status and metrics. Default: the best there is.
-    pub isa: Isa,
-    /// The kernels that the chain computes with, whose use of an accelerator is counted. Default: none.
+    /// What the chain behind it computes with, for status and metrics. Without it: the best instruction set there is.
     pub kernels: Option<Kernels>,
+    /// What makes a node healthy.
+    pub health: HealthLimits,
     /// Token of the admin requests; without one they are refused.
     pub admin_token: Option<Token>,
     /// Most connections at a time; more are answered with 503 and closed. Default 1,024.
@@ -45,8 +47,8 @@ impl Default for HttpConfig {
         let deadline = Duration::from_secs(30);
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            isa: Isa::best(),
             kernels: None,
+            health: HealthLimits::default(),
             admin_token: None,
             max_connections: 1_024,
             header_deadline: deadline,
@@ -58,6 +60,19 @@ impl Default for HttpConfig {
             max_lookups: 64,
             max_searches: 2,
         }
+    }
+}
+
+impl HttpConfig {
+    /// The instruction set that computes.
+    pub(super) fn isa(&self) -> Isa {
+        self.kernels.as_ref().map_or_else(Isa::best, Kernels::isa)
+    }
+
+    /// The device beside the CPU that is asked first, or the CPU.
+    pub(super) fn device(&self) -> String {
+        let device = self.kernels.as_ref().and_then(Kernels::accelerator);
+        device.map_or_else(|| "cpu".to_owned(), |device| device.name())
     }
 }
 

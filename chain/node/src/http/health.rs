@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tensor_client::wire::{self, Band, Check, Leader, Problem};
+use tensor_client::wire::{self, Band, Leader, Problem};
 use tensor_cluster::api::{Peer, ReplicaStatus};
 
 use super::metrics::role_name;
@@ -48,57 +48,25 @@ pub(super) async fn ready(
     }
 }
 
-/// What a value may be before someone should look at it, and before clients are not served.
-struct Limits {
-    name: &'static str,
-    warning: f64,
-    critical: f64,
-}
-
-/// In order of importance. A value at its limit is in the worse band.
-const LIMITS: [Limits; 3] = [
-    // Nodes without a leader: this one, or none.
-    Limits { name: "quorum_missing", warning: 1.0, critical: 1.0 },
-    // Entries that are committed and not yet applied here.
-    Limits { name: "replication_queue_depth", warning: 1_000.0, critical: 100_000.0 },
-    // Share of the connections that may be open.
-    Limits { name: "http_connections_ratio", warning: 0.8, critical: 1.0 },
-];
-
-impl Limits {
-    fn check(&self, value: f64) -> Check {
-        let band = match value {
-            value if value >= self.critical => Band::Critical,
-            value if value >= self.warning => Band::Warning,
-            _ => Band::Healthy,
-        };
-        Check { name: self.name.to_owned(), value, band }
-    }
-}
-
 /// The checks, and the worst of them. 503 where that is critical.
 #[utoipa::path(get, path = "/health", responses(
     (status = 200, description = "Healthy, or with warnings", body = wire::Health),
     (status = 503, description = "Critical", body = wire::Health),
 ))]
 pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
-    let status = service.ledger.status();
-    let lag = status.committed.unwrap_or(0).saturating_sub(status.applied.unwrap_or(0));
-    let open = service.metrics.connections.get() as f64 / service.config.max_connections.max(1) as f64;
-    let values = [f64::from(u8::from(status.leader.is_none())), lag as f64, open];
-    let checks: Vec<_> = LIMITS.iter().zip(values).map(|(limits, value)| limits.check(value)).collect();
-    let worst = checks.iter().map(|check| check.band).max().unwrap_or(Band::Healthy);
-    let code = match worst {
+    let health = service.health(&service.ledger.status());
+    let code = match health.status {
         Band::Critical => StatusCode::SERVICE_UNAVAILABLE,
         Band::Healthy | Band::Warning => StatusCode::OK,
     };
-    (code, Answer(wire::Health { status: worst, checks })).into_response()
+    (code, Answer(health)).into_response()
 }
 
 /// What the node counts, for Prometheus.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "OpenMetrics text", body = str)))]
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Result<Response, Refusal> {
-    let text = service.metrics.text(&service.ledger.status());
+    let (status, statistics) = (service.ledger.status(), service.ledger.statistics());
+    let text = service.metrics.text(status, statistics, service.fallbacks());
     let text = text.map_err(|error| Problem::NodeFailed { reason: error.to_string() })?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
@@ -106,6 +74,8 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Result<Respo
 /// The node, and the cluster as it sees it.
 #[utoipa::path(get, path = "/status", responses((status = 200, description = "Status", body = wire::Status)))]
 pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::Status> {
+    let status = service.ledger.status();
+    let health = service.health(&status);
     let ReplicaStatus {
         node,
         role,
@@ -118,7 +88,7 @@ pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::
         tip_hash,
         state_hash,
         members,
-    } = service.ledger.status();
+    } = status;
     let member = |member: tensor_cluster::api::Member| wire::Member {
         node: member.peer.node.to_string(),
         peer_address: member.peer.peer_address,
@@ -138,8 +108,10 @@ pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::
         state_hash: state_hash.to_string(),
         members: members.into_iter().map(member).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        isa: service.config.isa.to_string(),
+        isa: service.config.isa().to_string(),
+        device: service.config.device(),
         uptime_ms: service.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+        health,
     })
 }
 
@@ -155,17 +127,4 @@ pub(super) async fn leader(State(service): State<Arc<Service>>) -> Result<Answer
 
 fn leader_of(Peer { node, http_address, .. }: Peer) -> Leader {
     Leader { node: node.to_string(), http_address }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_at_its_limit_is_in_the_worse_band() {
-        let queue = &LIMITS[1];
-        let bands = [0.0, 999.0, 1_000.0, 99_999.0, 100_000.0].map(|value| queue.check(value).band);
-        assert_eq!(bands, [Band::Healthy, Band::Healthy, Band::Warning, Band::Warning, Band::Critical]);
-        assert_eq!(LIMITS[0].check(1.0).band, Band::Critical);
-    }
 }

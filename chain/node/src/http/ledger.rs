@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tensor_chain::{Height, NodeId, TensorChain};
 use tensor_cluster::api::{
-    AdminError, ClientId, Committed, Peer, ReadError, ReplicaStatus, SubmitError, Write,
+    AdminError, ClientId, Committed, Export, Peer, ReadError, ReplicaStatistics, ReplicaStatus, SubmitError,
+    Write,
 };
 use tensor_cluster::ticket::Ticket;
 use tokio::sync::watch;
@@ -29,6 +30,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// How the node sees itself and the cluster.
     fn status(&self) -> ReplicaStatus;
 
+    /// What the node has counted, and how its parts do.
+    fn statistics(&self) -> ReplicaStatistics;
+
     /// The height of the tip, whenever it moves.
     fn heights(&self) -> watch::Receiver<Height>;
 
@@ -37,6 +41,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     /// As [`administer`](Self::administer).
     fn issue_ticket(&self, valid_for: Duration) -> Result<String, AdminError>;
+
+    /// A snapshot of everything that is applied here, and the blocks that it stands on.
+    fn export(&self) -> BoxFuture<'_, Result<Export, AdminError>>;
 
     /// Changes the cluster.
     fn administer(&self, change: AdminRequest) -> BoxFuture<'_, Result<(), AdminError>>;

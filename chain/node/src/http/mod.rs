@@ -12,6 +12,8 @@ mod admin;
 mod batch;
 mod body;
 mod config;
+mod evaluator;
+mod export;
 mod health;
 mod kv;
 mod metrics;
@@ -25,4 +27,6 @@ mod stalls;
 mod watch;
 
 pub use config::{HttpConfig, Token};
+pub use evaluator::HealthLimits;
+pub(crate) use evaluator::SILENT;
 pub use openapi::document;

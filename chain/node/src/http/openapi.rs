@@ -7,7 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::refusal::Refusal;
-use super::{admin, batch, health, kv, search, watch};
+use super::{admin, batch, export, health, kv, search, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +18,7 @@ use super::{admin, batch, health, kv, search, watch};
         kv::list, kv::get, kv::put, kv::delete, kv::cas, batch::session, batch::begin, batch::batch, watch::watch,
         search::proof, search::history, search::similar_to_block, search::similar_to_vector, search::drift,
         search::block, admin::initialize, admin::join, admin::issue_ticket, admin::add_learner, admin::promote, admin::remove, admin::transfer,
-        admin::snapshot,
+        admin::snapshot, export::export,
     )
 )]
 struct Api;

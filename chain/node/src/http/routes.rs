@@ -12,7 +12,7 @@ use tensor_client::wire::Problem;
 
 use super::refusal::{self, Refusal};
 use super::service::Service;
-use super::{admin, batch, health, kv, openapi, search, watch};
+use super::{admin, batch, export, health, kv, openapi, search, watch};
 
 /// Addresses and their handlers.
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Service>>)> {
@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Service>>)> {
         ("/v1/admin/promote", post(admin::promote)),
         ("/v1/admin/remove", post(admin::remove)),
         ("/v1/admin/transfer", post(admin::transfer)),
-        ("/v1/admin/snapshot", post(admin::snapshot)),
+        ("/v1/admin/snapshot", get(export::export).post(admin::snapshot)),
     ]
 }
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tensor_chain::{ChainError, Height, TensorChain};
-use tensor_client::wire::Problem;
+use tensor_client::wire::{Health, Problem};
+use tensor_cluster::api::ReplicaStatus;
+use tensor_kernels::Kernels;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::config::HttpConfig;
+use super::evaluator::{Lately, Seen};
 use super::ledger::Ledger;
-use super::metrics::Metrics;
+use super::metrics::{Fallbacks, Metrics};
 use super::refusal::Refusal;
 use super::request::Consistency;
 
@@ -23,6 +26,8 @@ pub(super) struct Service {
     pub(super) started: Instant,
     /// One permit a byte of a body that is on its way in.
     pub(super) incoming_bytes: Semaphore,
+    commits_lately: Lately,
+    syncs_lately: Lately,
     lookups: Arc<Semaphore>,
     searches: Arc<Semaphore>,
 }
@@ -38,14 +43,34 @@ impl Service {
     pub(super) fn new(ledger: Arc<dyn Ledger>, config: HttpConfig, stop: watch::Receiver<bool>) -> Self {
         Self {
             ledger,
-            metrics: Metrics::new(config.isa, config.kernels.clone()),
+            metrics: Metrics::new(&config),
             stop,
             started: Instant::now(),
+            commits_lately: Lately::new(),
+            syncs_lately: Lately::new(),
             incoming_bytes: Semaphore::new(config.max_incoming_bytes),
             lookups: Arc::new(Semaphore::new(config.max_lookups)),
             searches: Arc::new(Semaphore::new(config.max_searches)),
             config,
         }
+    }
+
+    /// How often the device beside the CPU was asked, and what came of it.
+    pub(super) fn fallbacks(&self) -> Fallbacks {
+        self.config.kernels.as_ref().map(Kernels::asked).unwrap_or_default()
+    }
+
+    /// How well the node is.
+    pub(super) fn health(&self, status: &ReplicaStatus) -> Health {
+        let statistics = self.ledger.statistics();
+        self.config.health.evaluate(&Seen {
+            status,
+            commits: self.commits_lately.of(self.metrics.commits()),
+            log_sync: self.syncs_lately.of(statistics.log_sync.clone()),
+            statistics: &statistics,
+            connections: self.metrics.connections.get() as f64 / self.config.max_connections.max(1) as f64,
+            fallbacks: &self.fallbacks(),
+        })
     }
 
     /// Waits until reads are as fresh as was asked for.

@@ -7,12 +7,14 @@ use futures_util::future::BoxFuture;
 use tensor_chain::{ChainId, Height, TensorChain};
 use tensor_cluster::Replica;
 use tensor_cluster::api::{
-    AdminError, ClientId, Committed, Peer, ReadError, ReplicaStatus, SubmitError, Write,
+    AdminError, ClientId, Committed, Export, Peer, ReadError, ReplicaStatistics, ReplicaStatus, SubmitError,
+    Write,
 };
 use tokio::sync::watch;
 
 use super::tickets::Tickets;
 use crate::http::ledger::{AdminRequest, Ledger};
+use crate::logging;
 
 /// The replica of this node.
 #[derive(Debug)]
@@ -31,10 +33,11 @@ impl ReplicaLedger {
     }
 }
 
-/// Passes the height on whenever it moves, until the replica stops.
+/// Passes the height on whenever it moves, and the term to the log, until the replica stops.
 pub(super) async fn show_heights(ledger: Arc<ReplicaLedger>) {
     let mut status = ledger.replica.watch();
     while let Some(status) = status.changed().await {
+        logging::in_term(status.term);
         let moved = |height: &mut Height| std::mem::replace(height, status.height) != status.height;
         ledger.heights.send_if_modified(moved);
     }
@@ -61,6 +64,10 @@ impl Ledger for ReplicaLedger {
         self.replica.status()
     }
 
+    fn statistics(&self) -> ReplicaStatistics {
+        self.replica.statistics()
+    }
+
     fn heights(&self) -> watch::Receiver<Height> {
         self.heights.subscribe()
     }
@@ -75,6 +82,10 @@ impl Ledger for ReplicaLedger {
         let peers = [self.me.clone()].into_iter().chain(others).collect();
         let issued = self.tickets.issue(self.cluster, peers, valid_for);
         issued.map_err(|error| AdminError::TicketFailed { reason: error.to_string() })
+    }
+
+    fn export(&self) -> BoxFuture<'_, Result<Export, AdminError>> {
+        Box::pin(self.replica.export())
     }
 
     fn administer(&self, change: AdminRequest) -> BoxFuture<'_, Result<(), AdminError>> {

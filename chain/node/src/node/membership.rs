@@ -1,14 +1,17 @@
 //! Who takes part: the transport lets in whom the log names, and a new node asks to be named.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tensor_client::{Client, wire};
-use tensor_cluster::StatusWatch;
 use tensor_cluster::api::Peer;
 use tensor_cluster::ticket::Ticket;
 use tensor_cluster::transport::KnownNodes;
+use tensor_cluster::{Replica, StatusWatch};
 
-/// How long to wait before asking again where nobody could let this node in.
+use crate::http::SILENT;
+
+/// How long to wait before asking again where nobody could let this node in, and between looks at the members.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the transport to the members of the cluster, until the replica stops. Before this node has heard of any, the
@@ -20,6 +23,33 @@ pub(super) async fn follow(mut status: StatusWatch, known: KnownNodes) {
             known.set(status_now.members.into_iter().map(|member| member.peer.node));
         }
         now = status.changed().await;
+    }
+}
+
+/// Logs on the leader when a member does not answer any more and when it does again, until the replica stops.
+pub(super) async fn report_silence(replica: Replica) {
+    let mut status = replica.watch();
+    tokio::select! {
+        _ = status.until(|_| false) => {}
+        () = report_forever(&replica) => {}
+    }
+}
+
+async fn report_forever(replica: &Replica) {
+    let mut silent = BTreeSet::new();
+    loop {
+        let followers = replica.statistics().followers;
+        let is_silent = |last: Option<Duration>| last.is_none_or(|last| last > SILENT);
+        let now: BTreeSet<_> =
+            followers.iter().filter(|follower| is_silent(follower.last_contact)).map(|f| f.node).collect();
+        for node in now.difference(&silent) {
+            tracing::warn!(member = %node, "a member does not answer");
+        }
+        for follower in followers.iter().filter(|f| silent.contains(&f.node) && !now.contains(&f.node)) {
+            tracing::info!(member = %follower.node, "a member answers again");
+        }
+        silent = now;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

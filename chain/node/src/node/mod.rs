@@ -3,13 +3,19 @@
 mod cluster_id;
 mod ledger;
 mod membership;
+pub mod restore;
+pub mod service_manager;
+mod supervisor;
 mod tickets;
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use tensor_chain::dir::DataDir;
 use tensor_chain::{ChainConfig, ChainId, Identity, NodeId, StoreError};
 use tensor_cluster::api::{Peer, Role};
@@ -19,13 +25,18 @@ use tensor_cluster::{Replica, ReplicaConfig, StartError, Timing};
 use tensor_kernels::Kernels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::chain_dir;
 use crate::exit::{Exit, Failure};
-use crate::http::server::Server;
-use crate::http::{HttpConfig, Token};
+use crate::http::server::{BindError, Server};
+use crate::http::{HealthLimits, HttpConfig, Token};
+use crate::logging;
 use ledger::ReplicaLedger;
+use supervisor::Supervisor;
+
+/// How long another node may take to take over the leadership of one that stops.
+const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// What a node is started with.
 #[derive(Debug)]
@@ -38,6 +49,10 @@ pub struct NodeOptions {
     pub listen_http: SocketAddr,
     /// Where other nodes reach it, where that is not the address it listens on.
     pub advertise_peer: Option<String>,
+    /// Where clients reach it, where that is not the address it listens on.
+    pub advertise_http: Option<String>,
+    /// What makes it healthy.
+    pub health: HealthLimits,
     /// The cluster that it is to be part of.
     pub join: Option<Ticket>,
     /// Token of the requests that change the cluster.
@@ -56,7 +71,7 @@ pub struct Node {
     replica: Replica,
     transport: Transport,
     stop_http: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    tasks: Supervisor,
 }
 
 impl Node {
@@ -70,25 +85,33 @@ impl Node {
             listen_peer,
             listen_http,
             advertise_peer,
+            advertise_http,
+            health,
             join,
             admin_token,
             timing,
             kernels,
         } = options;
         let (cluster, identity) = prepare(&data_dir, join.as_ref())?;
-        let isa = kernels.isa();
-        let counted = Some(kernels.clone());
-        let http_config =
-            HttpConfig { listen: listen_http, admin_token, isa, kernels: counted, ..HttpConfig::default() };
-        let http = Server::bind(http_config).await.map_err(|error| Failure::new(Exit::Failed, error))?;
+        let mut http_config = HttpConfig {
+            listen: listen_http,
+            admin_token,
+            kernels: Some(kernels.clone()),
+            health,
+            ..HttpConfig::default()
+        };
+        let http =
+            Server::bind(http_config.clone()).await.map_err(|error| Failure::new(Exit::Failed, error))?;
         let listener =
             TcpListener::bind(listen_peer).await.map_err(|error| cannot_listen(listen_peer, &error))?;
         let bound = listener.local_addr().map_err(|error| cannot_listen(listen_peer, &error))?;
         let me = Peer {
             node: identity.node_id(),
             peer_address: advertise_peer.unwrap_or_else(|| bound.to_string()),
-            http_address: http.address().to_string(),
+            http_address: advertise_http.unwrap_or_else(|| http.address().to_string()),
         };
+        http_config.listen = http.address();
+        logging::of_node(me.node);
 
         let hosts: Vec<NodeId> = join.iter().flat_map(|ticket| &ticket.peers).map(|peer| peer.node).collect();
         let known = KnownNodes::new(hosts);
@@ -100,16 +123,37 @@ impl Node {
         };
         let config = ReplicaConfig { timing, ..ReplicaConfig::new(data_dir, chain) };
         let replica = Replica::start(config, Arc::new(transport.clone())).await?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(membership::follow(replica.watch(), known));
+        let mut tasks = Supervisor::new();
+        let watching = replica.clone();
+        tasks.run("membership", move || {
+            membership::follow(watching.watch(), known.clone()).map(Ok::<_, Infallible>)
+        });
+        let reporting = replica.clone();
+        tasks.run("silence", move || membership::report_silence(reporting.clone()).map(Ok::<_, Infallible>));
         transport.listen(listener, replica.service()).map_err(|error| Failure::new(Exit::Failed, error))?;
 
         let (stop_http, stop) = watch::channel(false);
         let ledger = Arc::new(ReplicaLedger::new(replica.clone(), me.clone(), cluster));
-        tasks.spawn(ledger::show_heights(Arc::clone(&ledger)));
-        tasks.spawn(http.serve(ledger, stop));
+        let shown = Arc::clone(&ledger);
+        tasks.run("heights", move || ledger::show_heights(Arc::clone(&shown)).map(Ok::<_, Infallible>));
+        let mut bound = Some(http);
+        tasks.run("http", move || {
+            let (bound, config) = (bound.take(), http_config.clone());
+            let (ledger, stop) = (Arc::clone(&ledger), stop.clone());
+            async move {
+                let server = match bound {
+                    Some(server) => server,
+                    None => Server::bind(config).await?,
+                };
+                server.serve(ledger, stop).await;
+                Ok::<_, BindError>(())
+            }
+        });
         if let Some(ticket) = join {
-            tasks.spawn(membership::join(replica.watch(), me.clone(), ticket));
+            let (asking, me) = (replica.clone(), me.clone());
+            tasks.run("join", move || {
+                membership::join(asking.watch(), me.clone(), ticket.clone()).map(Ok::<_, Infallible>)
+            });
         }
         Ok(Self { me, cluster, replica, transport, stop_http, tasks })
     }
@@ -128,20 +172,45 @@ impl Node {
 
     /// Returns when the node has stopped by itself, because it cannot go on.
     pub async fn failed(&self) -> Failure {
-        self.replica.watch().until(|status| status.role == Role::Stopped).await;
-        Failure::new(Exit::Failed, "the node stopped: what it last logged says why")
+        let mut status = self.replica.watch();
+        let why = tokio::select! {
+            _ = status.until(|status| status.role == Role::Stopped) => {
+                "the node stopped: what it last logged says why".to_owned()
+            }
+            why = self.tasks.given_up() => why,
+        };
+        Failure::new(Exit::Failed, why)
     }
 
-    /// Lets requests end, then takes part no more and leaves the data in good order.
+    /// Lets another node lead before this one goes, so that the cluster need not wait until the leader is missed.
+    async fn hand_over(&self) {
+        let status = self.replica.status();
+        if status.role != Role::Leader {
+            return;
+        }
+        let votes = |node| status.members.iter().any(|member| member.voter && member.peer.node == node);
+        let answers = |last: Option<Duration>| last.is_some_and(|last| last < HAND_OVER);
+        let followers = self.replica.statistics().followers;
+        let heirs = followers.into_iter().filter(|heir| votes(heir.node) && answers(heir.last_contact));
+        let Some(heir) = heirs.min_by_key(|heir| heir.lag) else { return };
+        if self.replica.transfer_leader(heir.node).await.is_ok() {
+            let mut status = self.replica.watch();
+            // If nobody has taken over by then, the others elect one.
+            let _ = timeout(HAND_OVER, status.until(|status| status.role != Role::Leader)).await;
+        }
+    }
+
+    /// Hands on the leadership, lets requests end, then takes part no more and leaves the data in good order.
     ///
     /// # Errors
     /// Data that cannot be written; what was acknowledged is durable all the same.
-    pub async fn shutdown(mut self) -> Result<(), Failure> {
+    pub async fn shutdown(self) -> Result<(), Failure> {
+        self.hand_over().await;
         self.stop_http.send_replace(true);
         let closed = self.replica.shutdown().await;
         self.transport.shutdown().await;
         // The API ends by itself; the others watch a replica that has stopped.
-        while self.tasks.join_next().await.is_some() {}
+        self.tasks.ended().await;
         Ok(closed?)
     }
 }

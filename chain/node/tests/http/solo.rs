@@ -13,7 +13,8 @@ use tensor_chain::{
     ChainError, Height, NodeId, Rejection, StateRoot, TensorChain, TensorStore, TransactionFailure,
 };
 use tensor_cluster::api::{
-    AdminError, ClientId, Committed, Member, Peer, ReadError, ReplicaStatus, Role, SubmitError, Write,
+    AdminError, ClientId, Committed, Export, Member, Peer, ReadError, ReplicaStatistics, ReplicaStatus, Role,
+    SubmitError, Write,
 };
 use tensor_node::http::ledger::{AdminRequest, Ledger};
 use tokio::sync::watch;
@@ -186,12 +187,22 @@ impl Ledger for Solo {
         }
     }
 
+    fn statistics(&self) -> ReplicaStatistics {
+        ReplicaStatistics::default()
+    }
+
     fn heights(&self) -> watch::Receiver<Height> {
         self.heights.subscribe()
     }
 
     fn issue_ticket(&self, _: Duration) -> Result<String, AdminError> {
         Ok("a ticket".to_owned())
+    }
+
+    fn export(&self) -> BoxFuture<'_, Result<Export, AdminError>> {
+        let bytes: &'static [u8] = b"exported";
+        let (len, height) = (bytes.len() as u64, self.chain.height());
+        ready(Ok(Export { log_index: 9, height, len, bytes: Box::new(bytes) })).boxed()
     }
 
     fn administer(&self, change: AdminRequest) -> BoxFuture<'_, Result<(), AdminError>> {

@@ -1,10 +1,15 @@
 //! What the node counts, in the text format of OpenMetrics. The only place that names the metrics library.
 //!
 //! Names follow the rules of Prometheus: one prefix, base units, few labels with few values. Nothing is listed that
-//! has no source: a metric that is always zero reads as "all is well".
+//! has no source: a metric that is always zero reads as "all is well". What happens in the API is counted here; what
+//! the replica and the process say of themselves is asked for when somebody wants to read it.
 
+mod collected;
+mod process;
+mod replica;
+
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -12,13 +17,16 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::{self, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tensor_chain::{ConflictCause, Rejection};
-use tensor_cluster::api::{ReplicaStatus, Role, SubmitError};
-use tensor_kernels::{Fallback, Isa, Kernels};
+use tensor_cluster::api::{ReplicaStatistics, ReplicaStatus, Role, SubmitError};
+use tensor_cluster::histogram::{Distribution, Histogram};
+use tensor_kernels::Fallback;
 use tokio::time::Instant;
+
+use super::config::HttpConfig;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -30,11 +38,6 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RoleLabels {
-    role: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,66 +65,40 @@ pub(super) struct Metrics {
     /// Connections that were one too many.
     pub(super) connections_refused: Counter,
     requests: Family<RequestLabels, Counter>,
-    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    durations: Family<RouteLabels, histogram::Histogram, fn() -> histogram::Histogram>,
     commits: Histogram,
     conflicts: Family<ClassLabels, Counter>,
-    height: Gauge,
-    role: Family<RoleLabels, Gauge>,
-    term: Gauge,
-    committed: Gauge,
-    applied: Gauge,
-    members: Gauge,
-    fallbacks: Family<FallbackLabels, Counter>,
-    accelerated: Family<OperationLabels, Counter>,
-    /// Whose operations an accelerator may compute.
-    kernels: Option<Kernels>,
 }
 
 /// From 0.1 ms to 13 s.
-fn seconds() -> Histogram {
-    Histogram::new(exponential_buckets(1e-4, 2.0, 18))
+fn seconds() -> histogram::Histogram {
+    histogram::Histogram::new(exponential_buckets(1e-4, 2.0, 18))
 }
 
 impl Metrics {
     /// All at zero.
-    pub(super) fn new(isa: Isa, kernels: Option<Kernels>) -> Self {
+    pub(super) fn new(config: &HttpConfig) -> Self {
         let mut registry = Registry::with_prefix("tensorchain");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("isa", isa.to_string())]);
-        registry.register("build", "The program and the instruction set that computes", build);
+        let build = Info::new([
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("isa", config.isa().to_string()),
+            ("device", config.device()),
+        ]);
+        registry.register("build", "The program and what computes", build);
         let metrics = Self {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(seconds),
-            commits: seconds(),
+            commits: Histogram::of_durations(),
             conflicts: Family::default(),
-            height: Gauge::default(),
-            role: Family::default(),
-            term: Gauge::default(),
-            committed: Gauge::default(),
-            applied: Gauge::default(),
-            members: Gauge::default(),
-            fallbacks: Family::default(),
-            accelerated: Family::default(),
-            kernels,
             registry: Registry::default(),
         };
-        let gauges = [
-            ("http_connections", "Open connections of clients", &metrics.connections),
-            ("chain_height", "Height of the tip", &metrics.height),
-            ("raft_term", "Term of the node", &metrics.term),
-            (
-                "raft_commit_index",
-                "Last log entry known to be on the disks of a majority",
-                &metrics.committed,
-            ),
-            ("raft_applied_index", "Last log entry applied", &metrics.applied),
-            ("raft_members", "Members of the cluster, learners included", &metrics.members),
-        ];
-        for (name, help, gauge) in gauges {
-            registry.register(name, help, gauge.clone());
+        // Listed before the first: a rate that begins at nothing misses it.
+        for class in ["key", "delta"] {
+            drop(metrics.conflicts.get_or_create(&ClassLabels { class }));
         }
-        registry.register("raft_role", "1 for the role that the node has", metrics.role.clone());
+        registry.register("http_connections", "Open connections of clients", metrics.connections.clone());
         registry.register(
             "http_connections_refused",
             "Connections that were one too many",
@@ -133,18 +110,6 @@ impl Metrics {
             "Writes refused because another came first",
             metrics.conflicts.clone(),
         );
-        // Without an accelerator there is nothing to fall back from.
-        if metrics.kernels.as_ref().is_some_and(|kernels| kernels.accelerator().is_some()) {
-            let help = "Operations that the CPU computed although there is an accelerator";
-            registry.register("kernel_fallback", help, metrics.fallbacks.clone());
-            let help = "Operations that the accelerator computed";
-            registry.register("kernel_accelerated", help, metrics.accelerated.clone());
-        }
-        let durations =
-            [("block_commit_duration", "From a write's arrival until it is durable", &metrics.commits)];
-        for (name, help, histogram) in durations {
-            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
-        }
         let help = "From a request's header until its answer begins";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, metrics.durations.clone());
         Self { registry, ..metrics }
@@ -179,7 +144,7 @@ impl Metrics {
         let began = Instant::now();
         let outcome = commit.await;
         match &outcome {
-            Ok(_) => self.commits.observe(began.elapsed().as_secs_f64()),
+            Ok(_) => self.commits.took(began.elapsed()),
             Err(SubmitError::Rejected(Rejection::Conflict { cause, .. })) => {
                 let class = match cause {
                     ConflictCause::Key { .. } => "key",
@@ -192,32 +157,34 @@ impl Metrics {
         outcome
     }
 
-    /// Everything as text, with the node's present status.
-    pub(super) fn text(&self, status: &ReplicaStatus) -> Result<String, std::fmt::Error> {
-        // Indices stay far below 2^63.
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.height.set(number(status.height.0));
-        self.term.set(number(status.term));
-        self.committed.set(number(status.committed.unwrap_or(0)));
-        self.applied.set(number(status.applied.unwrap_or(0)));
-        self.members.set(number(status.members.len() as u64));
-        for role in [Role::Leader, Role::Follower, Role::Candidate, Role::Learner, Role::Stopped] {
-            let gauge = self.role.get_or_create_owned(&RoleLabels { role: role_name(role) });
-            gauge.set(i64::from(role == status.role));
-        }
-        for ((op, fallback), times) in self.kernels.iter().flat_map(Kernels::asked) {
-            let counter = match fallback.map(Fallback::name) {
-                Some(reason) => self.fallbacks.get_or_create_owned(&FallbackLabels { op, reason }),
-                None => self.accelerated.get_or_create_owned(&OperationLabels { op }),
-            };
-            // The kernels count; here is only shown how far they are.
-            counter.inner().store(times, Ordering::Relaxed);
-        }
+    /// How long commits took so far, in seconds.
+    pub(super) fn commits(&self) -> Distribution {
+        self.commits.distribution()
+    }
+
+    /// Everything as text, with what the replica says of itself at the moment.
+    pub(super) fn text(
+        &self,
+        status: ReplicaStatus,
+        statistics: ReplicaStatistics,
+        fallbacks: Fallbacks,
+    ) -> Result<String, std::fmt::Error> {
+        let mut asked = Registry::with_prefix("tensorchain");
+        let commits = self.commits();
+        asked.register_collector(Box::new(replica::Replica { status, statistics, commits, fallbacks }));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(process::Process::read()));
         let mut text = String::new();
-        text::encode(&mut text, &self.registry)?;
+        text::encode_registry(&mut text, &self.registry)?;
+        text::encode_registry(&mut text, &asked)?;
+        text::encode_registry(&mut text, &process)?;
+        text::encode_eof(&mut text)?;
         Ok(text)
     }
 }
+
+/// How often a device beside the CPU was asked for an operation, and why the CPU computed instead, if it did.
+pub(super) type Fallbacks = BTreeMap<(&'static str, Option<Fallback>), u64>;
 
 /// The name of a role in status and metrics.
 pub(super) const fn role_name(role: Role) -> &'static str {
