@@ -9,6 +9,7 @@
 //! a snapshot has made the blocks and the state durable.
 
 mod admin;
+mod checkpoints;
 mod config;
 #[cfg(test)]
 mod conformance_tests;
@@ -16,11 +17,14 @@ mod log_record;
 mod log_store;
 mod messages;
 mod network;
+mod promotion;
 mod proposer;
 mod replica;
 mod service;
 mod snapshots;
 mod state_machine;
+#[cfg(test)]
+mod transfer_tests;
 mod types;
 
 pub use config::{ReplicaConfig, Timing};

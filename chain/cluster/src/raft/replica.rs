@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -12,6 +12,7 @@ use tensor_chain::replicated::{EntryOutcome, ReplicatedChain, ReplicatedEntry};
 use tensor_chain::{ChainError, NodeId, TensorChain, TensorStore};
 use tokio::task::JoinSet;
 
+use super::checkpoints::Voter;
 use super::config::ReplicaConfig;
 use super::log_store::{Hold, LogStore};
 use super::messages::{Request, Response};
@@ -64,6 +65,8 @@ struct Inner {
     link: Arc<dyn PeerLink>,
     log: Hold,
     queue: Queue,
+    /// When this node, leading, changed the voters last.
+    voters_changed: Mutex<Option<tokio::time::Instant>>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
@@ -86,14 +89,19 @@ impl Replica {
             let store = TensorStore::open_replicated(&opening.dir, synced_len).map_err(ChainError::from)?;
             let node = store.identity().map_err(ChainError::from)?.node_id();
             let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
-            let snapshots = Snapshots::open(&opening.dir, &chain).map_err(StartError::Snapshot)?;
+            let snapshots = Snapshots::open(&opening.dir, &chain).map_err(|error| {
+                match chain.chain().store().divergence() {
+                    Some(&divergence) => StartError::Chain(divergence.into()),
+                    None => StartError::Snapshot(error),
+                }
+            })?;
             let log = LogStore::open(&opening.dir.join("raft")).map_err(StartError::Log)?;
             Ok((node, chain, Arc::new(snapshots), log))
         };
         let (node, chain, snapshots, log) = tokio::task::spawn_blocking(open)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))??;
-        let patience = Duration::from_millis(config.timing.election_max_ms.saturating_mul(2));
+        let patience = config.timing.patience();
         let hold = log.hold();
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
         let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots));
@@ -104,17 +112,37 @@ impl Replica {
         let mut tasks = JoinSet::new();
         tasks.spawn(proposer::run(end, raft.clone(), Arc::clone(&chain)));
         tasks.spawn(begin_chain(raft.clone(), Arc::clone(&chain)));
+        let voter = Voter {
+            raft: raft.clone(),
+            chain: Arc::clone(&chain),
+            link: Arc::clone(&link),
+            every: config.checkpoint_every,
+            deadline: config.write_timeout,
+        };
+        tasks.spawn(voter.run());
         let tasks = tokio::sync::Mutex::new(tasks);
         Ok(Self {
-            inner: Arc::new(Inner { node, config, raft, chain, snapshots, link, log: hold, queue, tasks }),
+            inner: Arc::new(Inner {
+                node,
+                config,
+                raft,
+                chain,
+                snapshots,
+                link,
+                log: hold,
+                queue,
+                voters_changed: Mutex::default(),
+                tasks,
+            }),
         })
     }
 
     /// What answers the other nodes: to be handed everything that arrives from them.
     #[must_use]
     pub fn service(&self) -> Arc<dyn PeerService> {
-        let Inner { raft, snapshots, .. } = &*self.inner;
-        Arc::new(Service { raft: raft.clone(), snapshots: Arc::clone(snapshots) })
+        let Inner { raft, snapshots, config, .. } = &*self.inner;
+        let deadline = config.write_timeout;
+        Arc::new(Service { raft: raft.clone(), snapshots: Arc::clone(snapshots), deadline })
     }
 
     /// The hash of this node's public key.
@@ -255,6 +283,7 @@ impl Replica {
             height: chain.height(),
             tip_hash: chain.tip_hash(),
             state_hash: chain.state_root(),
+            finalized: self.inner.chain.finalized(),
             members: members.nodes().map(member).collect(),
         }
     }
@@ -283,6 +312,20 @@ impl Replica {
 
     pub(super) fn raft(&self) -> &Raft<TypeConfig, StateMachine> {
         &self.inner.raft
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.inner.config.timing.patience()
+    }
+
+    /// Since when the voters are as this node, leading, has made them.
+    pub(super) fn voters_changed(&self) -> Option<tokio::time::Instant> {
+        *self.inner.voters_changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_change_of_voters(&self) {
+        *self.inner.voters_changed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(tokio::time::Instant::now());
     }
 
     pub(super) fn write_timeout(&self) -> Duration {
