@@ -59,6 +59,7 @@ pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
         join: args.join.as_deref().map(ticket).transpose()?,
         admin_token: config.node.admin_token.clone(),
         timing: config.node.timing,
+        checkpoint_every: config.node.checkpoint_every,
         kernels: device::open(config)?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

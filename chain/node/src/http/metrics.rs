@@ -54,6 +54,7 @@ pub(super) struct Metrics {
     commits: Histogram,
     conflicts: Family<ClassLabels, Counter>,
     height: Gauge,
+    finalized: Gauge,
     role: Family<RoleLabels, Gauge>,
     term: Gauge,
     committed: Gauge,
@@ -80,6 +81,7 @@ impl Metrics {
             commits: seconds(),
             conflicts: Family::default(),
             height: Gauge::default(),
+            finalized: Gauge::default(),
             role: Family::default(),
             term: Gauge::default(),
             committed: Gauge::default(),
@@ -90,6 +92,11 @@ impl Metrics {
         let gauges = [
             ("http_connections", "Open connections of clients", &metrics.connections),
             ("chain_height", "Height of the tip", &metrics.height),
+            (
+                "chain_finalized_height",
+                "Highest block that a quorum of the voters has signed",
+                &metrics.finalized,
+            ),
             ("raft_term", "Term of the node", &metrics.term),
             (
                 "raft_commit_index",
@@ -171,6 +178,7 @@ impl Metrics {
         // Indices stay far below 2^63.
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.height.set(number(status.height.0));
+        self.finalized.set(number(status.finalized.map_or(0, |finalized| finalized.height.0)));
         self.term.set(number(status.term));
         self.committed.set(number(status.committed.unwrap_or(0)));
         self.applied.set(number(status.applied.unwrap_or(0)));

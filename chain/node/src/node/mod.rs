@@ -7,6 +7,7 @@ mod tickets;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub struct NodeOptions {
     pub admin_token: Option<Token>,
     /// When it takes others for dead.
     pub timing: Timing,
+    /// Which heights it votes on.
+    pub checkpoint_every: NonZeroU64,
     /// What computes.
     pub kernels: Kernels,
 }
@@ -73,6 +76,7 @@ impl Node {
             join,
             admin_token,
             timing,
+            checkpoint_every,
             kernels,
         } = options;
         let (cluster, identity) = prepare(&data_dir, join.as_ref())?;
@@ -96,7 +100,7 @@ impl Node {
             kernels: Some(kernels),
             ..ChainConfig::new("tensorchain")
         };
-        let config = ReplicaConfig { timing, ..ReplicaConfig::new(data_dir, chain) };
+        let config = ReplicaConfig { timing, checkpoint_every, ..ReplicaConfig::new(data_dir, chain) };
         let replica = Replica::start(config, Arc::new(transport.clone())).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(membership::follow(replica.watch(), known));
@@ -127,6 +131,9 @@ impl Node {
     /// Returns when the node has stopped by itself, because it cannot go on.
     pub async fn failed(&self) -> Failure {
         self.replica.watch().until(|status| status.role == Role::Stopped).await;
+        if let Some(divergence) = self.replica.chain().store().divergence() {
+            return Failure::new(Exit::Divergence, format!("this node has another chain: {divergence}"));
+        }
         Failure::new(Exit::Failed, "the node stopped: what it last logged says why")
     }
 
