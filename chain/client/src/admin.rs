@@ -83,12 +83,20 @@ impl Admin {
         self.change("learners", &json!(peer)).await
     }
 
-    /// Gives a learner a vote.
+    /// Gives a learner a vote that has caught up.
     ///
     /// # Errors
     /// As [`add_learner`](Self::add_learner).
     pub async fn promote(&self, node: &str) -> Result<(), ClientError> {
         self.change("promote", &json!({ "node": node })).await
+    }
+
+    /// Gives a learner a vote whether it has caught up or not, unless that would take the quorum away.
+    ///
+    /// # Errors
+    /// As [`add_learner`](Self::add_learner).
+    pub async fn promote_by_force(&self, node: &str) -> Result<(), ClientError> {
+        self.change("promote", &json!({ "node": node, "force": true })).await
     }
 
     /// Removes a member.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
+use tensor_chain::replicated::Checkpoint;
 use tensor_chain::{BlockHash, Changeset, Height, NodeId, Rejection, StateRoot};
 
 use crate::histogram::Distribution;
@@ -134,6 +135,48 @@ pub enum AdminError {
         /// The node.
         node: NodeId,
     },
+    /// It votes already.
+    #[error("node {node} is no learner")]
+    NotALearner {
+        /// The node.
+        node: NodeId,
+    },
+    /// As a voter it would hold up every write until it has caught up.
+    #[error("node {node} lacks {lag} log entries, a voter may lack fewer than {limit}")]
+    LearnerLagging {
+        /// The node.
+        node: NodeId,
+        /// Entries that it lacks.
+        lag: u64,
+        /// As many are too many.
+        limit: u64,
+    },
+    /// The leader has not heard of it lately.
+    #[error("node {node} does not answer the leader")]
+    LearnerUnhealthy {
+        /// The node.
+        node: NodeId,
+    },
+    /// Those that answer would not be a majority of the voters any more.
+    #[error("of {voters} voters {answering} would answer, which is no quorum")]
+    QuorumAtRisk {
+        /// Voters after the change.
+        voters: usize,
+        /// Those of them that answer.
+        answering: usize,
+    },
+    /// The voters were changed a short time ago.
+    #[error("the voters were changed lately, the next change may come in {} s", wait.as_secs())]
+    MembershipChangeTooRecent {
+        /// How long it must wait.
+        wait: Duration,
+    },
+    /// A cluster has no more voters.
+    #[error("a cluster has at most {limit} voters")]
+    TooManyVoters {
+        /// The limit.
+        limit: usize,
+    },
     /// The log is not empty.
     #[error("the cluster has been initialized already")]
     AlreadyInitialized,
@@ -204,6 +247,8 @@ pub struct ReplicaStatus {
     pub tip_hash: BlockHash,
     /// Root of its state at the tip; all zeros before the chain begins.
     pub state_hash: StateRoot,
+    /// The highest block that a quorum of the voters has signed.
+    pub finalized: Option<Checkpoint>,
     /// Every member, by node id.
     pub members: Vec<Member>,
 }

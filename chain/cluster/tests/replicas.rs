@@ -126,7 +126,7 @@ async fn a_new_node_gets_a_snapshot_and_then_goes_on_as_the_others() {
     cluster.node(leader).add_learner(cluster.peer(new)).await.unwrap();
     let applied = cluster.node(leader).read_barrier().await.unwrap();
     cluster.until(new, |status| status.applied >= Some(applied)).await;
-    cluster.node(leader).promote(cluster.id(new)).await.unwrap();
+    cluster.promote(new).await;
     for n in 300..1_300 {
         cluster.put(&format!("key-{}", n % 40), &n.to_string(), Some((client, n))).await;
     }
@@ -153,7 +153,7 @@ async fn members_are_changed_by_the_leader_and_named_when_unknown() {
     assert_eq!(elsewhere, Err(AdminError::NotLeader { leader: Some(cluster.peer(leader)) }));
     assert_eq!(at_leader.initialize(vec![cluster.peer(leader)]).await, Err(AdminError::AlreadyInitialized));
     at_leader.add_learner(cluster.peer(stranger)).await.unwrap();
-    at_leader.promote(node).await.unwrap();
+    cluster.promote(stranger).await;
     let voters = |status: &tensor_cluster::api::ReplicaStatus| {
         status.members.iter().filter(|member| member.voter).count()
     };

@@ -7,6 +7,7 @@
 //! blocks.log     the chain; CLEAN beside it while it is cleanly closed
 //! index/         rebuilt from blocks.log where missing or damaged
 //! REPLICATED     in the directory of a cluster's node only, as are raft/ and snapshot/
+//! QUARANTINE     there if its chain is not the cluster's: why it must not be used any more
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -87,6 +88,12 @@ impl DataDir {
     #[must_use]
     pub fn replicated_path(&self) -> PathBuf {
         self.path.join("REPLICATED")
+    }
+
+    /// A file that is there if the cluster's voters have signed another chain.
+    #[must_use]
+    pub fn quarantine_path(&self) -> PathBuf {
+        self.path.join("QUARANTINE")
     }
 
     /// Where the index is.

@@ -12,6 +12,7 @@ use crate::embedding::EmbeddingError;
 use crate::identity::IdentityError;
 use crate::ids::{Height, NodeId};
 use crate::index::IndexError;
+use crate::quarantine::Divergence;
 use crate::rejection::{ConflictCause, Rejection};
 use crate::store::StoreError;
 use crate::validation::RejectionReason;
@@ -76,6 +77,9 @@ pub enum ChainError {
         /// The node whose key the store holds.
         actual: NodeId,
     },
+    /// The voters of the cluster have signed another block than the one that is here. The store takes no more entries.
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
     /// The kernels refused their input or could not be started.
     #[error("kernels: {0}")]
     Kernel(#[from] KernelError),

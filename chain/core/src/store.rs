@@ -15,6 +15,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
 use crate::index::{BufferedIndex, DiskIndex, Index, IndexError, IndexOp, MemoryIndex, Space};
 use crate::log::{BlockLog, FileLog, Frame, LOG_FILE_NAME, LogError, MemoryLog, Scan, TornTail};
+use crate::quarantine::{self, Divergence};
 
 /// The data of one chain, in memory or in a directory.
 ///
@@ -32,6 +33,8 @@ pub struct TensorStore {
     torn_tail: Option<TornTail>,
     index: Box<dyn Index>,
     replicated: bool,
+    /// Once the cluster's voters have signed another chain.
+    divergence: OnceLock<Divergence>,
     /// Last, so that the directory is unlocked when everything else in it is closed.
     dir: Option<DataDir>,
 }
@@ -99,6 +102,17 @@ pub enum StoreError {
         /// The block's height.
         height: Height,
     },
+    /// The directory holds a chain that is not the cluster's.
+    #[error("{} is in quarantine: {reason}", dir.display())]
+    Quarantined {
+        /// The directory.
+        dir: PathBuf,
+        /// What is known of it and what to do.
+        reason: String,
+    },
+    /// What the index says about what is final cannot be read.
+    #[error("record of finality: {0}")]
+    Finality(DecodeError),
     /// What the index says about a client of a replicated chain cannot be read.
     #[error("session record: {0}")]
     Session(DecodeError),
@@ -123,7 +137,15 @@ impl TensorStore {
     /// As [`new`](Self::new), over a particular index.
     pub(crate) fn in_memory(index: Box<dyn Index>) -> Self {
         let (identity, log) = (OnceLock::new(), OnceLock::new());
-        Self { identity, log, torn_tail: None, index, replicated: false, dir: None }
+        Self {
+            identity,
+            log,
+            torn_tail: None,
+            index,
+            replicated: false,
+            divergence: OnceLock::new(),
+            dir: None,
+        }
     }
 
     /// An empty store in memory for a chain that belongs to a cluster, with a given identity.
@@ -163,9 +185,11 @@ impl TensorStore {
     /// the replicated log leads to them again.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and a directory with a chain of its own.
+    /// As [`open`](Self::open), a directory with a chain of its own, and one whose chain is known to be another than
+    /// the cluster's.
     pub fn open_replicated(dir: impl AsRef<Path>, synced_len: u64) -> Result<Self, StoreError> {
         let dir = DataDir::open(dir)?;
+        quarantine::refuse(&dir)?;
         if !dir.replicated_path().exists() {
             if dir.path().join(LOG_FILE_NAME).exists() {
                 return Err(StoreError::NotReplicated { dir: dir.path().to_owned() });
@@ -187,7 +211,15 @@ impl TensorStore {
         };
         let index = Box::new(BufferedIndex::new(open_index(&dir)?));
         let replicated = dir.replicated_path().exists();
-        Ok(Self { identity: OnceLock::from(identity), log, torn_tail, index, replicated, dir: Some(dir) })
+        Ok(Self {
+            identity: OnceLock::from(identity),
+            log,
+            torn_tail,
+            index,
+            replicated,
+            divergence: OnceLock::new(),
+            dir: Some(dir),
+        })
     }
 
     /// What opening the store took away from the end of the log, where a crash had cut off a block.
@@ -214,6 +246,18 @@ impl TensorStore {
     #[must_use]
     pub const fn is_replicated(&self) -> bool {
         self.replicated
+    }
+
+    /// How the chain differs from the cluster's, where that has been found out.
+    #[must_use]
+    pub fn divergence(&self) -> Option<&Divergence> {
+        self.divergence.get()
+    }
+
+    /// Puts the store out of use: its directory is refused from now on.
+    pub(crate) fn quarantine(&self, divergence: Divergence) -> Result<(), StoreError> {
+        let divergence = self.divergence.get_or_init(|| divergence);
+        self.dir.as_ref().map_or(Ok(()), |dir| quarantine::mark(dir, divergence))
     }
 
     pub(crate) fn index(&self) -> &dyn Index {

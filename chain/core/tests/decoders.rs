@@ -6,14 +6,20 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use common::{chain, delta, put};
 use proptest::prelude::*;
 use tensor_chain::encoding::{Decode, Encode};
+use tensor_chain::replicated::{
+    CheckpointVote, Electorate, LogPosition, MembershipChange, ProposedWrite, ReplicatedChain,
+    ReplicatedEntry, SnapshotHeader,
+};
 use tensor_chain::state_tree::StateProof;
 use tensor_chain::{
-    Block, BlockHeader, ChainParams, Changeset, GlobalCodebook, Height, KeyProof, Transaction,
+    Block, BlockHeader, ChainConfig, ChainParams, Changeset, GlobalCodebook, Height, Identity, KeyProof,
+    TensorStore, Transaction,
 };
 use tensor_kernels::{DeltaSum, DeltaVector};
 use tensor_tests::allocation::{Counting, peak_bytes};
@@ -28,7 +34,7 @@ fn reencode<T: Decode + Encode>(bytes: &[u8]) -> Option<Vec<u8>> {
     T::from_bytes(bytes).ok().map(|value| value.to_bytes())
 }
 
-const DECODERS: [Decoder; 10] = [
+const DECODERS: [Decoder; 12] = [
     ("Block", reencode::<Block>),
     ("BlockHeader", reencode::<BlockHeader>),
     ("Changeset", reencode::<Changeset>),
@@ -39,6 +45,8 @@ const DECODERS: [Decoder; 10] = [
     ("GlobalCodebook", reencode::<GlobalCodebook>),
     ("StateProof", reencode::<StateProof>),
     ("KeyProof", reencode::<KeyProof>),
+    ("CheckpointVote", reencode::<CheckpointVote>),
+    ("SnapshotHeader", reencode::<SnapshotHeader>),
 ];
 
 /// Decodes and checks what must hold for any bytes at all. Returns whether they are a value.
@@ -82,6 +90,7 @@ fn samples() -> Vec<(Decoder, Vec<u8>)> {
         vec![vec![0.0, 1.0], vec![0.5, -0.25]],
         vec![key("up"), key("right")],
     );
+    let (vote, header) = vote_and_header();
     let values = [
         block.to_bytes(),
         block.header.to_bytes(),
@@ -93,8 +102,28 @@ fn samples() -> Vec<(Decoder, Vec<u8>)> {
         book.unwrap().to_bytes(),
         state_proof,
         proof.to_bytes(),
+        vote.to_bytes(),
+        header.to_bytes(),
     ];
     DECODERS.into_iter().zip(values).collect()
+}
+
+/// A vote, and the header of a snapshot with what it made final.
+fn vote_and_header() -> (CheckpointVote, SnapshotHeader) {
+    let identity = Identity::from_bytes(&[1; 32]);
+    let voters = Electorate::new(vec![BTreeSet::from([identity.node_id()]); 2]);
+    let store = TensorStore::replicated(identity);
+    let node = ReplicatedChain::open(store, ChainConfig::default()).unwrap();
+    let at = |index| LogPosition { term: 1, index };
+    node.advance(at(1), Some(MembershipChange { record: vec![7; 3], electorate: voters })).unwrap();
+    node.apply(at(2), &node.genesis_entry().unwrap()).unwrap();
+    let write = ProposedWrite { changeset: Changeset::single(put("put", "value")).unwrap(), session: None };
+    let batch = node.propose(vec![write], 0).unwrap().unwrap();
+    node.apply(at(3), &ReplicatedEntry::Batch(batch)).unwrap();
+    let vote = node.next_vote(NonZeroU64::MIN, Height(0)).unwrap().unwrap();
+    node.apply(at(4), &ReplicatedEntry::Vote(vote.clone())).unwrap();
+    assert_eq!(node.finalized(), Some(vote.checkpoint()));
+    (vote, node.write_snapshot(Vec::new()).unwrap())
 }
 
 #[test]

@@ -2,17 +2,21 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use tensor_chain::log::{LOG_FILE_NAME, LogError};
 use tensor_chain::replicated::{
-    EntryOutcome, LogPosition, ProposedWrite, ReplicatedChain, ReplicatedEntry, SessionRequest,
-    SnapshotError, WriteOutcome,
+    Checkpoint, CheckpointVote, Electorate, EntryOutcome, LogPosition, MembershipChange, ProposedWrite,
+    ReplicatedChain, ReplicatedEntry, SessionRequest, SnapshotError, WriteOutcome,
 };
 use tensor_chain::{
-    ChainConfig, ChainError, Changeset, Height, Identity, Rejection, StoreError, TensorChain, TensorStore,
-    Transaction,
+    BlockHash, ChainConfig, ChainError, Changeset, Divergence, Height, Identity, Rejection, StoreError,
+    TensorChain, TensorStore, Transaction,
 };
+
+/// Heights that are voted on.
+const EVERY: NonZeroU64 = NonZeroU64::new(5).unwrap();
 
 fn node(number: u8) -> ReplicatedChain {
     let store = TensorStore::replicated(Identity::from_bytes(&[number; 32]));
@@ -160,28 +164,60 @@ fn installing_a_snapshot_is_the_same_as_replaying_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let leader = node_in(dir.path());
     let (_, log) = grown();
+    leader.advance(at(0), Some(members(b"first"))).unwrap();
     replay(&leader, &log);
-    leader.advance(at(40), Some(b"members".to_vec())).unwrap();
+    leader.advance(at(40), Some(members(b"members"))).unwrap();
+    // One is final, and another has a vote.
+    let votes = [(1, 5), (2, 5), (3, 10)].map(|(number, height)| vote(&leader, number, height));
+    for (index, vote) in (41..).zip(&votes) {
+        leader.apply(at(index), vote).unwrap();
+    }
+    assert_eq!(leader.finalized().map(|checkpoint| checkpoint.height), Some(Height(5)));
     let mut snapshot = Vec::new();
     let header = leader.write_snapshot(&mut snapshot).unwrap();
     leader.sync().unwrap();
 
     // From nothing, and from half of the log.
-    let (fresh, behind) = (node(2), node(3));
+    let (fresh, behind, replayed) = (node(2), node(3), node(4));
+    for node in [&behind, &replayed] {
+        node.advance(at(0), Some(members(b"first"))).unwrap();
+    }
     replay(&behind, &log[..20]);
+    replay(&replayed, &log);
+    replayed.advance(at(40), Some(members(b"members"))).unwrap();
+    for (index, vote) in (41..).zip(&votes) {
+        replayed.apply(at(index), vote).unwrap();
+    }
     for follower in [&fresh, &behind] {
         assert_eq!(follower.install_snapshot(&snapshot[..], Some(dir.path())).unwrap(), header);
         assert_equal(&leader, follower);
         assert_eq!(follower.membership().unwrap(), Some(b"members".to_vec()));
+        assert_eq!(follower.finalized(), leader.finalized());
         follower.chain().verify_full().unwrap();
     }
-    for index in 41..1_041 {
+    // The vote that came with the snapshot counts.
+    let decisive = vote(&leader, 1, 10);
+    for node in [&leader, &fresh, &behind, &replayed] {
+        node.apply(at(44), &decisive).unwrap();
+        assert_eq!(node.finalized().map(|checkpoint| checkpoint.height), Some(Height(10)));
+    }
+    for index in 45..1_045 {
+        if index % 100 == 0 {
+            let entry = vote(&leader, (index / 100 % 3) as u8 + 1, 20 + index / 300 * 50);
+            for node in [&leader, &fresh, &behind, &replayed] {
+                assert_eq!(node.apply(at(index), &entry).unwrap(), EntryOutcome::Vote);
+            }
+            continue;
+        }
         let session = Some((2, if index % 3 == 0 { 10 } else { index }));
         let entry = batch(&leader, vec![write(put("k", &index.to_string()), session)]);
         let answers = outcomes(&leader, index, &entry);
-        assert_eq!(outcomes(&fresh, index, &entry), answers);
-        assert_eq!(outcomes(&behind, index, &entry), answers);
+        for node in [&fresh, &behind, &replayed] {
+            assert_eq!(outcomes(node, index, &entry), answers);
+        }
     }
+    assert_eq!(leader.finalized().map(|checkpoint| checkpoint.height), Some(Height(170)));
+    assert_eq!(fresh.finalized(), leader.finalized());
     assert_equal(&leader, &fresh);
     assert_equal(&leader, &behind);
     let again = |node: &ReplicatedChain| {
@@ -190,6 +226,112 @@ fn installing_a_snapshot_is_the_same_as_replaying_the_log() {
         bytes
     };
     assert_eq!(again(&fresh), again(&behind));
+    assert_eq!(again(&fresh), again(&replayed));
+}
+
+/// Nodes 1 to 3 as voters.
+fn members(record: &[u8]) -> MembershipChange {
+    let voters = (1..=3).map(|number| Identity::from_bytes(&[number; 32]).node_id()).collect();
+    MembershipChange { record: record.to_vec(), electorate: Electorate::new(vec![voters]) }
+}
+
+fn vote_of(of: &ReplicatedChain, number: u8, checkpoint: Checkpoint) -> ReplicatedEntry {
+    let chain_id = of.chain().params().unwrap().chain_id;
+    ReplicatedEntry::Vote(CheckpointVote::sign(&Identity::from_bytes(&[number; 32]), chain_id, checkpoint))
+}
+
+/// What a node says that has the same chain as this one, whose voters have been voting from the start.
+fn vote(of: &ReplicatedChain, number: u8, height: u64) -> ReplicatedEntry {
+    let block_hash = of.chain().get_block(Height(height)).unwrap().unwrap().hash();
+    vote_of(of, number, Checkpoint { height: Height(height), block_hash, epoch: 0 })
+}
+
+/// A node in a directory that has applied a log with voters, and the index of the next entry.
+fn grown_in(dir: &Path) -> (ReplicatedChain, u64) {
+    let node = node_in(dir);
+    node.advance(at(0), Some(members(b""))).unwrap();
+    let (_, log) = grown();
+    replay(&node, &log);
+    (node, log.len() as u64 + 1)
+}
+
+#[test]
+fn a_voter_votes_on_every_checkpoint_once_and_not_on_what_is_final() {
+    let (_, log) = grown();
+    let (voter, learner) = (node(1), node(7));
+    for node in [&voter, &learner] {
+        node.advance(at(0), Some(members(b""))).unwrap();
+        replay(node, &log);
+    }
+    assert_eq!(learner.next_vote(EVERY, Height(0)).unwrap(), None);
+    let height = |above| {
+        let vote = voter.next_vote(EVERY, Height(above)).unwrap();
+        vote.map(|vote| vote.checkpoint().height.0)
+    };
+    assert_eq!([0, 4, 5, 34, 35].map(height), [Some(5), Some(5), Some(10), Some(35), None]);
+    let own = voter.next_vote(EVERY, Height(0)).unwrap().unwrap();
+    assert_eq!(own.checkpoint().block_hash, voter.chain().get_block(Height(5)).unwrap().unwrap().hash());
+    voter.apply(at(40), &ReplicatedEntry::Vote(own)).unwrap();
+    assert_eq!(height(0), Some(10), "it has voted on 5");
+    for (index, number) in (41..).zip([2, 3]) {
+        voter.apply(at(index), &vote(&voter, number, 20)).unwrap();
+    }
+    assert_eq!(height(0), Some(25), "20 is final");
+    assert_eq!(voter.chain().height(), Height(37), "a vote makes no block");
+}
+
+#[test]
+fn a_node_with_another_block_than_the_voters_signed_is_out_of_use_for_good() {
+    let another = BlockHash([7; 32]);
+    // Another block than its own, and one above its own tip.
+    for height in [Height(5), Height(100)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, next) = grown_in(dir.path());
+        let checkpoint = Checkpoint { height, block_hash: another, epoch: 0 };
+        assert_eq!(node.apply(at(next), &vote_of(&node, 2, checkpoint)).unwrap(), EntryOutcome::Vote);
+        let (tip, here) = (node.chain().tip_hash(), node.chain().get_block(height).ok().flatten());
+        let expected = Divergence { height, signed: another, here: here.map(|block| block.hash()) };
+        let Err(ChainError::Diverged(divergence)) = node.apply(at(next + 1), &vote_of(&node, 3, checkpoint))
+        else {
+            panic!("not noticed at {height}");
+        };
+        assert_eq!(divergence, expected);
+        assert_eq!(node.chain().store().divergence(), Some(&expected));
+        assert_eq!((node.applied().unwrap(), node.chain().tip_hash()), (Some(at(next)), tip));
+        drop(node);
+        let Err(StoreError::Quarantined { reason, .. }) = TensorStore::open_replicated(dir.path(), 0) else {
+            panic!("opened again at {height}");
+        };
+        assert!(reason.contains(&expected.to_string()), "{reason}");
+        // Reading is no voting.
+        TensorChain::new(TensorStore::open(dir.path()).unwrap(), "reader").initialize().unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_chain_than_the_voters_signed_here_is_not_installed() {
+    let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, log) = grown();
+    let leader = node_in(dir.path());
+    leader.advance(at(0), Some(members(b""))).unwrap();
+    replay(&leader, &log);
+    for (index, number) in (40..).zip([1, 2]) {
+        leader.apply(at(index), &vote(&leader, number, 10)).unwrap();
+    }
+    leader.sync().unwrap();
+    let mut snapshot = Vec::new();
+    leader.write_snapshot(&mut snapshot).unwrap();
+    let other = node_in(other_dir.path());
+    replay(&other, &log[..10]);
+    while other.chain().height() < Height(12) {
+        let index = other.applied().unwrap().unwrap().index + 1;
+        outcomes(&other, index, &batch(&other, vec![write(put("k", "other"), None)]));
+    }
+    let refused = other.install_snapshot(&snapshot[..], Some(dir.path()));
+    assert!(matches!(refused, Err(SnapshotError::Chain(ChainError::Diverged(_)))), "{refused:?}");
+    drop(other);
+    let refused = TensorStore::open_replicated(other_dir.path(), 0);
+    assert!(matches!(refused, Err(StoreError::Quarantined { .. })));
 }
 
 #[test]

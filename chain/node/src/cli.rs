@@ -16,7 +16,8 @@ use crate::commands::{ClusterCommand, ConflictsArgs, DemoArgs, NodeArgs, ReadyAr
 #[command(name = "tensorchain", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 ok, 1 failed, 2 usage, 3 degraded, 4 no node could do it, 5 verification mismatch, \
-    6 device not available, 7 not in time, or outcome unknown, 10 bad configuration, 20 corruption, 21 fsync failed, 22 disk full, 130 interrupted."
+    6 device not available, 7 not in time, or outcome unknown, 10 bad configuration, 20 corruption, 21 fsync failed, \
+    22 disk full, 30 another chain than the cluster's, 130 interrupted."
 )]
 pub struct Cli {
     /// Flags of every command.

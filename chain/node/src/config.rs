@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -45,6 +46,7 @@ struct Raw {
     timing: String,
     advertise_http: String,
     health: String,
+    checkpoint_every: u64,
 }
 
 impl Default for Raw {
@@ -64,6 +66,7 @@ impl Default for Raw {
             timing: "default".into(),
             advertise_http: String::new(),
             health: String::new(),
+            checkpoint_every: 1_000,
         }
     }
 }
@@ -111,6 +114,8 @@ pub struct NodeConfig {
     pub admin_token: Option<Token>,
     /// When it takes others for dead.
     pub timing: Timing,
+    /// It votes on the blocks at the heights that this divides. The same for all nodes of a cluster.
+    pub checkpoint_every: NonZeroU64,
 }
 
 /// One setting, for `config show`.
@@ -229,6 +234,8 @@ impl Config {
                     "wan" => Timing::wan(),
                     other => return Err(parse_error("timing", other, "default, lan or wan")),
                 },
+                checkpoint_every: NonZeroU64::new(raw.checkpoint_every)
+                    .ok_or_else(|| parse_error("checkpoint_every", "0", "1 or more"))?,
             },
             verbosity: i16::from(args.verbose) - i16::from(args.quiet),
             settings,
@@ -290,6 +297,7 @@ fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
         ("admin_token", secret.to_owned()),
         ("advertise_http", raw.advertise_http.clone()),
         ("advertise_peer", raw.advertise_peer.clone()),
+        ("checkpoint_every", raw.checkpoint_every.to_string()),
         ("data_dir", raw.data_dir.display().to_string()),
         ("device", raw.device.clone()),
         ("endpoint", raw.endpoint.clone()),

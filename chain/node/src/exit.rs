@@ -46,6 +46,8 @@ pub enum Exit {
     SyncFailed = 21,
     /// The disk is full.
     NoSpace = 22,
+    /// The chain here is not the one that the cluster's voters have signed.
+    Divergence = 30,
     /// Ctrl-C.
     Interrupted = 130,
 }
@@ -119,6 +121,7 @@ impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
         let exit = match &error {
             ChainError::StorageError(storage) => of_storage(storage),
+            ChainError::Diverged(_) => Exit::Divergence,
             // The bytes are as they were written, and what they say does not hold.
             ChainError::ValidationFailed { .. } => Exit::Mismatch,
             _ => Exit::Failed,
@@ -136,8 +139,10 @@ fn of_storage(error: &StoreError) -> Exit {
         | StoreError::State { .. }
         | StoreError::Misplaced { .. }
         | StoreError::Params(_)
+        | StoreError::Finality(_)
         | StoreError::OtherTip { .. }
         | StoreError::Dir(DirError::UnknownFormat { .. }) => Exit::Corruption,
+        StoreError::Quarantined { .. } => Exit::Divergence,
         StoreError::Log(LogError::Fsync { .. }) => Exit::SyncFailed,
         StoreError::Log(LogError::NoSpace { .. }) => Exit::NoSpace,
         StoreError::Dir(DirError::Io { source, .. }) => of_file(source),

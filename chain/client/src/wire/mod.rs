@@ -12,7 +12,7 @@ pub use answers::{
     Begun, Block, BlockOperation, BlockSeen, Change, CodebookUsed, Drift, History, Keys, Near, Proof,
     Receipt, Session, Similar,
 };
-pub use node::{Band, Check, Health, IssuedTicket, Leader, Member, Peer, Status};
+pub use node::{Band, Check, Finalized, Health, IssuedTicket, Leader, Member, Peer, Status};
 pub use problem::{Kind, Problem, ProblemBody, ProblemDetail};
 pub use requests::{Batch, BatchError, Cas, Operation, OperationName, SimilarQuery, parse_vector};
 

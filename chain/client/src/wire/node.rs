@@ -32,6 +32,9 @@ pub struct Status {
     pub tip_hash: String,
     /// Root of the state at that height: equal on all nodes.
     pub state_hash: String,
+    /// The highest block that a quorum of the voters has signed: no node has another there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finalized: Option<Finalized>,
     /// Members of the cluster, by id.
     pub members: Vec<Member>,
     /// Version of the program.
@@ -44,6 +47,16 @@ pub struct Status {
     pub uptime_ms: u64,
     /// How well it is.
     pub health: Health,
+}
+
+/// A block that a quorum of the voters has signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Finalized {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub block_hash: String,
 }
 
 /// A ticket with which a node may join.

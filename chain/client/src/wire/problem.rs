@@ -116,6 +116,40 @@ pub enum Problem {
     /// Members are changed one at a time.
     #[error("another membership change is in progress")]
     MembershipChangeInProgress,
+    /// A learner that would hold up every write if it voted. Ask again when it has caught up.
+    #[error("the node lacks {lag} log entries, a voter may lack fewer than {limit}")]
+    LearnerLagging {
+        /// Entries that it lacks.
+        lag: u64,
+        /// As many are too many.
+        limit: u64,
+    },
+    /// A learner that the leader has not heard of lately.
+    #[error("the node does not answer the leader")]
+    LearnerUnhealthy,
+    /// A node that votes already.
+    #[error("the node is no learner")]
+    NotALearner,
+    /// A change after which those that answer would not be a majority of the voters.
+    #[error("of {voters} voters {answering} would answer, which is no quorum")]
+    QuorumAtRisk {
+        /// Voters after the change.
+        voters: usize,
+        /// Those of them that answer.
+        answering: usize,
+    },
+    /// Voters are not changed so often.
+    #[error("the voters were changed lately, the next change may come in {wait_s} s")]
+    MembershipChangeTooRecent {
+        /// Seconds to wait.
+        wait_s: u64,
+    },
+    /// More voters than a cluster may have.
+    #[error("a cluster has at most {limit} voters")]
+    TooManyVoters {
+        /// The limit.
+        limit: usize,
+    },
     /// An admin request that cannot be carried out as the cluster is.
     #[error("{reason}")]
     AdminRefused {
@@ -185,6 +219,12 @@ impl Problem {
             | Self::KeyAbsent { .. }
             | Self::ValueDiffers { .. }
             | Self::MembershipChangeInProgress
+            | Self::LearnerLagging { .. }
+            | Self::LearnerUnhealthy
+            | Self::NotALearner
+            | Self::QuorumAtRisk { .. }
+            | Self::MembershipChangeTooRecent { .. }
+            | Self::TooManyVoters { .. }
             | Self::AdminRefused { .. }
             | Self::SequenceTooOld { .. } => 409,
             Self::SessionExpired => 410,

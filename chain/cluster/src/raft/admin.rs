@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
 use openraft::raft::ClientWriteResponse;
 use tensor_chain::NodeId;
 use tokio::time::Instant;
 
+use super::promotion::{self, MAX_VOTERS};
 use super::proposer::submit_error;
 use super::replica::{Metrics, Replica};
 use super::types::{Addresses, RaftNode, TypeConfig};
@@ -27,8 +29,11 @@ impl Replica {
     /// Makes a new cluster of these voters, of whom this node is one. The others learn of it from the log.
     ///
     /// # Errors
-    /// A log that is not empty; members without this node.
+    /// A log that is not empty; members without this node, or too many.
     pub async fn initialize(&self, members: Vec<Peer>) -> Result<(), AdminError> {
+        if members.len() > MAX_VOTERS {
+            return Err(AdminError::TooManyVoters { limit: MAX_VOTERS });
+        }
         let members: BTreeMap<RaftNode, Addresses> =
             members.iter().map(|peer| (peer.node.into(), peer.into())).collect();
         match self.raft().initialize(members).await {
@@ -53,14 +58,32 @@ impl Replica {
         self.change(self.raft().change_membership(change, true)).await
     }
 
-    /// Lets a learner vote.
+    /// Lets a learner vote that has caught up: it answers and lacks fewer than 100 entries. In a cluster of three voters
+    /// or more 5 minutes pass between two such changes.
     ///
     /// # Errors
-    /// See [`AdminError`]; [`NodeNotFound`](AdminError::NodeNotFound) for a node that is no member.
+    /// See [`AdminError`], which has a variant for each rule that this breaks.
     pub async fn promote(&self, node: NodeId) -> Result<(), AdminError> {
-        self.find(node).ok_or(AdminError::NodeNotFound { node })?;
+        self.promote_if(node, false).await
+    }
+
+    /// Lets a learner vote whether it has caught up or not, however short after the last change. It is refused all the
+    /// same where those that answer would not be a quorum any more.
+    ///
+    /// # Errors
+    /// As [`promote`](Self::promote).
+    pub async fn promote_by_force(&self, node: NodeId) -> Result<(), AdminError> {
+        self.promote_if(node, true).await
+    }
+
+    async fn promote_if(&self, node: NodeId, force: bool) -> Result<(), AdminError> {
+        let since_change = self.voters_changed().map(|at| at.elapsed());
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        promotion::check(&metrics, node, since_change, self.patience(), force)?;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.into()]));
-        self.change(self.raft().change_membership(change, true)).await
+        self.change(self.raft().change_membership(change, true)).await?;
+        self.note_change_of_voters();
+        Ok(())
     }
 
     /// Removes a voter or a learner. A leader that is removed steps down.
@@ -77,7 +100,11 @@ impl Replica {
         let nodes = BTreeSet::from([RaftNode::from(node)]);
         let change =
             if voter { ChangeMembers::RemoveVoters(nodes) } else { ChangeMembers::RemoveNodes(nodes) };
-        self.change(self.raft().change_membership(change, false)).await
+        self.change(self.raft().change_membership(change, false)).await?;
+        if voter {
+            self.note_change_of_voters();
+        }
+        Ok(())
     }
 
     /// Asks another voter to take over. Returns when it has been asked; the status tells when it leads.

@@ -1,5 +1,6 @@
 //! How a replica is run.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use openraft::{Config, ConfigError, SnapshotPolicy};
 use tensor_chain::ChainConfig;
 
 use super::network::INSTALL_TIMEOUT;
+
+const CHECKPOINT_EVERY: NonZeroU64 = NonZeroU64::new(1_000).unwrap();
 
 /// How a replica is run.
 #[derive(Debug, Clone)]
@@ -22,6 +25,9 @@ pub struct ReplicaConfig {
     pub snapshot_every: u64,
     /// Log entries below a snapshot that are kept for followers that lag. Default 1,000.
     pub keep_entries: u64,
+    /// Every node votes on the blocks at the heights that this divides; those that a quorum signs are final. Nodes that
+    /// are run with different values have fewer in common. Default 1,000.
+    pub checkpoint_every: NonZeroU64,
     /// How long a write may take before its outcome is called unknown. Default 10 s.
     pub write_timeout: Duration,
     /// How long a read may wait for a quorum. Default 5 s.
@@ -38,6 +44,7 @@ impl ReplicaConfig {
             timing: Timing::default(),
             snapshot_every: 10_000,
             keep_entries: 1_000,
+            checkpoint_every: CHECKPOINT_EVERY,
             write_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
         }
@@ -87,6 +94,11 @@ impl Timing {
     #[must_use]
     pub const fn lan() -> Self {
         Self { election_min_ms: 150, election_max_ms: 300, heartbeat_ms: 50 }
+    }
+
+    /// How long a node may be silent before it is not counted on.
+    pub(super) const fn patience(&self) -> Duration {
+        Duration::from_millis(self.election_max_ms.saturating_mul(2))
     }
 
     /// For nodes far apart: 1,500 to 3,000, every 500.

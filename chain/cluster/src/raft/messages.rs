@@ -8,8 +8,8 @@ use openraft::raft::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::snapshots::Part;
-use super::types::{TypeConfig, Vote};
+use super::snapshots::{Held, Part, SnapshotDigest};
+use super::types::{Command, TypeConfig, Vote};
 
 /// A question. In a stream all are `Append`.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +20,12 @@ pub(super) enum Request {
     TransferLeader(TransferLeaderRequest<TypeConfig>),
     /// Which entry a read must not miss.
     ReadIndex,
+    /// Put the vote of the node that asks into the log.
+    Propose(Command),
+    /// What the node has received of the snapshot with this digest, which is about to be sent.
+    Offer {
+        digest: SnapshotDigest,
+    },
     /// A part of a snapshot.
     Chunk {
         part: Part,
@@ -41,6 +47,9 @@ pub(super) enum Response {
     TransferLeader(TransferLeaderResponse<TypeConfig>),
     /// The index; `None` where this node could not make sure that it leads.
     ReadIndex(Option<u64>),
+    /// Whether it is there.
+    Proposed(bool),
+    Offer(Held),
     Chunk,
     Install {
         vote: Vote,

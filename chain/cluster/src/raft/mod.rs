@@ -9,6 +9,7 @@
 //! a snapshot has made the blocks and the state durable.
 
 mod admin;
+mod checkpoints;
 mod config;
 #[cfg(test)]
 mod conformance_tests;
@@ -16,6 +17,7 @@ mod log_record;
 mod log_store;
 mod messages;
 mod network;
+mod promotion;
 mod proposer;
 mod replica;
 mod restore;
@@ -23,6 +25,8 @@ mod service;
 mod snapshots;
 mod state_machine;
 mod statistics;
+#[cfg(test)]
+mod transfer_tests;
 mod types;
 
 /// Where the log lines of the consensus library come from.

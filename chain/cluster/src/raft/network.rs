@@ -1,6 +1,7 @@
 //! How the consensus library reaches other nodes: its calls as frames on the links.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -114,16 +115,17 @@ impl Connection {
         Timeout { action, id: self.network.node, target: self.target, timeout }
     }
 
-    /// Sends both parts of a snapshot, a piece at a time, and has it installed.
+    /// Sends both parts of a snapshot, a piece at a time, and has it installed. What arrived before a connection broke is
+    /// not sent again.
     async fn send_snapshot(&self, vote: Vote, files: SnapshotFiles) -> Result<Vote, RpcError> {
         let files = Arc::new(files);
-        for part in [Part::State, Part::Blocks] {
-            let mut offset = 0;
+        let digest = read(&files, SnapshotFiles::digest).await?;
+        let Response::Offer(held) = self.ask_bulk(&Request::Offer { digest }, CHUNK_TIMEOUT).await? else {
+            return Err(other_answer());
+        };
+        for (part, mut offset) in [(Part::State, held.state), (Part::Blocks, held.blocks)] {
             loop {
-                let read = Arc::clone(&files);
-                let chunk = tokio::task::spawn_blocking(move || read.chunk(part, offset)).await;
-                let chunk = chunk.map_err(|error| NetworkError::new(&error))?;
-                let bytes = chunk.map_err(|error| NetworkError::new(&error))?;
+                let bytes = read(&files, move |files| files.chunk(part, offset)).await?;
                 if bytes.is_empty() {
                     break;
                 }
@@ -131,13 +133,13 @@ impl Connection {
                 let request = Request::Chunk { part, offset, bytes: ChunkBytes(bytes) };
                 match self.ask_bulk(&request, CHUNK_TIMEOUT).await? {
                     Response::Chunk => offset = next,
-                    _ => return Err(NetworkError::new(&AskError::Answer).into()),
+                    _ => return Err(other_answer()),
                 }
             }
         }
         match self.ask_bulk(&Request::Install { vote }, INSTALL_TIMEOUT).await? {
             Response::Install { vote } => Ok(vote),
-            _ => Err(NetworkError::new(&AskError::Answer).into()),
+            _ => Err(other_answer()),
         }
     }
 
@@ -145,6 +147,16 @@ impl Connection {
         let answer = ask(&*self.network.link, &self.peer, Channel::Bulk, request, deadline).await;
         answer.map_err(|error| self.error(RPCTypes::InstallSnapshot, deadline, &error))
     }
+}
+
+/// Reads of a snapshot, away from the threads of the runtime.
+async fn read<T: Send + 'static>(
+    files: &Arc<SnapshotFiles>,
+    what: impl FnOnce(&SnapshotFiles) -> io::Result<T> + Send + 'static,
+) -> Result<T, RpcError> {
+    let files = Arc::clone(files);
+    let done = tokio::task::spawn_blocking(move || what(&files)).await.map_err(io::Error::other);
+    done.and_then(|read| read).map_err(|error| NetworkError::new(&error).into())
 }
 
 fn other_answer() -> RpcError {

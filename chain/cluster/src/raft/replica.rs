@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,6 +15,7 @@ use tensor_chain::replicated::{EntryOutcome, ReplicatedChain, ReplicatedEntry};
 use tensor_chain::{ChainError, NodeId, TensorChain, TensorStore};
 use tokio::task::JoinSet;
 
+use super::checkpoints::Voter;
 use super::config::ReplicaConfig;
 use super::log_store::{Hold, LogFigures, LogStore};
 use super::messages::{Request, Response};
@@ -69,6 +70,8 @@ struct Inner {
     log: Hold,
     queue: Queue,
     counted: Arc<Counted>,
+    /// When this node, leading, changed the voters last.
+    voters_changed: Mutex<Option<tokio::time::Instant>>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
@@ -92,14 +95,19 @@ impl Replica {
             let store = TensorStore::open_replicated(&opening.dir, synced_len).map_err(ChainError::from)?;
             let node = store.identity().map_err(ChainError::from)?.node_id();
             let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
-            let snapshots = Snapshots::open(&opening.dir, &chain).map_err(StartError::Snapshot)?;
+            let snapshots = Snapshots::open(&opening.dir, &chain).map_err(|error| {
+                match chain.chain().store().divergence() {
+                    Some(&divergence) => StartError::Chain(divergence.into()),
+                    None => StartError::Snapshot(error),
+                }
+            })?;
             let log = LogStore::open(&opening.dir.join("raft"), counting).map_err(StartError::Log)?;
             Ok((node, chain, Arc::new(snapshots), log))
         };
         let (node, chain, snapshots, log) = tokio::task::spawn_blocking(open)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))??;
-        let patience = Duration::from_millis(config.timing.election_max_ms.saturating_mul(2));
+        let patience = config.timing.patience();
         let hold = log.hold();
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
         let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots), Arc::clone(&counted));
@@ -112,6 +120,14 @@ impl Replica {
         tasks.spawn(stop_on_panic("proposer", proposing, raft.clone()));
         let beginning = begin_chain(raft.clone(), Arc::clone(&chain));
         tasks.spawn(stop_on_panic("begin_chain", beginning, raft.clone()));
+        let voter = Voter {
+            raft: raft.clone(),
+            chain: Arc::clone(&chain),
+            link: Arc::clone(&link),
+            every: config.checkpoint_every,
+            deadline: config.write_timeout,
+        };
+        tasks.spawn(stop_on_panic("voter", voter.run(), raft.clone()));
         tasks.spawn(count_leaders(raft.clone(), Arc::clone(&counted)));
         let tasks = tokio::sync::Mutex::new(tasks);
         Ok(Self {
@@ -125,6 +141,7 @@ impl Replica {
                 log: hold,
                 queue,
                 counted,
+                voters_changed: Mutex::default(),
                 tasks,
             }),
         })
@@ -133,8 +150,9 @@ impl Replica {
     /// What answers the other nodes: to be handed everything that arrives from them.
     #[must_use]
     pub fn service(&self) -> Arc<dyn PeerService> {
-        let Inner { raft, snapshots, .. } = &*self.inner;
-        Arc::new(Service { raft: raft.clone(), snapshots: Arc::clone(snapshots) })
+        let Inner { raft, snapshots, config, .. } = &*self.inner;
+        let deadline = config.write_timeout;
+        Arc::new(Service { raft: raft.clone(), snapshots: Arc::clone(snapshots), deadline })
     }
 
     /// The hash of this node's public key.
@@ -275,6 +293,7 @@ impl Replica {
             height: chain.height(),
             tip_hash: chain.tip_hash(),
             state_hash: chain.state_root(),
+            finalized: self.inner.chain.finalized(),
             members: members.nodes().map(member).collect(),
         }
     }
@@ -319,6 +338,20 @@ impl Replica {
 
     pub(super) fn log_figures(&self) -> LogFigures {
         self.inner.log.figures()
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.inner.config.timing.patience()
+    }
+
+    /// Since when the voters are as this node, leading, has made them.
+    pub(super) fn voters_changed(&self) -> Option<tokio::time::Instant> {
+        *self.inner.voters_changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_change_of_voters(&self) {
+        *self.inner.voters_changed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(tokio::time::Instant::now());
     }
 
     pub(super) fn write_timeout(&self) -> Duration {

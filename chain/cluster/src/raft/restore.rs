@@ -14,7 +14,7 @@ use std::sync::Arc;
 use openraft::storage::RaftLogStorage;
 use openraft::vote::RaftLeaderId;
 use tensor_chain::log::LOG_FILE_NAME;
-use tensor_chain::replicated::{ReplicatedChain, SnapshotError, SnapshotHeader, check_snapshot};
+use tensor_chain::replicated::{ReplicatedChain, SnapshotError, SnapshotHeader};
 use tensor_chain::{ChainConfig, ChainError, Height, NodeId, TensorStore};
 
 use super::log_store::LogStore;
@@ -67,7 +67,7 @@ pub enum RestoreError {
 /// A file that is damaged, cut short or too long.
 pub fn check_export(file: &Path) -> Result<SnapshotHeader, RestoreError> {
     let mut input = BufReader::new(File::open(file)?);
-    let header = check_snapshot(&mut input)?;
+    let header = SnapshotHeader::check(&mut input)?;
     let expected = header.tip.ok_or(RestoreError::NoChain)?.log_len;
     match io::copy(&mut input.take(expected.saturating_add(1)), &mut io::sink())? {
         got if got == expected => Ok(header),
@@ -113,7 +113,7 @@ fn rebuild(
     let received = dir.join(RECEIVED);
     fs::create_dir(&received)?;
     let mut input = BufReader::new(File::open(file)?);
-    check_snapshot(&mut input)?;
+    SnapshotHeader::check(&mut input)?;
     io::copy(&mut input, &mut File::create(received.join(LOG_FILE_NAME))?)?;
     chain.install_snapshot(BufReader::new(File::open(file)?), Some(&received))?;
     fs::remove_dir_all(&received)?;

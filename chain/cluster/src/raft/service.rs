@@ -1,13 +1,16 @@
 //! What a replica answers other nodes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
 use openraft::{Raft, ReadPolicy};
 use tensor_chain::NodeId;
+use tensor_chain::replicated::ReplicatedEntry;
 
+use super::checkpoints::append;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
 use super::snapshots::Snapshots;
 use super::state_machine::{StateMachine, describe};
@@ -19,11 +22,18 @@ use crate::link::PeerService;
 pub(super) struct Service {
     pub(super) raft: Raft<TypeConfig, StateMachine>,
     pub(super) snapshots: Arc<Snapshots>,
+    /// How long an entry may take that is proposed for another node.
+    pub(super) deadline: Duration,
 }
 
 /// Whether a node speaks for itself: nobody else may use its vote.
 fn speaks_for_itself(from: NodeId, vote: &Vote) -> bool {
     vote.leader_id.voted_for == RaftNode::from(from)
+}
+
+/// Whether an entry is a vote on a checkpoint and of this node. All else that is proposed comes from clients.
+fn is_vote_of(from: NodeId, entry: &ReplicatedEntry) -> bool {
+    matches!(entry, ReplicatedEntry::Vote(vote) if vote.claimed_signer() == Some(from))
 }
 
 impl Service {
@@ -45,6 +55,17 @@ impl Service {
             Request::ReadIndex => {
                 let index = self.raft.get_read_log_id(ReadPolicy::ReadIndex).await.ok();
                 Some(Response::ReadIndex(index.map(|(read, _)| read.index())))
+            }
+            Request::Propose(command) if is_vote_of(from, command.entry()) => {
+                Some(Response::Proposed(append(&self.raft, command, self.deadline).await))
+            }
+            Request::Offer { digest } => {
+                let snapshots = Arc::clone(&self.snapshots);
+                let offered = move || snapshots.offered(from, &digest);
+                let held = tokio::task::spawn_blocking(offered).await.ok()?;
+                held.inspect_err(|error| tracing::warn!(%error, %from, "a snapshot was not taken"))
+                    .ok()
+                    .map(Response::Offer)
             }
             Request::Chunk { part, offset, bytes: ChunkBytes(bytes) } => {
                 let snapshots = Arc::clone(&self.snapshots);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! snapshot/<index>.state    this node's newest snapshot; its blocks are the start of blocks.log
-//! snapshot/from-<node>/     one that is being received: state, blocks.log
+//! snapshot/from-<node>/     one that is being received: digest, state, blocks.log
 //! snapshot/installing/      one that was received whole and is being installed
 //! ```
 //!
@@ -12,18 +12,23 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tensor_chain::NodeId;
 use tensor_chain::atomic_io::AtomicWriter;
 use tensor_chain::log::LOG_FILE_NAME;
-use tensor_chain::replicated::{LogPosition, ReplicatedChain, SnapshotHeader};
+use tensor_chain::replicated::{LogPosition, ReplicatedChain, SNAPSHOT_DIGEST_BYTES, SnapshotHeader};
 
 use crate::api::Export;
 
 /// Most bytes that are sent at once.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
+/// What tells a snapshot from every other.
+pub(super) type SnapshotDigest = [u8; SNAPSHOT_DIGEST_BYTES];
+
+const DIGEST: &str = "digest";
 const STATE: &str = "state";
 const INSTALLING: &str = "installing";
 
@@ -33,6 +38,15 @@ pub(super) struct Snapshots {
     /// The directory of the chain.
     data_dir: PathBuf,
     dir: PathBuf,
+    /// Held while a part of a snapshot is taken: a sender that was given up may still be at it.
+    receiving: Mutex<()>,
+}
+
+/// Bytes that are there of a snapshot that is being received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Held {
+    pub(super) state: u64,
+    pub(super) blocks: u64,
 }
 
 /// A snapshot: what it is of and where its two files are.
@@ -67,7 +81,7 @@ impl Snapshots {
     /// # Errors
     /// A medium that fails; a received snapshot that cannot be installed.
     pub(super) fn open(data_dir: &Path, chain: &ReplicatedChain) -> io::Result<Self> {
-        let snapshots = Self { data_dir: data_dir.to_owned(), dir: data_dir.join("snapshot") };
+        let snapshots = Self::of(data_dir);
         fs::create_dir_all(&snapshots.dir)?;
         tensor_chain::atomic_io::sweep_orphans(&snapshots.dir).map_err(io::Error::other)?;
         for entry in fs::read_dir(&snapshots.dir)? {
@@ -84,12 +98,17 @@ impl Snapshots {
         Ok(snapshots)
     }
 
+    fn of(data_dir: &Path) -> Self {
+        let dir = data_dir.join("snapshot");
+        Self { data_dir: data_dir.to_owned(), dir, receiving: Mutex::default() }
+    }
+
     /// Bytes of the block log in a directory that are durable for certain: those under its newest snapshot.
     ///
     /// # Errors
     /// A medium that fails; a snapshot whose header cannot be read.
     pub(super) fn synced_len(data_dir: &Path) -> io::Result<u64> {
-        let snapshots = Self { data_dir: data_dir.to_owned(), dir: data_dir.join("snapshot") };
+        let snapshots = Self::of(data_dir);
         if !snapshots.dir.exists() {
             return Ok(0);
         }
@@ -162,17 +181,35 @@ impl Snapshots {
         self.remove_older()
     }
 
-    /// Writes a part of a snapshot that another node sends. Offset 0 of the state begins anew; else a part must go on
-    /// where the one before ended.
-    pub(super) fn receive(&self, from: NodeId, part: Part, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let dir = self.dir.join(format!("from-{from}"));
-        if (part, offset) == (Part::State, 0) {
-            match fs::remove_dir_all(&dir) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => fs::create_dir(&dir)?,
+    /// What is there of a snapshot that another node is about to send: where it has to go on. What is there of any
+    /// other that this node has sent is dropped.
+    pub(super) fn offered(&self, from: NodeId, digest: &SnapshotDigest) -> io::Result<Held> {
+        let _one_at_a_time = self.receiving.lock();
+        let dir = self.received_from(from);
+        match fs::read(dir.join(DIGEST)) {
+            Ok(known) if known == digest => {
+                let len = |part: Part| -> io::Result<u64> {
+                    match fs::metadata(dir.join(part.file_name())) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+                        metadata => Ok(metadata?.len()),
+                    }
+                };
+                let held = Held { state: len(Part::State)?, blocks: len(Part::Blocks)? };
+                tracing::info!(%from, held.state, held.blocks, "a snapshot goes on where it was broken off");
+                return Ok(held);
             }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => remove_dir(&dir)?,
         }
-        let path = dir.join(part.file_name());
+        fs::create_dir(&dir)?;
+        fs::write(dir.join(DIGEST), digest)?;
+        Ok(Held { state: 0, blocks: 0 })
+    }
+
+    /// Writes a part of a snapshot that another node sends, which goes on where the one before ended.
+    pub(super) fn receive(&self, from: NodeId, part: Part, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let _one_at_a_time = self.receiving.lock();
+        let path = self.received_from(from).join(part.file_name());
         let mut file = OpenOptions::new().append(true).create(offset == 0).open(path)?;
         let got = file.metadata()?.len();
         if got != offset {
@@ -184,13 +221,19 @@ impl Snapshots {
         file.write_all(bytes)
     }
 
-    /// Takes a snapshot as received whole: both files durable, the length of the blocks as the header says.
+    /// Takes a snapshot as received whole: both files durable, the state with its digest, the length of the blocks as
+    /// the header says. Otherwise it is dropped, and has to be sent anew.
     pub(super) fn received(&self, from: NodeId) -> io::Result<SnapshotFiles> {
-        let dir = self.dir.join(format!("from-{from}"));
+        let _one_at_a_time = self.receiving.lock();
+        let dir = self.received_from(from);
+        Self::take(dir.clone()).inspect_err(|_| drop(remove_dir(&dir)))
+    }
+
+    fn take(dir: PathBuf) -> io::Result<SnapshotFiles> {
         let (state, blocks) = (dir.join(STATE), dir.join(LOG_FILE_NAME));
         let file = File::open(&state)?;
         file.sync_all()?;
-        let header = SnapshotHeader::read(BufReader::new(file)).map_err(io::Error::other)?;
+        let header = SnapshotHeader::check(BufReader::new(file)).map_err(io::Error::other)?;
         if let Some(tip) = header.tip {
             let file = File::open(&blocks)?;
             let got = file.metadata()?.len();
@@ -204,6 +247,10 @@ impl Snapshots {
         }
         sync_dir(&dir)?;
         Ok(SnapshotFiles { header, state, blocks, received_in: Some(dir) })
+    }
+
+    fn received_from(&self, from: NodeId) -> PathBuf {
+        self.dir.join(format!("from-{from}"))
     }
 
     fn own(&self, header: SnapshotHeader, state: PathBuf) -> SnapshotFiles {
@@ -242,8 +289,7 @@ impl Draft {
         let writer = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         writer.commit().map_err(io::Error::other)?;
         let dir = files.state.parent().map(Path::to_owned).unwrap_or_default();
-        let data_dir = dir.parent().map(Path::to_owned).unwrap_or_default();
-        Snapshots { data_dir, dir }.remove_older()?;
+        Snapshots::of(dir.parent().unwrap_or(Path::new(""))).remove_older()?;
         Ok(files)
     }
 }
@@ -258,6 +304,15 @@ impl Part {
 }
 
 impl SnapshotFiles {
+    /// What the state ends with.
+    pub(super) fn digest(&self) -> io::Result<SnapshotDigest> {
+        let mut digest = [0; SNAPSHOT_DIGEST_BYTES];
+        let mut file = File::open(&self.state)?;
+        file.seek(SeekFrom::End(-(SNAPSHOT_DIGEST_BYTES as i64)))?;
+        file.read_exact(&mut digest)?;
+        Ok(digest)
+    }
+
     /// The bytes of a part from an offset on, at most [`CHUNK_BYTES`]; none at its end.
     pub(super) fn chunk(&self, part: Part, offset: u64) -> io::Result<Vec<u8>> {
         let (path, len) = match (part, self.header.tip) {
@@ -270,6 +325,14 @@ impl SnapshotFiles {
         let mut bytes = Vec::new();
         file.take(len.saturating_sub(offset).min(CHUNK_BYTES as u64)).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+}
+
+/// Removes a directory, if there is one.
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -308,8 +371,8 @@ mod tests {
 
     /// Sends the parts as the leader does.
     fn send(files: &SnapshotFiles, to: &Snapshots, from: NodeId) {
-        for part in [Part::State, Part::Blocks] {
-            let mut offset = 0;
+        let held = to.offered(from, &files.digest().unwrap()).unwrap();
+        for (part, mut offset) in [(Part::State, held.state), (Part::Blocks, held.blocks)] {
             loop {
                 let bytes = files.chunk(part, offset).unwrap();
                 assert!(bytes.len() <= CHUNK_BYTES);
@@ -369,6 +432,16 @@ mod tests {
         let mut bytes = fs::read(&blocks).unwrap();
         fs::write(&blocks, &bytes[..bytes.len() - 1]).unwrap();
         assert!(snapshots.received(from).is_err());
+        // It is gone: what is damaged must not be gone on with.
+        let none = Held { state: 0, blocks: 0 };
+        assert_eq!(snapshots.offered(from, &files.digest().unwrap()).unwrap(), none);
+        send(&files, &snapshots, from);
+        let state = snapshots.received_from(from).join(STATE);
+        let mut damaged = fs::read(&state).unwrap();
+        damaged[100] ^= 1;
+        fs::write(&state, damaged).unwrap();
+        assert!(snapshots.received(from).is_err());
+        send(&files, &snapshots, from);
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&blocks, &bytes).unwrap();

@@ -3,6 +3,7 @@
 //! An entry is applied without a sync; the log is the truth until a snapshot has made everything up to its index
 //! durable, and the log is purged only below a snapshot. An error here is no verdict on an entry: it stops the node.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,11 +11,13 @@ use std::time::Instant;
 use futures_util::stream::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder, Snapshot};
-use tensor_chain::replicated::{EntryOutcome, ReplicatedChain, ReplicatedEntry};
+use tensor_chain::replicated::{Electorate, EntryOutcome, MembershipChange, ReplicatedChain, ReplicatedEntry};
 
 use super::snapshots::{Draft, SnapshotFiles, Snapshots};
 use super::statistics::Counted;
-use super::types::{Answer, Entry, LogId, Membership, Payload, SnapshotMeta, TypeConfig, log_id, position};
+use super::types::{
+    Answer, Entry, LogId, Membership, Payload, RaftNode, SnapshotMeta, TypeConfig, log_id, position,
+};
 
 pub(super) type ChainSnapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotFiles>;
 
@@ -46,13 +49,20 @@ impl StateMachine {
             Payload::Blank => self.chain.advance(position, None).map(|()| None),
             Payload::Normal(command) => self.chain.apply(position, command.entry()).map(Some),
             Payload::Membership(membership) => {
-                let stored = Membership::new(Some(entry.log_id), membership);
-                let bytes = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
-                self.chain.advance(position, Some(bytes)).map(|()| None)
+                let change = membership_change(Membership::new(Some(entry.log_id), membership))?;
+                self.chain.advance(position, Some(change)).map(|()| None)
             }
         }
         .map_err(io::Error::other)
     }
+}
+
+/// A membership as the chain keeps it.
+fn membership_change(stored: Membership) -> io::Result<MembershipChange> {
+    let record = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
+    let ids = |set: &BTreeSet<RaftNode>| set.iter().map(|&node| node.into()).collect();
+    let sets = stored.membership().get_joint_config().iter().map(ids).collect();
+    Ok(MembershipChange { record, electorate: Electorate::new(sets) })
 }
 
 /// A membership from the bytes that the chain keeps.

@@ -107,6 +107,7 @@ impl fmt::Display for Command {
             ReplicatedEntry::Genesis { .. } => f.write_str("genesis"),
             ReplicatedEntry::Session => f.write_str("session"),
             ReplicatedEntry::Batch(batch) => write!(f, "batch of {}", batch.writes().len()),
+            ReplicatedEntry::Vote(vote) => write!(f, "vote on {}", vote.checkpoint().height),
         }
     }
 }

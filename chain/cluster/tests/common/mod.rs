@@ -14,6 +14,12 @@ use tensor_cluster::{Replica, ReplicaConfig, Timing};
 /// Longer than anything here takes on a busy machine; whoever waits for it has found a fault.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Heights that are voted on.
+pub const CHECKPOINT_EVERY: u64 = 10;
+
+/// Pause between two looks at what no status tells.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 pub struct Cluster {
     pub network: MemoryNetwork,
     dirs: Vec<TempDir>,
@@ -63,6 +69,7 @@ impl Cluster {
             timing: Timing { election_min_ms: 500, election_max_ms: 1_000, heartbeat_ms: 100 },
             snapshot_every: self.snapshot_every,
             keep_entries: 0,
+            checkpoint_every: CHECKPOINT_EVERY.try_into().unwrap(),
             ..ReplicaConfig::new(self.dir(index), ChainConfig::default())
         };
         let link = Arc::new(self.network.link(self.id(index)));
@@ -119,6 +126,14 @@ impl Cluster {
             Ok(status) => status.unwrap(),
             Err(_) => panic!("node {index} never came to be as asked: {:?}", self.node(index).status()),
         }
+    }
+
+    /// Makes a voter of a learner, as soon as that has caught up.
+    pub async fn promote(&self, index: usize) {
+        until_async("the learner is promoted", async || {
+            self.node(self.leader().await).promote(self.id(index)).await.is_ok()
+        })
+        .await;
     }
 
     /// Waits until a running node leads, has begun the chain, and takes writes.
@@ -183,6 +198,17 @@ impl Cluster {
     pub fn get(&self, index: usize, key: &str) -> Option<Vec<u8>> {
         self.node(index).chain().get(key).unwrap()
     }
+}
+
+/// Waits for a condition by name.
+pub async fn until_async(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut looks = tokio::time::interval(BETWEEN_LOOKS);
+    let holding = async {
+        while !holds().await {
+            looks.tick().await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, holding).await.is_ok(), "waited in vain until {what}");
 }
 
 pub fn put(key: &str, value: &str, session: Option<(ClientId, u64)>) -> Write {

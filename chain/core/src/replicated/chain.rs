@@ -1,9 +1,12 @@
 //! The face that a replicated log sees of a chain.
 
-use std::sync::Arc;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::apply::{APPLIED, applied_op, apply_batch};
+use super::checkpoint::{Checkpoint, CheckpointVote};
 use super::entry::{LogPosition, ProposedWrite, ReplicatedBatch, ReplicatedEntry};
+use super::finality::{Electorate, Finality, MAX_CHECKPOINTS};
 use super::outcome::{EntryOutcome, WriteOutcome};
 use super::sessions;
 use crate::block::Stamp;
@@ -11,21 +14,36 @@ use crate::chain::TensorChain;
 use crate::changeset::Changeset;
 use crate::committer::Writer;
 use crate::config::ChainConfig;
-use crate::encoding::Decode;
-use crate::error::ChainError;
+use crate::encoding::{Decode, Encode};
+use crate::error::{ChainError, TransactionFailure};
 use crate::genesis::ChainParams;
+use crate::ids::Height;
 use crate::index::{IndexOp, Space};
 use crate::opening::new_params;
+use crate::quarantine::Divergence;
 use crate::store::{StoreError, TensorStore};
 
 /// The key of the record of who takes part, whose bytes are the caller's business.
 pub(super) const MEMBERSHIP: &[u8] = b"membership";
+/// The key of the record of what is final.
+const FINALITY: &[u8] = b"finality";
+
+/// Who takes part from an entry on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembershipChange {
+    /// The record of it, whose bytes are the caller's business.
+    pub record: Vec<u8>,
+    /// Those whose votes make blocks final.
+    pub electorate: Electorate,
+}
 
 /// A chain that grows by applying the entries of a replicated log. Entries are applied one at a time, by one caller.
 #[derive(Debug)]
 pub struct ReplicatedChain {
     chain: Arc<TensorChain>,
     config: ChainConfig,
+    /// As the index has it.
+    finality: Mutex<Finality>,
 }
 
 impl ReplicatedChain {
@@ -37,9 +55,13 @@ impl ReplicatedChain {
     pub fn open(store: TensorStore, config: ChainConfig) -> Result<Self, ChainError> {
         let chain = Arc::new(TensorChain::with_config(store, config.clone()));
         match chain.initialize() {
-            Ok(()) | Err(ChainError::NotInitialized) => Ok(Self { chain, config }),
-            Err(error) => Err(error),
+            Ok(()) | Err(ChainError::NotInitialized) => {}
+            Err(error) => return Err(error),
         }
+        let record = chain.store().index().get(Space::Meta, FINALITY)?;
+        let finality = record.map(|bytes| Finality::from_bytes(&bytes)).transpose();
+        let finality = finality.map_err(StoreError::Finality)?.unwrap_or_default();
+        Ok(Self { chain, config, finality: Mutex::new(finality) })
     }
 
     /// The chain, for reading. It takes no writes of its own.
@@ -72,13 +94,32 @@ impl ReplicatedChain {
         Ok(self.chain.store().index().get(Space::Meta, MEMBERSHIP)?)
     }
 
+    /// The highest block that a quorum of the voters has signed.
+    #[must_use]
+    pub fn finalized(&self) -> Option<Checkpoint> {
+        self.lock_finality().finalized()
+    }
+
     /// Notes an entry that concerns only those who keep the log, and the membership where it changes that.
     ///
     /// # Errors
     /// An index that cannot be written.
-    pub fn advance(&self, position: LogPosition, membership: Option<Vec<u8>>) -> Result<(), ChainError> {
-        let membership = membership.map(|bytes| IndexOp::put(Space::Meta, MEMBERSHIP.to_vec(), bytes));
-        Ok(self.chain.store().write([applied_op(position)].into_iter().chain(membership).collect())?)
+    pub fn advance(
+        &self,
+        position: LogPosition,
+        membership: Option<MembershipChange>,
+    ) -> Result<(), ChainError> {
+        let Some(MembershipChange { record, electorate }) = membership else {
+            return Ok(self.chain.store().write(vec![applied_op(position)])?);
+        };
+        let from = match self.chain.ledger() {
+            Ok(ledger) => ledger.tip().height.next().ok_or(TransactionFailure::HeightExhausted)?,
+            Err(_) => Height::GENESIS,
+        };
+        let mut finality = self.finality();
+        finality.begin_epoch(position.index, from, electorate);
+        let record = IndexOp::put(Space::Meta, MEMBERSHIP.to_vec(), record);
+        self.write_finality(finality, vec![applied_op(position), record])
     }
 
     /// Applies an entry. Verdicts against single writes are part of the outcome.
@@ -101,6 +142,7 @@ impl ReplicatedChain {
                 store.write(ops)?;
                 Ok(EntryOutcome::Session { client: position.index })
             }
+            ReplicatedEntry::Vote(vote) => self.count(position, vote).map(|()| EntryOutcome::Vote),
             ReplicatedEntry::Batch(batch) => match self.chain.ledger() {
                 Ok(ledger) => apply_batch(ledger, position, batch).map(EntryOutcome::Writes),
                 Err(_) => {
@@ -109,6 +151,80 @@ impl ReplicatedChain {
                 }
             },
         }
+    }
+
+    /// Counts a vote. Where it makes a block final that this node does not have, this node is put out of use.
+    fn count(&self, position: LogPosition, vote: &CheckpointVote) -> Result<(), ChainError> {
+        let Ok(ledger) = self.chain.ledger() else { return self.advance(position, None) };
+        let mut finality = self.finality();
+        if let Some(checkpoint) = finality.count(ledger.rules().params.chain_id, vote) {
+            self.compare(checkpoint)?;
+            tracing::info!(height = checkpoint.height.0, block = %checkpoint.block_hash, "finalized");
+        }
+        self.write_finality(finality, vec![applied_op(position)])
+    }
+
+    /// Compares what a quorum has signed with what is here.
+    ///
+    /// # Errors
+    /// [`Diverged`](ChainError::Diverged) where another block is here, or none: every voter had applied no more of the
+    /// log than this node has now. The store is put out of use before this returns.
+    pub(super) fn compare(
+        &self,
+        Checkpoint { height, block_hash, .. }: Checkpoint,
+    ) -> Result<(), ChainError> {
+        let here = self.chain.store().block(height)?.map(|block| block.hash());
+        if here == Some(block_hash) {
+            return Ok(());
+        }
+        let divergence = Divergence { height, signed: block_hash, here };
+        self.chain.store().quarantine(divergence)?;
+        Err(divergence.into())
+    }
+
+    /// This node's vote on the lowest checkpoint above a height that it has not voted on; `None` where there is none, or
+    /// where it is no voter. Checkpoints are the heights that `every` divides.
+    ///
+    /// # Errors
+    /// A chain that cannot be read.
+    pub fn next_vote(&self, every: NonZeroU64, above: Height) -> Result<Option<CheckpointVote>, ChainError> {
+        let Ok(ledger) = self.chain.ledger() else { return Ok(None) };
+        let (tip, store) = (ledger.tip().height.0, self.chain.store());
+        let identity = store.identity()?;
+        let node = identity.node_id();
+        let due = || {
+            let finality = self.lock_finality();
+            let above = finality.finalized().map_or(above, |finalized| finalized.height.max(above));
+            let last = tip / every;
+            // Of those that lie further back no votes are kept.
+            let first =
+                (above.0 / every).saturating_add(1).max(last.saturating_sub(MAX_CHECKPOINTS as u64 - 1));
+            (first..=last).map(|n| Height(n * every.get())).find_map(|height| {
+                let epoch = finality.epoch_of_voter(height, node)?;
+                (!finality.has_voted(node, height)).then_some((height, epoch))
+            })
+        };
+        let Some((height, epoch)) = due() else { return Ok(None) };
+        let block_hash = store.block(height)?.ok_or(StoreError::Misplaced { height })?.hash();
+        let checkpoint = Checkpoint { height, block_hash, epoch };
+        Ok(Some(CheckpointVote::sign(identity, ledger.rules().params.chain_id, checkpoint)))
+    }
+
+    /// The votes and what they came to.
+    pub(super) fn finality(&self) -> Finality {
+        self.lock_finality().clone()
+    }
+
+    /// Writes what is final, together with what else an entry changes.
+    pub(super) fn write_finality(&self, finality: Finality, mut ops: Vec<IndexOp>) -> Result<(), ChainError> {
+        ops.push(IndexOp::put(Space::Meta, FINALITY.to_vec(), finality.to_bytes()));
+        self.chain.store().write(ops)?;
+        *self.lock_finality() = finality;
+        Ok(())
+    }
+
+    fn lock_finality(&self) -> MutexGuard<'_, Finality> {
+        self.finality.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the genesis block durable and opens the chain on it.

@@ -1,5 +1,6 @@
 //! What an entry of the replicated log says, and its canonical bytes.
 
+use super::checkpoint::CheckpointVote;
 use crate::block::{Stamp, decode_list, encode_list};
 use crate::changeset::{Changeset, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS};
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
@@ -58,6 +59,8 @@ pub enum ReplicatedEntry {
     Session,
     /// Writes.
     Batch(ReplicatedBatch),
+    /// What a voter says about a block. It makes no block itself.
+    Vote(CheckpointVote),
 }
 
 impl ReplicatedBatch {
@@ -140,6 +143,7 @@ impl Decode for ProposedWrite {
 const GENESIS: u8 = 0;
 const SESSION: u8 = 1;
 const BATCH: u8 = 2;
+const VOTE: u8 = 3;
 
 impl Encode for ReplicatedEntry {
     fn encode(&self, writer: &mut Writer) {
@@ -154,6 +158,10 @@ impl Encode for ReplicatedEntry {
                 writer.u8(BATCH);
                 stamp.encode(writer);
                 encode_list(writes, writer);
+            }
+            Self::Vote(vote) => {
+                writer.u8(VOTE);
+                vote.encode(writer);
             }
         }
     }
@@ -173,6 +181,7 @@ impl Decode for ReplicatedEntry {
                     false => Err(DecodeError::Invalid { what: "batch" }),
                 }
             }
+            VOTE => CheckpointVote::decode(reader).map(Self::Vote),
             got => Err(DecodeError::UnknownTag { what: "entry", got }),
         }
     }

@@ -7,14 +7,18 @@
 
 mod apply;
 mod chain;
+mod checkpoint;
 mod entry;
+mod finality;
 mod outcome;
 mod rejection_encoding;
 mod sessions;
 mod snapshot;
 
-pub use chain::ReplicatedChain;
+pub use chain::{MembershipChange, ReplicatedChain};
+pub use checkpoint::{Checkpoint, CheckpointVote};
 pub use entry::{LogPosition, ProposedWrite, ReplicatedBatch, ReplicatedEntry, SessionRequest};
+pub use finality::{Electorate, Finality};
 pub use outcome::{EntryOutcome, WriteOutcome};
 pub use sessions::{MAX_SESSIONS, REMEMBERED_PER_SESSION};
-pub use snapshot::{SnapshotError, SnapshotHeader, SnapshotTip, check_snapshot};
+pub use snapshot::{SNAPSHOT_DIGEST_BYTES, SnapshotError, SnapshotHeader, SnapshotTip};

@@ -17,6 +17,8 @@ pub enum EntryOutcome {
     },
     /// One outcome for each write of the batch, in its order.
     Writes(Vec<WriteOutcome>),
+    /// A vote was looked at; it counted if it was a voter's.
+    Vote,
 }
 
 /// What became of one write.

@@ -1,7 +1,7 @@
 //! The part of the state that no block holds, as a stream of bytes; with the blocks it is everything `apply` reads.
 //!
 //! ```text
-//! header   format, position in the log, membership, tip
+//! header   format, position in the log, membership, what is final, tip
 //! rows     each: length of the key, length of the value, key, value      (two u32 and the bytes)
 //! end      a row without a key
 //! digest   SHA-256 of all before it
@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::apply::applied_op;
 use super::chain::{MEMBERSHIP, ReplicatedChain};
 use super::entry::LogPosition;
+use super::finality::Finality;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::error::ChainError;
 use crate::ids::{BlockHash, Height};
@@ -26,7 +27,9 @@ use crate::index::{IndexOp, Space};
 use crate::log::{LogError, LogReader};
 use crate::store::{self, StoreError};
 
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
+/// Bytes of the digest with which a snapshot ends: no two snapshots have the same.
+pub const SNAPSHOT_DIGEST_BYTES: usize = 32;
 /// Most bytes of a header, a key or a value.
 const MAX_PART_BYTES: u32 = 1 << 20;
 /// Rows that are written to the index at once.
@@ -39,6 +42,8 @@ pub struct SnapshotHeader {
     pub position: Option<LogPosition>,
     /// The membership that was applied last.
     pub membership: Vec<u8>,
+    /// What the voters have signed.
+    pub finality: Finality,
     /// The tip; `None` before the chain begins.
     pub tip: Option<SnapshotTip>,
 }
@@ -111,20 +116,17 @@ impl SnapshotHeader {
     pub fn read(mut snapshot: impl Read) -> Result<Self, SnapshotError> {
         Ok(Self::from_bytes(&read_part(&mut snapshot)?)?)
     }
-}
 
-/// Reads a whole snapshot without installing it, and nothing behind it.
-///
-/// # Errors
-/// A snapshot that is damaged or cut short; a reader that fails.
-pub fn check_snapshot(snapshot: impl Read) -> Result<SnapshotHeader, SnapshotError> {
-    let mut snapshot = Digesting { inner: snapshot, digest: Sha256::new() };
-    let header = SnapshotHeader::read(&mut snapshot)?;
-    while !read_part(&mut snapshot)?.is_empty() {
-        read_part(&mut snapshot)?;
+    /// Reads a whole snapshot and nothing behind it, checks its digest, and returns its header.
+    ///
+    /// # Errors
+    /// Bytes that are no snapshot; a reader that fails.
+    pub fn check(snapshot: impl Read) -> Result<Self, SnapshotError> {
+        let mut snapshot = Digesting { inner: snapshot, digest: Sha256::new() };
+        let header = Self::read(&mut snapshot)?;
+        read_rows(snapshot, |_, _| Ok(()))?;
+        Ok(header)
     }
-    snapshot.end()?;
-    Ok(header)
 }
 
 impl ReplicatedChain {
@@ -141,7 +143,8 @@ impl ReplicatedChain {
             Ok::<_, StoreError>(SnapshotTip { height: tip.height, hash: tip.hash, log_len })
         });
         let membership = self.membership()?.unwrap_or_default();
-        let header = SnapshotHeader { position, membership, tip: tip.transpose()? };
+        let header =
+            SnapshotHeader { position, membership, finality: self.finality(), tip: tip.transpose()? };
         let mut out = Digesting { inner: out, digest: Sha256::new() };
         write_part(&mut out, &header.to_bytes())?;
         let mut written = Ok(());
@@ -172,27 +175,34 @@ impl ReplicatedChain {
         let mut snapshot = Digesting { inner: snapshot, digest: Sha256::new() };
         let header = SnapshotHeader::read(&mut snapshot)?;
         if let Some(tip) = header.tip {
+            self.compare_with(&header)?;
             self.replay_to(tip, blocks)?;
         }
         let store = self.chain().store();
         store.clear_space(Space::Sessions)?;
         let mut ops = Vec::new();
-        loop {
-            let key = read_part(&mut snapshot)?;
-            if key.is_empty() {
-                break;
+        read_rows(snapshot, |key, value| {
+            ops.push(IndexOp::put(Space::Sessions, key, value));
+            match ops.len() {
+                ..ROWS_AT_ONCE => Ok(()),
+                _ => Ok(store.write(std::mem::take(&mut ops))?),
             }
-            ops.push(IndexOp::put(Space::Sessions, key, read_part(&mut snapshot)?));
-            if ops.len() >= ROWS_AT_ONCE {
-                store.write(std::mem::take(&mut ops))?;
-            }
-        }
-        snapshot.end()?;
+        })?;
         ops.push(IndexOp::put(Space::Meta, MEMBERSHIP.to_vec(), header.membership.clone()));
         ops.extend(header.position.map(applied_op));
-        store.write(ops)?;
+        self.write_finality(header.finality.clone(), ops)?;
         self.sync()?;
         Ok(header)
+    }
+
+    /// Whether what is final already is what is here, as far as the chain goes: a chain that is another one must not
+    /// be continued.
+    fn compare_with(&self, header: &SnapshotHeader) -> Result<(), ChainError> {
+        let Some(finalized) = header.finality.finalized() else { return Ok(()) };
+        match self.chain().ledger() {
+            Ok(ledger) if ledger.tip().height >= finalized.height => self.compare(finalized),
+            _ => Ok(()),
+        }
     }
 
     /// Appends the blocks above the present tip up to the given one.
@@ -262,15 +272,25 @@ impl<R: Read> Read for Digesting<R> {
     }
 }
 
-impl<R: Read> Digesting<R> {
-    /// Reads the digest that must follow.
-    fn end(mut self) -> Result<(), SnapshotError> {
-        let mut stated = [0; 32];
-        self.inner.read_exact(&mut stated)?;
-        match stated == <[u8; 32]>::from(self.digest.finalize()) {
-            true => Ok(()),
-            false => Err(SnapshotError::Digest),
+/// Reads what follows the header: the rows, and the digest, which must be that of all before it.
+fn read_rows(
+    mut snapshot: Digesting<impl Read>,
+    mut each: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), SnapshotError>,
+) -> Result<(), SnapshotError> {
+    loop {
+        let key = read_part(&mut snapshot)?;
+        if key.is_empty() {
+            break;
         }
+        let value = read_part(&mut snapshot)?;
+        each(key, value)?;
+    }
+    let Digesting { mut inner, digest } = snapshot;
+    let mut stated = [0; SNAPSHOT_DIGEST_BYTES];
+    inner.read_exact(&mut stated)?;
+    match stated == <[u8; SNAPSHOT_DIGEST_BYTES]>::from(digest.finalize()) {
+        true => Ok(()),
+        false => Err(SnapshotError::Digest),
     }
 }
 
@@ -300,6 +320,7 @@ impl Encode for SnapshotHeader {
             position.encode(writer);
         }
         writer.bytes(&self.membership);
+        self.finality.encode(writer);
         writer.bool(self.tip.is_some());
         if let Some(SnapshotTip { height, hash, log_len }) = self.tip {
             height.encode(writer);
@@ -319,6 +340,7 @@ impl Decode for SnapshotHeader {
             false => None,
         };
         let membership = reader.bytes()?.to_vec();
+        let finality = Finality::decode(reader)?;
         let tip = match reader.bool()? {
             true => Some(SnapshotTip {
                 height: Height::decode(reader)?,
@@ -327,6 +349,6 @@ impl Decode for SnapshotHeader {
             }),
             false => None,
         };
-        Ok(Self { position, membership, tip })
+        Ok(Self { position, membership, finality, tip })
     }
 }

@@ -30,10 +30,14 @@ pub enum ClusterCommand {
     },
     /// Add a node that receives the log and does not vote; for a member, change its addresses.
     AddLearner(PeerArgs),
-    /// Give a learner a vote.
+    /// Give a learner a vote that has caught up.
     Promote {
         /// Its id.
         node: String,
+        /// Whether it has caught up or not, and however short after the last change; refused all the same where that
+        /// would take the quorum away.
+        #[arg(long)]
+        force: bool,
     },
     /// Remove a member.
     Remove {
@@ -90,7 +94,12 @@ pub(super) fn run(config: &Config, command: ClusterCommand) -> Result<(), Failur
             let peer = wire::Peer { node: id, peer_address, http_address };
             done(config, "added", node.wait(admin()?.add_learner(&peer)))
         }
-        ClusterCommand::Promote { node: id } => done(config, "promoted", node.wait(admin()?.promote(&id))),
+        ClusterCommand::Promote { node: id, force: false } => {
+            done(config, "promoted", node.wait(admin()?.promote(&id)))
+        }
+        ClusterCommand::Promote { node: id, force: true } => {
+            done(config, "promoted", node.wait(admin()?.promote_by_force(&id)))
+        }
         ClusterCommand::Remove { node: id } => done(config, "removed", node.wait(admin()?.remove(&id))),
         ClusterCommand::Transfer { node: id } => done(config, "asked", node.wait(admin()?.transfer(&id))),
         ClusterCommand::Snapshot => done(config, "asked", node.wait(admin()?.snapshot())),
@@ -199,8 +208,8 @@ impl fmt::Display for ClusterStatus {
         writeln!(f, "cluster {}", self.health)?;
         writeln!(
             f,
-            "{:<12}  {:<8}  {:<9}  {:>5}  {:>9}  {:>9}  {:<12}  clients",
-            "node", "", "role", "term", "applied", "height", "state"
+            "{:<12}  {:<8}  {:<9}  {:>5}  {:>9}  {:>9}  {:>9}  {:<12}  clients",
+            "node", "", "role", "term", "applied", "height", "final", "state"
         )?;
         for MemberStatus { node, http_address, voter, status, error } in &self.members {
             let kind = if *voter { "voter" } else { "learner" };
@@ -208,11 +217,12 @@ impl fmt::Display for ClusterStatus {
             match (status, error) {
                 (Some(status), _) => writeln!(
                     f,
-                    "{:<9}  {:>5}  {:>9}  {:>9}  {:.12}  http://{http_address}",
+                    "{:<9}  {:>5}  {:>9}  {:>9}  {:>9}  {:.12}  http://{http_address}",
                     status.role,
                     status.term,
                     status.applied.unwrap_or(0),
                     status.height,
+                    status.finalized.as_ref().map_or(0, |finalized| finalized.height),
                     status.state_hash,
                 )?,
                 (None, error) => {

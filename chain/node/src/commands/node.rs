@@ -86,8 +86,16 @@ pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
     let kernels = device::open(config)?;
     let measuring = device::measure_in_background(&kernels);
     let join = args.join.as_deref().map(ticket).transpose()?;
-    let NodeConfig { listen_peer, listen_http, advertise_peer, advertise_http, health, admin_token, timing } =
-        args.addresses.over(&config.node);
+    let NodeConfig {
+        listen_peer,
+        listen_http,
+        advertise_peer,
+        advertise_http,
+        health,
+        admin_token,
+        timing,
+        checkpoint_every,
+    } = args.addresses.over(&config.node);
     let options = NodeOptions {
         data_dir: config.data_dir.clone(),
         listen_peer,
@@ -98,6 +106,7 @@ pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
         join,
         admin_token,
         timing,
+        checkpoint_every,
         kernels,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

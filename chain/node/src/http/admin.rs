@@ -136,15 +136,28 @@ pub(super) async fn join(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Gives a learner a vote.
-#[utoipa::path(post, path = "/v1/admin/promote", request_body = NodeBody, security(("admin" = [])),
-    responses((status = 204, description = "Done"), (status = 401, description = "Not the token", body = wire::ProblemBody)))]
+/// A learner that is to vote.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PromoteBody {
+    /// Its id.
+    node: String,
+    /// Whether it has caught up or not, and however short after the last change. Never where that would take the quorum
+    /// away.
+    #[serde(default)]
+    force: bool,
+}
+
+/// Gives a learner a vote. It must answer and lack fewer than 100 log entries.
+#[utoipa::path(post, path = "/v1/admin/promote", request_body = PromoteBody, security(("admin" = [])),
+    responses((status = 204, description = "Done"), (status = 401, description = "Not the token", body = wire::ProblemBody),
+        (status = 409, description = "It lags, or the cluster does not allow it", body = wire::ProblemBody)))]
 pub(super) async fn promote(
     State(service): State<Arc<Service>>,
     _: Admin,
-    Json(NodeBody { node }): Json<NodeBody>,
+    Json(PromoteBody { node, force }): Json<PromoteBody>,
 ) -> Done {
-    administer(&service, AdminRequest::Promote(node_id(&node)?)).await
+    administer(&service, AdminRequest::Promote { node: node_id(&node)?, force }).await
 }
 
 /// Removes a member.

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use tensor_chain::replicated::Checkpoint;
 use tensor_client::wire::{self, Band, Leader, Problem};
 use tensor_cluster::api::{Peer, ReplicaStatus};
 
@@ -87,6 +88,7 @@ pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::
         height,
         tip_hash,
         state_hash,
+        finalized,
         members,
     } = status;
     let member = |member: tensor_cluster::api::Member| wire::Member {
@@ -106,6 +108,10 @@ pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::
         height: height.0,
         tip_hash: tip_hash.to_string(),
         state_hash: state_hash.to_string(),
+        finalized: finalized.map(|Checkpoint { height, block_hash, .. }| wire::Finalized {
+            height: height.0,
+            block_hash: block_hash.to_string(),
+        }),
         members: members.into_iter().map(member).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         isa: service.config.isa().to_string(),

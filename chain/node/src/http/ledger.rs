@@ -64,7 +64,12 @@ pub enum AdminRequest {
     /// Adds a node that receives the log and does not vote.
     AddLearner(Peer),
     /// Gives a learner a vote.
-    Promote(NodeId),
+    Promote {
+        /// The learner.
+        node: NodeId,
+        /// Whether it has caught up or not.
+        force: bool,
+    },
     /// Removes a member.
     Remove(NodeId),
     /// Makes another voter lead.

@@ -93,6 +93,14 @@ impl AsProblem for AdminError {
         match self {
             Self::NotLeader { leader } => not_leader(leader),
             Self::MembershipChangeInProgress { .. } => Problem::MembershipChangeInProgress,
+            Self::LearnerLagging { lag, limit, .. } => Problem::LearnerLagging { lag, limit },
+            Self::LearnerUnhealthy { .. } => Problem::LearnerUnhealthy,
+            Self::NotALearner { .. } => Problem::NotALearner,
+            Self::QuorumAtRisk { voters, answering } => Problem::QuorumAtRisk { voters, answering },
+            Self::MembershipChangeTooRecent { wait } => {
+                Problem::MembershipChangeTooRecent { wait_s: wait.as_secs() }
+            }
+            Self::TooManyVoters { limit } => Problem::TooManyVoters { limit },
             Self::Unknown => Problem::UnknownOutcome,
             Self::Stopped => Problem::Stopping,
             refused => Problem::AdminRefused { reason: refused.to_string() },

@@ -106,7 +106,8 @@ impl Ledger for ReplicaLedger {
                     added
                 }
                 AdminRequest::AddLearner(peer) => self.replica.add_learner(peer).await,
-                AdminRequest::Promote(node) => self.replica.promote(node).await,
+                AdminRequest::Promote { node, force: false } => self.replica.promote(node).await,
+                AdminRequest::Promote { node, force: true } => self.replica.promote_by_force(node).await,
                 AdminRequest::Remove(node) => self.replica.remove(node).await,
                 AdminRequest::TransferLeader(node) => self.replica.transfer_leader(node).await,
                 AdminRequest::Snapshot => self.replica.snapshot().await,

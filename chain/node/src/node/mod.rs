@@ -11,6 +11,7 @@ mod tickets;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,8 @@ pub struct NodeOptions {
     pub admin_token: Option<Token>,
     /// When it takes others for dead.
     pub timing: Timing,
+    /// Which heights it votes on.
+    pub checkpoint_every: NonZeroU64,
     /// What computes.
     pub kernels: Kernels,
 }
@@ -90,6 +93,7 @@ impl Node {
             join,
             admin_token,
             timing,
+            checkpoint_every,
             kernels,
         } = options;
         let (cluster, identity) = prepare(&data_dir, join.as_ref())?;
@@ -121,7 +125,7 @@ impl Node {
             kernels: Some(kernels),
             ..ChainConfig::new("tensorchain")
         };
-        let config = ReplicaConfig { timing, ..ReplicaConfig::new(data_dir, chain) };
+        let config = ReplicaConfig { timing, checkpoint_every, ..ReplicaConfig::new(data_dir, chain) };
         let replica = Replica::start(config, Arc::new(transport.clone())).await?;
         let mut tasks = Supervisor::new();
         let watching = replica.clone();
@@ -175,6 +179,9 @@ impl Node {
         let mut status = self.replica.watch();
         let why = tokio::select! {
             _ = status.until(|status| status.role == Role::Stopped) => {
+                if let Some(divergence) = self.replica.chain().store().divergence() {
+                    return Failure::new(Exit::Divergence, format!("this node has another chain: {divergence}"));
+                }
                 "the node stopped: what it last logged says why".to_owned()
             }
             why = self.tasks.given_up() => why,

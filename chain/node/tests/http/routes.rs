@@ -263,6 +263,22 @@ fn admin_requests_need_the_token() {
     assert_eq!(node.solo.admin.lock().unwrap()[..], [AdminRequest::TransferLeader(NodeId([7; 32]))]);
 }
 
+#[test]
+fn a_learner_that_lags_is_refused_with_what_it_lacks_unless_by_force() {
+    let node = Node::start();
+    let promote = |body: Value| {
+        let headers = format!("content-type: application/json\r\nauthorization: Bearer {TOKEN}\r\n");
+        node.ask("POST", "/v1/admin/promote", &headers, body.to_string().as_bytes())
+    };
+    let id = "07".repeat(32);
+    let refused = promote(json!({"node": id}));
+    let error = &refused.json()["error"];
+    assert_eq!((refused.status, &error["code"]), (409, &json!("learner_lagging")));
+    assert_eq!((&error["lag"], &error["limit"]), (&json!(250), &json!(100)));
+    assert_eq!(promote(json!({"node": id, "force": true})).status, 204);
+    assert_eq!(promote(json!({"node": id, "force": "yes"})).status, 400);
+}
+
 /// Calls every operation of the document with what the document says it takes.
 #[test]
 fn the_description_is_true() {
@@ -303,7 +319,7 @@ fn the_description_is_true() {
             let body = if has_body { body.to_string() } else { String::new() };
             let answer = node.ask(&method, &target, &headers, body.as_bytes());
             let listed = operation["responses"].as_object().unwrap();
-            let expected = ["/v1/watch", "/v1/admin/promote", "/v1/kv/{key}/cas"].contains(&path.as_str());
+            let expected = ["/v1/watch", "/v1/kv/{key}/cas"].contains(&path.as_str());
             assert!(
                 listed.contains_key(&answer.status.to_string())
                     || expected && (400..500).contains(&answer.status),

@@ -183,6 +183,7 @@ impl Ledger for Solo {
             height: self.chain.height(),
             tip_hash: self.chain.tip_hash(),
             state_hash: StateRoot::default(),
+            finalized: None,
             members: vec![Member { peer: peer("127.0.0.1:2"), voter: true }],
         }
     }
@@ -207,7 +208,9 @@ impl Ledger for Solo {
 
     fn administer(&self, change: AdminRequest) -> BoxFuture<'_, Result<(), AdminError>> {
         let outcome = match &change {
-            AdminRequest::Promote(_) => Err(AdminError::MembershipChangeInProgress { log_index: Some(4) }),
+            AdminRequest::Promote { node, force: false } => {
+                Err(AdminError::LearnerLagging { node: *node, lag: 250, limit: 100 })
+            }
             _ => Ok(()),
         };
         self.admin.lock().unwrap().push(change);

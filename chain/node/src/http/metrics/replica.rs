@@ -118,6 +118,10 @@ impl Replica {
     fn storage(&self, out: &mut Writer<'_>) -> Result<(), Error> {
         let Self { status, statistics, .. } = self;
         out.gauge(("chain_height", "Height of the tip"), status.height.0)?;
+        out.gauge(
+            ("chain_finalized_height", "Highest block that a quorum of the voters has signed"),
+            status.finalized.map_or(0, |finalized| finalized.height.0),
+        )?;
         out.histogram(
             ("wal_sync_duration_seconds", "From a change of the log until fsync returned, queueing included"),
             &statistics.log_sync,
