@@ -111,6 +111,40 @@ impl SnapshotHeader {
     pub fn read(mut snapshot: impl Read) -> Result<Self, SnapshotError> {
         Ok(Self::from_bytes(&read_part(&mut snapshot)?)?)
     }
+
+    /// Reads a whole snapshot and returns its header, if every byte is as it was written.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); bytes that do not have their digest.
+    pub fn read_checked(snapshot: impl Read) -> Result<Self, SnapshotError> {
+        let mut snapshot = Digesting { inner: snapshot, digest: Sha256::new() };
+        let header = Self::read(&mut snapshot)?;
+        while !read_part(&mut snapshot)?.is_empty() {
+            read_part(&mut snapshot)?;
+        }
+        snapshot.check()?;
+        Ok(header)
+    }
+}
+
+impl SnapshotTip {
+    /// Checks that the block log in a directory is whole, has this length, and has this tip as its last block.
+    ///
+    /// # Errors
+    /// A log that is damaged, longer or shorter, or ends with another block.
+    pub fn check_blocks(&self, dir: &Path) -> Result<(), SnapshotError> {
+        let log = LogReader::open_read_only(dir)?;
+        let (mut frames, mut last) = (log.frames(), None);
+        for frame in &mut frames {
+            last = Some(frame?);
+        }
+        let hash = last.as_ref().map(store::decode).transpose()?.map(|block| block.hash());
+        let end = last.as_ref().map(|frame| (frame.height, frame.end));
+        match (hash == Some(self.hash) && end == Some((self.height, self.log_len)), frames.tail()) {
+            (true, None) => Ok(()),
+            _ => Err(SnapshotError::Tip { expected: self.hash, got: hash }),
+        }
+    }
 }
 
 impl ReplicatedChain {
@@ -173,12 +207,7 @@ impl ReplicatedChain {
                 store.write(std::mem::take(&mut ops))?;
             }
         }
-        let Digesting { mut inner, digest } = snapshot;
-        let mut stated = [0; 32];
-        inner.read_exact(&mut stated)?;
-        if stated != <[u8; 32]>::from(digest.finalize()) {
-            return Err(SnapshotError::Digest);
-        }
+        snapshot.check()?;
         ops.push(IndexOp::put(Space::Meta, MEMBERSHIP.to_vec(), header.membership.clone()));
         ops.extend(header.position.map(applied_op));
         store.write(ops)?;
@@ -250,6 +279,19 @@ impl<R: Read> Read for Digesting<R> {
         let count = self.inner.read(buffer)?;
         self.digest.update(&buffer[..count]);
         Ok(count)
+    }
+}
+
+impl<R: Read> Digesting<R> {
+    /// Reads the digest of what was read before.
+    fn check(self) -> Result<(), SnapshotError> {
+        let Self { mut inner, digest } = self;
+        let mut stated = [0; 32];
+        inner.read_exact(&mut stated)?;
+        match stated == <[u8; 32]>::from(digest.finalize()) {
+            true => Ok(()),
+            false => Err(SnapshotError::Digest),
+        }
     }
 }
 
