@@ -38,4 +38,4 @@ pub mod transport;
 
 mod raft;
 
-pub use raft::{Replica, ReplicaConfig, StartError, StatusWatch, Timing};
+pub use raft::{Replica, ReplicaConfig, ReplicaError, StatusWatch, Timing};

@@ -43,6 +43,7 @@ struct Raw {
     advertise_peer: String,
     admin_token: String,
     timing: String,
+    disk_limit_percent: u8,
 }
 
 impl Default for Raw {
@@ -60,6 +61,7 @@ impl Default for Raw {
             advertise_peer: String::new(),
             admin_token: String::new(),
             timing: "default".into(),
+            disk_limit_percent: 95,
         }
     }
 }
@@ -103,6 +105,8 @@ pub struct NodeConfig {
     pub admin_token: Option<Token>,
     /// When it takes others for dead.
     pub timing: Timing,
+    /// From how full a disk on it refuses writes, in percent: 1 to 100.
+    pub disk_limit_percent: u8,
 }
 
 /// One setting, for `config show`.
@@ -216,6 +220,12 @@ impl Config {
                     "wan" => Timing::wan(),
                     other => return Err(parse_error("timing", other, "default, lan or wan")),
                 },
+                disk_limit_percent: match raw.disk_limit_percent {
+                    percent @ 1..=100 => percent,
+                    other => {
+                        return Err(parse_error("disk_limit_percent", &other.to_string(), "1 to 100"));
+                    }
+                },
             },
             verbosity: i16::from(args.verbose) - i16::from(args.quiet),
             settings,
@@ -278,6 +288,7 @@ fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
         ("advertise_peer", raw.advertise_peer.clone()),
         ("data_dir", raw.data_dir.display().to_string()),
         ("device", raw.device.clone()),
+        ("disk_limit_percent", raw.disk_limit_percent.to_string()),
         ("endpoint", raw.endpoint.clone()),
         ("listen_http", raw.listen_http.clone()),
         ("listen_peer", raw.listen_peer.clone()),

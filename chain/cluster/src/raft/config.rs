@@ -22,6 +22,8 @@ pub struct ReplicaConfig {
     pub snapshot_every: u64,
     /// Log entries below a snapshot that are kept for followers that lag. Default 1,000.
     pub keep_entries: u64,
+    /// From how full a disk on writes are refused, in percent of it. Default 95.
+    pub disk_limit_percent: u8,
     /// How long a write may take before its outcome is called unknown. Default 10 s.
     pub write_timeout: Duration,
     /// How long a read may wait for a quorum. Default 5 s.
@@ -38,6 +40,7 @@ impl ReplicaConfig {
             timing: Timing::default(),
             snapshot_every: 10_000,
             keep_entries: 1_000,
+            disk_limit_percent: 95,
             write_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
         }

@@ -17,6 +17,7 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog};
 use tokio::sync::oneshot;
 
+use super::failure::{FirstFailure, ReplicaError};
 use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
@@ -35,7 +36,10 @@ const APPLY_ENTRIES: u64 = 64;
 
 /// The log, shared by whoever writes it and everyone who reads it.
 #[derive(Debug, Clone)]
-pub(super) struct LogStore(Arc<Mutex<RaftLog<LogTypes>>>);
+pub(super) struct LogStore {
+    log: Arc<Mutex<RaftLog<LogTypes>>>,
+    failure: FirstFailure,
+}
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct LogTypes;
@@ -64,29 +68,35 @@ fn size(payload: &Payload) -> usize {
     }
 }
 
-/// Whom to tell when a change is on disk.
-enum Synced {
+/// What happens when a change is on disk, or could not be brought there.
+struct Synced {
+    waiting: Waiting,
+    failure: FirstFailure,
+}
+
+/// Who waits for it.
+enum Waiting {
     Raft(IOFlushed<TypeConfig>),
     Caller(oneshot::Sender<io::Result<()>>),
 }
 
 impl Callback for Synced {
     fn send(self, result: io::Result<()>) {
-        match self {
-            Self::Raft(callback) => callback.io_completed(result),
+        let result = result.map_err(|error| self.failure.keep(ReplicaError::LogWrite(error)));
+        match self.waiting {
+            Waiting::Raft(callback) => callback.io_completed(result),
             // Nobody waits any more when the node stops.
-            Self::Caller(sender) => drop(sender.send(result)),
+            Waiting::Caller(sender) => drop(sender.send(result)),
         }
     }
 }
 
 impl LogStore {
-    /// Opens the log in a directory, or makes an empty one. Returns how many bytes at its end a crash had left
-    /// unfinished.
+    /// Opens the log in a directory, or makes an empty one.
     ///
     /// # Errors
     /// A log that is damaged or cannot be read or written.
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, failure: FirstFailure) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let before = file_lengths(dir)?;
         let wal = raft_log::chunked_wal::Config {
@@ -98,34 +108,59 @@ impl LogStore {
         };
         let config =
             raft_log::Config { wal, log_cache_max_items: None, log_cache_capacity: Some(CACHE_BYTES) };
-        let log = RaftLog::open(Arc::new(config))?;
+        let log = RaftLog::open(Arc::new(config)).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            // Damage, which the library names without saying where.
+            None => io::Error::new(error.kind(), format!("{}: {error}", dir.display())),
+        })?;
         warn_of_torn_tail(dir, &before)?;
-        Ok(Self(Arc::new(Mutex::new(log))))
+        Ok(Self { log: Arc::new(Mutex::new(log)), failure })
     }
 
     /// Follows the log without keeping it open.
     pub(super) fn hold(&self) -> Hold {
-        Hold(Arc::downgrade(&self.0))
+        Hold(Arc::downgrade(&self.log))
     }
 
     /// After a panic of another task under the lock the library has stopped the node; reading goes on.
     fn lock(&self) -> MutexGuard<'_, RaftLog<LogTypes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change without waiting until it is on disk; with somebody who waits for that, it is synced.
+    fn begin(
+        &self,
+        waiting: Option<Waiting>,
+        change: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut log = self.lock();
+        let synced = waiting.map(|waiting| Synced { waiting, failure: self.failure.clone() });
+        let begun = change(&mut log).and_then(|()| log.flush(synced.is_some(), synced));
+        begun.map_err(|error| self.not_written(&log, error))
+    }
+
+    /// Once the library's writer has failed, changes are told that it is gone; it still knows why.
+    fn not_written(&self, log: &RaftLog<LogTypes>, error: io::Error) -> io::Error {
+        let cause = log.wait_worker_idle().err().unwrap_or(error);
+        self.failure.keep(ReplicaError::LogWrite(cause))
     }
 
     /// Makes a change and waits until it is on disk.
     async fn change(&self, change: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>) -> io::Result<()> {
         let (sender, synced) = oneshot::channel();
-        {
-            let mut log = self.lock();
-            change(&mut log)?;
-            log.flush(true, Some(Synced::Caller(sender)))?;
-        }
-        synced.await.map_err(|_| io::Error::other("the writer of the Raft log has stopped"))?
+        self.begin(Some(Waiting::Caller(sender)), change)?;
+        // A writer that fails before it comes to this change drops it.
+        let dropped = || self.not_written(&self.lock(), io::ErrorKind::BrokenPipe.into());
+        synced.await.unwrap_or_else(|_| Err(dropped()))
     }
 
     /// The entries from `from` up to `to`, exclusive, as far as they fit `max_bytes`; at least one, if there is one.
     fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        let entries = self.read_entries(from, to, max_bytes);
+        entries.map_err(|error| self.failure.keep(ReplicaError::Log(error)))
+    }
+
+    fn read_entries(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
         let log = self.lock();
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);
         for record in log.read(from, to) {
@@ -262,13 +297,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// Not waited for: a value that is too old only means that more is applied again.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
         let Some(committed) = committed else { return Ok(()) };
-        let mut log = self.lock();
         let place = Place::from(&committed);
-        if Some(&place) <= log.log_state().committed() || Some(&place) > log.log_state().last() {
-            return Ok(());
-        }
-        log.commit(place)?;
-        log.flush(false, None)
+        let is_news = {
+            let log = self.lock();
+            let state = log.log_state();
+            Some(&place) > state.committed() && Some(&place) <= state.last()
+        };
+        if is_news { self.begin(None, |log| log.commit(place).map(drop)) } else { Ok(()) }
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
@@ -286,9 +321,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let place = Place::from(&log_id);
             (place, PayloadRecord { place, payload })
         });
-        let mut log = self.lock();
-        log.append(records)?;
-        log.flush(true, Some(Synced::Raft(callback)))
+        self.begin(Some(Waiting::Raft(callback)), |log| log.append(records).map(drop))
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
@@ -321,7 +354,7 @@ mod tests {
 
     /// A log on disk, and its one file.
     async fn written(dir: &Path) -> PathBuf {
-        let mut store = LogStore::open(dir).unwrap();
+        let mut store = LogStore::open(dir, FirstFailure::default()).unwrap();
         let leader_id = <TypeConfig as openraft::RaftTypeConfig>::LeaderId::new(1, Default::default());
         store.save_vote(&Vote { leader_id, committed: true }).await.unwrap();
         for index in 0..ENTRIES {
@@ -333,7 +366,7 @@ mod tests {
     }
 
     async fn last_index(dir: &Path) -> io::Result<u64> {
-        let mut store = LogStore::open(dir)?;
+        let mut store = LogStore::open(dir, FirstFailure::default())?;
         store.try_get_log_entries(..).await?;
         Ok(store.get_log_state().await?.last_log_id.map_or(0, |id| id.index()))
     }

@@ -12,6 +12,8 @@ mod admin;
 mod config;
 #[cfg(test)]
 mod conformance_tests;
+mod disk_guard;
+mod failure;
 mod log_record;
 mod log_store;
 mod messages;
@@ -24,4 +26,5 @@ mod state_machine;
 mod types;
 
 pub use config::{ReplicaConfig, Timing};
-pub use replica::{Replica, StartError, StatusWatch};
+pub use failure::ReplicaError;
+pub use replica::{Replica, StatusWatch};

@@ -1,7 +1,6 @@
 //! One node of a cluster: what its clients, its operator and the other nodes ask of it.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,8 @@ use tensor_chain::{ChainError, NodeId, TensorChain, TensorStore};
 use tokio::task::JoinSet;
 
 use super::config::ReplicaConfig;
+use super::disk_guard::DiskGuard;
+use super::failure::{FirstFailure, ReplicaError};
 use super::log_store::{Hold, LogStore};
 use super::messages::{Request, Response};
 use super::network::{self, Network};
@@ -29,26 +30,6 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) type Metrics = openraft::RaftMetrics<TypeConfig>;
 
-/// Why a replica did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The chain could not be opened.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The Raft log could not be opened; the message names the damage.
-    #[error("Raft log: {0}")]
-    Log(io::Error),
-    /// A snapshot that was being installed could not be.
-    #[error("snapshot: {0}")]
-    Snapshot(io::Error),
-    /// A configuration that makes no sense.
-    #[error("configuration: {0}")]
-    Config(openraft::ConfigError),
-    /// What the disk holds does not fit together.
-    #[error("{0}")]
-    Raft(String),
-}
-
 /// A handle to the replica of this process; clones are handles to the same one.
 #[derive(Clone)]
 pub struct Replica {
@@ -64,6 +45,8 @@ struct Inner {
     link: Arc<dyn PeerLink>,
     log: Hold,
     queue: Queue,
+    disk: Arc<DiskGuard>,
+    failure: FirstFailure,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
@@ -78,35 +61,51 @@ impl Replica {
     ///
     /// # Errors
     /// A directory that is in use or damaged; a configuration that makes no sense.
-    pub async fn start(config: ReplicaConfig, link: Arc<dyn PeerLink>) -> Result<Self, StartError> {
-        let raft_config = config.raft().map_err(StartError::Config)?;
-        let opening = config.clone();
-        let open = move || -> Result<_, StartError> {
-            let synced_len = Snapshots::synced_len(&opening.dir).map_err(StartError::Snapshot)?;
+    pub async fn start(config: ReplicaConfig, link: Arc<dyn PeerLink>) -> Result<Self, ReplicaError> {
+        let raft_config = config.raft().map_err(ReplicaError::Config)?;
+        let failure = FirstFailure::default();
+        let (opening, first_failure) = (config.clone(), failure.clone());
+        let open = move || -> Result<_, ReplicaError> {
+            let synced_len = Snapshots::synced_len(&opening.dir).map_err(ReplicaError::Snapshot)?;
             let store = TensorStore::open_replicated(&opening.dir, synced_len).map_err(ChainError::from)?;
             let node = store.identity().map_err(ChainError::from)?.node_id();
             let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
-            let snapshots = Snapshots::open(&opening.dir, &chain).map_err(StartError::Snapshot)?;
-            let log = LogStore::open(&opening.dir.join("raft")).map_err(StartError::Log)?;
+            let snapshots = Snapshots::open(&opening.dir, &chain).map_err(ReplicaError::Snapshot)?;
+            let log = LogStore::open(&opening.dir.join("raft"), first_failure).map_err(ReplicaError::Log)?;
             Ok((node, chain, Arc::new(snapshots), log))
         };
         let (node, chain, snapshots, log) = tokio::task::spawn_blocking(open)
             .await
-            .map_err(|error| StartError::Raft(error.to_string()))??;
+            .map_err(|error| ReplicaError::Raft(error.to_string()))??;
         let patience = Duration::from_millis(config.timing.election_max_ms.saturating_mul(2));
         let hold = log.hold();
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
-        let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots));
+        let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots), failure.clone());
         let raft = Raft::new(node.into(), raft_config, network, log, machine)
             .await
-            .map_err(|error: Fatal<_>| StartError::Raft(error.to_string()))?;
+            .map_err(|error: Fatal<_>| ReplicaError::Raft(error.to_string()))?;
         let (queue, end) = Queue::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(proposer::run(end, raft.clone(), Arc::clone(&chain)));
         tasks.spawn(begin_chain(raft.clone(), Arc::clone(&chain)));
+        let disk = Arc::new(DiskGuard::new(&config));
+        let watched = Arc::clone(&disk);
+        tasks.spawn(async move { watched.watch().await });
         let tasks = tokio::sync::Mutex::new(tasks);
         Ok(Self {
-            inner: Arc::new(Inner { node, config, raft, chain, snapshots, link, log: hold, queue, tasks }),
+            inner: Arc::new(Inner {
+                node,
+                config,
+                raft,
+                chain,
+                snapshots,
+                link,
+                log: hold,
+                queue,
+                disk,
+                failure,
+                tasks,
+            }),
         })
     }
 
@@ -135,6 +134,7 @@ impl Replica {
     /// # Errors
     /// See [`SubmitError`] for what is known about the write with each.
     pub async fn submit(&self, write: Write) -> Result<Committed, SubmitError> {
+        self.check_room()?;
         let outcome = self.inner.queue.push(write)?;
         match tokio::time::timeout(self.inner.config.write_timeout, outcome).await {
             Ok(Ok(outcome)) => outcome,
@@ -145,7 +145,10 @@ impl Replica {
     /// Has the cluster apply many writes, each with its own outcome, in the order of the writes. Those on the same keys
     /// are applied in that order.
     pub async fn submit_many(&self, writes: Vec<Write>) -> Vec<Result<Committed, SubmitError>> {
-        let waiting: Vec<_> = writes.into_iter().map(|write| self.inner.queue.push(write)).collect();
+        let waiting: Vec<_> = writes
+            .into_iter()
+            .map(|write| self.check_room().and_then(|()| self.inner.queue.push(write)))
+            .collect();
         let deadline = tokio::time::Instant::now() + self.inner.config.write_timeout;
         let mut outcomes = Vec::with_capacity(waiting.len());
         for outcome in waiting {
@@ -165,6 +168,7 @@ impl Replica {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub async fn open_session(&self) -> Result<ClientId, SubmitError> {
+        self.check_room()?;
         let asked = self.inner.raft.client_write(Command::new(ReplicatedEntry::Session));
         match tokio::time::timeout(self.inner.config.write_timeout, asked).await {
             Ok(Ok(response)) => match response.data.outcome {
@@ -221,6 +225,18 @@ impl Replica {
             Ok(Response::ReadIndex(None)) => Err(ReadError::NoQuorum),
             _ => Err(ReadError::NotLeader { leader: Some(leader) }),
         }
+    }
+
+    /// Whether the leader's disk has room for a write. Another node says who leads, however full its own is.
+    fn check_room(&self) -> Result<(), SubmitError> {
+        let leads = || self.inner.raft.metrics().borrow_watched().state == ServerState::Leader;
+        self.inner.disk.check().or_else(|full| if leads() { Err(full) } else { Ok(()) })
+    }
+
+    /// What ended this replica, where that was its storage.
+    #[must_use]
+    pub fn failure(&self) -> Option<&ReplicaError> {
+        self.inner.failure.get()
     }
 
     /// How this node sees itself and the cluster at the moment.

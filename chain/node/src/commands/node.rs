@@ -59,6 +59,7 @@ pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
         join: args.join.as_deref().map(ticket).transpose()?,
         admin_token: config.node.admin_token.clone(),
         timing: config.node.timing,
+        disk_limit_percent: config.node.disk_limit_percent,
         kernels: device::open(config)?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -3,9 +3,10 @@
 mod cluster_id;
 mod ledger;
 mod membership;
+mod open_files;
 mod tickets;
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tensor_chain::{ChainConfig, ChainId, Identity, NodeId, StoreError};
 use tensor_cluster::api::{Peer, Role};
 use tensor_cluster::ticket::Ticket;
 use tensor_cluster::transport::{KnownNodes, Transport, TransportConfig};
-use tensor_cluster::{Replica, ReplicaConfig, StartError, Timing};
+use tensor_cluster::{Replica, ReplicaConfig, Timing};
 use tensor_kernels::Kernels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -44,6 +45,8 @@ pub struct NodeOptions {
     pub admin_token: Option<Token>,
     /// When it takes others for dead.
     pub timing: Timing,
+    /// From how full a disk on it refuses writes, in percent.
+    pub disk_limit_percent: u8,
     /// What computes.
     pub kernels: Kernels,
 }
@@ -73,11 +76,14 @@ impl Node {
             join,
             admin_token,
             timing,
+            disk_limit_percent,
             kernels,
         } = options;
         let (cluster, identity) = prepare(&data_dir, join.as_ref())?;
         let isa = kernels.isa();
-        let http_config = HttpConfig { listen: listen_http, admin_token, isa, ..HttpConfig::default() };
+        let defaults = HttpConfig::default();
+        let max_connections = open_files::connections(defaults.max_connections);
+        let http_config = HttpConfig { listen: listen_http, admin_token, isa, max_connections, ..defaults };
         let http = Server::bind(http_config).await.map_err(|error| Failure::new(Exit::Failed, error))?;
         let listener =
             TcpListener::bind(listen_peer).await.map_err(|error| cannot_listen(listen_peer, &error))?;
@@ -96,7 +102,7 @@ impl Node {
             kernels: Some(kernels),
             ..ChainConfig::new("tensorchain")
         };
-        let config = ReplicaConfig { timing, ..ReplicaConfig::new(data_dir, chain) };
+        let config = ReplicaConfig { timing, disk_limit_percent, ..ReplicaConfig::new(data_dir, chain) };
         let replica = Replica::start(config, Arc::new(transport.clone())).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(membership::follow(replica.watch(), known));
@@ -127,7 +133,8 @@ impl Node {
     /// Returns when the node has stopped by itself, because it cannot go on.
     pub async fn failed(&self) -> Failure {
         self.replica.watch().until(|status| status.role == Role::Stopped).await;
-        Failure::new(Exit::Failed, "the node stopped: what it last logged says why")
+        let stopped = || Failure::new(Exit::Failed, "the node stopped: what it last logged says why");
+        self.replica.failure().map_or_else(stopped, Failure::of_replica)
     }
 
     /// Lets requests end, then takes part no more and leaves the data in good order.
@@ -151,29 +158,10 @@ fn prepare(dir: &Path, ticket: Option<&Ticket>) -> Result<(ChainId, Arc<Identity
     if chain_dir::has_chain(dir) && !data_dir.replicated_path().exists() {
         return Err(StoreError::NotReplicated { dir: dir.to_owned() }.into());
     }
-    let identity = Identity::load_or_create(data_dir.identity_path()).map_err(StoreError::from)?;
-    let cluster = cluster_id::of(dir, ticket.map(|ticket| ticket.cluster))?;
+    let (cluster, identity) = cluster_id::of(&data_dir, ticket.map(|ticket| ticket.cluster))?;
     Ok((cluster, Arc::new(identity)))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("cannot listen on {address}: {error}"))
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Chain(error) => error.into(),
-            StartError::Log(ref io) | StartError::Snapshot(ref io) => {
-                let exit = match io.kind() {
-                    ErrorKind::InvalidData => Exit::Corruption,
-                    ErrorKind::StorageFull => Exit::NoSpace,
-                    _ => Exit::Failed,
-                };
-                Self::new(exit, error)
-            }
-            StartError::Config(_) => Self::new(Exit::BadConfig, error),
-            StartError::Raft(_) => Self::new(Exit::Failed, error),
-        }
-    }
 }
