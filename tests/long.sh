@@ -8,6 +8,9 @@ echo "20 rounds of 100 killed puts, fresh seeds"
 for _ in $(seq 20); do cargo test -q --release -p tensor-node --test faults -- killing --nocapture; done
 echo "100,000 log entries on different hardware, compared at every checkpoint"
 DIVERGENCE_ENTRIES=100000 cargo test --release -p tensor-node --test divergence -- agree --nocapture
+echo "a cluster of real processes: 1,000 kills, 100 pauses, 200 partitions, every system call up to 200, 1,000 flips"
+CLUSTER_KILLS=1000 CLUSTER_PAUSES=100 CLUSTER_PARTITIONS=200 CLUSTER_SYSCALLS=200 CLUSTER_FAULTS=200 CLUSTER_FLIPS=1000 \
+  cargo test --release -p tensor-node --test cluster -- --nocapture
 echo "property tests, 20,000 cases each"
 PROPTEST_CASES=20000 cargo test --release -p tensor-tests --test agreement
 PROPTEST_CASES=20000 cargo test --release -p tensor-kernels -p tensor-chain

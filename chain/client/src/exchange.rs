@@ -179,6 +179,16 @@ impl Exchange {
     fn prefer(&self, endpoint: Endpoint) {
         *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = endpoint;
     }
+
+    /// Asks another node first from now on, where it was this one: it does not answer.
+    fn avoid(&self, endpoint: &Endpoint) {
+        let mut preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
+        if *preferred == *endpoint {
+            let behind = self.endpoints.iter().skip_while(|other| *other != endpoint).skip(1);
+            let next = behind.chain(&self.endpoints).next();
+            next.into_iter().for_each(|next| preferred.clone_from(next));
+        }
+    }
 }
 
 /// Which node to ask next, and whether to ask again at all.
@@ -225,6 +235,9 @@ impl<'e> Attempts<'e> {
             && problem.kind() == Kind::Final
         {
             return Err(ClientError::Refused(problem.clone()));
+        }
+        if !matches!(error, AttemptError::Problem { .. }) {
+            self.exchange.avoid(&endpoint);
         }
         let unknown = error.kind() == Kind::Unknown;
         if unknown && !self.request.is_repeatable() {

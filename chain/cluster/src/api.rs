@@ -80,6 +80,14 @@ pub enum SubmitError {
     /// Nothing was appended: too many writes wait already.
     #[error("too many writes wait")]
     Busy,
+    /// Nothing was appended: the disk is so full that the log might not fit. Writes are taken again when there is room.
+    #[error("the disk is {used_percent} % full: at {limit_percent} % no writes are taken")]
+    DiskFull {
+        /// How much of it is in use.
+        used_percent: u8,
+        /// From how much on writes are refused.
+        limit_percent: u8,
+    },
     /// It was judged and turned down. Sending it again changes nothing.
     #[error(transparent)]
     Rejected(Rejection),

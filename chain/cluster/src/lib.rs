@@ -40,6 +40,6 @@ pub mod transport;
 mod raft;
 
 pub use raft::{
-    LIBRARY_TARGET, Replica, ReplicaConfig, RestoreError, Restored, StartError, StatusWatch, Timing,
+    LIBRARY_TARGET, Replica, ReplicaConfig, ReplicaError, RestoreError, Restored, StatusWatch, Timing,
     check_export, restore,
 };

@@ -47,6 +47,7 @@ struct Raw {
     advertise_http: String,
     health: String,
     checkpoint_every: u64,
+    disk_limit_percent: u8,
 }
 
 impl Default for Raw {
@@ -67,6 +68,7 @@ impl Default for Raw {
             advertise_http: String::new(),
             health: String::new(),
             checkpoint_every: 1_000,
+            disk_limit_percent: 95,
         }
     }
 }
@@ -116,6 +118,8 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// It votes on the blocks at the heights that this divides. The same for all nodes of a cluster.
     pub checkpoint_every: NonZeroU64,
+    /// From how full a disk on it refuses writes, in percent: 1 to 100.
+    pub disk_limit_percent: u8,
 }
 
 /// One setting, for `config show`.
@@ -236,6 +240,12 @@ impl Config {
                 },
                 checkpoint_every: NonZeroU64::new(raw.checkpoint_every)
                     .ok_or_else(|| parse_error("checkpoint_every", "0", "1 or more"))?,
+                disk_limit_percent: match raw.disk_limit_percent {
+                    percent @ 1..=100 => percent,
+                    other => {
+                        return Err(parse_error("disk_limit_percent", &other.to_string(), "1 to 100"));
+                    }
+                },
             },
             verbosity: i16::from(args.verbose) - i16::from(args.quiet),
             settings,
@@ -300,6 +310,7 @@ fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
         ("checkpoint_every", raw.checkpoint_every.to_string()),
         ("data_dir", raw.data_dir.display().to_string()),
         ("device", raw.device.clone()),
+        ("disk_limit_percent", raw.disk_limit_percent.to_string()),
         ("endpoint", raw.endpoint.clone()),
         ("health", raw.health.clone()),
         ("listen_http", raw.listen_http.clone()),

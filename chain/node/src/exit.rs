@@ -10,14 +10,19 @@ use tensor_chain::dir::DirError;
 use tensor_chain::identity::IdentityError;
 use tensor_chain::index::IndexError;
 use tensor_chain::log::LogError;
+use tensor_chain::replicated::SnapshotError;
 use tensor_chain::{ChainError, StoreError};
 use tensor_client::ClientError;
+use tensor_cluster::ReplicaError;
 use tensor_datasets::fetch::FetchError;
 use tensor_datasets::files::FileError;
 use tensor_datasets::{CacheError, EcbFxError, Name};
 use tensor_kernels::KernelError;
 
 use crate::output::OutputError;
+
+/// What the system says of a disk that fails; the library has no name for it.
+const EIO: i32 = 5;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,7 @@ pub enum Exit {
     BadConfig = 10,
     /// Stored data are damaged.
     Corruption = 20,
-    /// The disk did not confirm a write.
+    /// The disk fails: it did not confirm a write.
     SyncFailed = 21,
     /// The disk is full.
     NoSpace = 22,
@@ -104,6 +109,23 @@ impl Failure {
         Self::new(exit, format!("{name}: {error}"))
     }
 
+    /// A replica that did not start or has stopped.
+    #[must_use]
+    pub fn of_replica(error: &ReplicaError) -> Self {
+        let exit = match error {
+            ReplicaError::Chain(error) => of_chain(error),
+            ReplicaError::Log(error) | ReplicaError::Snapshot(error) => of_io(error),
+            // Whatever else the disk says to a write, it has not confirmed it.
+            ReplicaError::LogWrite(error) => match of_io(error) {
+                Exit::NoSpace => Exit::NoSpace,
+                _ => Exit::SyncFailed,
+            },
+            ReplicaError::Config(_) => Exit::BadConfig,
+            ReplicaError::Raft(_) => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+
     /// The code.
     #[must_use]
     pub const fn exit(&self) -> Exit {
@@ -119,14 +141,23 @@ impl Failure {
 
 impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
-        let exit = match &error {
-            ChainError::StorageError(storage) => of_storage(storage),
-            ChainError::Diverged(_) => Exit::Divergence,
-            // The bytes are as they were written, and what they say does not hold.
-            ChainError::ValidationFailed { .. } => Exit::Mismatch,
-            _ => Exit::Failed,
-        };
-        Self::new(exit, error)
+        Self::new(of_chain(&error), error)
+    }
+}
+
+impl From<ReplicaError> for Failure {
+    fn from(error: ReplicaError) -> Self {
+        Self::of_replica(&error)
+    }
+}
+
+fn of_chain(error: &ChainError) -> Exit {
+    match error {
+        ChainError::StorageError(storage) => of_storage(storage),
+        ChainError::Diverged(_) => Exit::Divergence,
+        // The bytes are as they were written, and what they say does not hold.
+        ChainError::ValidationFailed { .. } => Exit::Mismatch,
+        _ => Exit::Failed,
     }
 }
 
@@ -134,18 +165,23 @@ impl From<ChainError> for Failure {
 fn of_storage(error: &StoreError) -> Exit {
     match error {
         StoreError::Log(LogError::Corrupt { .. } | LogError::UnknownVersion { .. })
-        | StoreError::Index(IndexError::Corrupt { .. })
+        | StoreError::Index(IndexError::Corrupt { .. } | IndexError::Damaged(_) | IndexError::NotAsClosed)
         | StoreError::Block { .. }
         | StoreError::State { .. }
         | StoreError::Misplaced { .. }
         | StoreError::Params(_)
         | StoreError::Finality(_)
         | StoreError::OtherTip { .. }
+        | StoreError::Session(_)
+        | StoreError::Applied(_)
         | StoreError::Dir(DirError::UnknownFormat { .. }) => Exit::Corruption,
         StoreError::Quarantined { .. } => Exit::Divergence,
-        StoreError::Log(LogError::Fsync { .. }) => Exit::SyncFailed,
-        StoreError::Log(LogError::NoSpace { .. }) => Exit::NoSpace,
+        StoreError::Log(LogError::Fsync { .. }) | StoreError::Index(IndexError::Fsync(_)) => Exit::SyncFailed,
+        StoreError::Log(LogError::NoSpace { .. }) | StoreError::Index(IndexError::NoSpace(_)) => {
+            Exit::NoSpace
+        }
         StoreError::Dir(DirError::Io { source, .. }) => of_file(source),
+        StoreError::Identity(IdentityError::CorruptFile { .. }) => Exit::Corruption,
         StoreError::Identity(IdentityError::Io { source, .. }) => of_file(source),
         _ => Exit::Failed,
     }
@@ -160,9 +196,30 @@ fn of_file(error: &AtomicIoError) -> Exit {
 }
 
 fn of_io(error: &io::Error) -> Exit {
+    let inner = error.get_ref();
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
+        return of_file(error);
+    }
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
+        return of_snapshot(error);
+    }
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Exit::NoSpace,
+        ErrorKind::InvalidData => Exit::Corruption,
+        _ if error.raw_os_error() == Some(EIO) => Exit::SyncFailed,
         _ => Exit::Failed,
+    }
+}
+
+fn of_snapshot(error: &SnapshotError) -> Exit {
+    match error {
+        SnapshotError::Chain(error) => of_chain(error),
+        SnapshotError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Exit::Corruption,
+        SnapshotError::Io(error) => of_io(error),
+        SnapshotError::Header(_)
+        | SnapshotError::TooLong { .. }
+        | SnapshotError::Digest
+        | SnapshotError::Tip { .. } => Exit::Corruption,
     }
 }
 

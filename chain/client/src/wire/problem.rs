@@ -165,6 +165,14 @@ pub enum Problem {
         /// The lowest that is accepted.
         oldest: u64,
     },
+    /// The disk of the node is so full that it takes no writes. Nothing was done; it takes them again when there is room.
+    #[error("the disk is {used_percent} % full: at {limit_percent} % no writes are taken")]
+    DiskFull {
+        /// How much of it is in use.
+        used_percent: u8,
+        /// From how much on writes are refused.
+        limit_percent: u8,
+    },
     /// Another node leads, and this one has not done anything. The answer also has a `location` header.
     #[error("this node does not lead; the leader is {leader}")]
     NotLeader {
@@ -237,6 +245,7 @@ impl Problem {
             | Self::NoQuorum
             | Self::UnknownOutcome
             | Self::Stopping => 503,
+            Self::DiskFull { .. } => 507,
         }
     }
 
@@ -248,6 +257,7 @@ impl Problem {
             | Self::NoLeader
             | Self::NoQuorum
             | Self::Busy
+            | Self::DiskFull { .. }
             | Self::TooManyConnections
             | Self::Stopping
             | Self::BodyTimeout { .. }

@@ -28,6 +28,8 @@ pub struct ReplicaConfig {
     /// Every node votes on the blocks at the heights that this divides; those that a quorum signs are final. Nodes that
     /// are run with different values have fewer in common. Default 1,000.
     pub checkpoint_every: NonZeroU64,
+    /// From how full a disk on writes are refused, in percent of it. Default 95.
+    pub disk_limit_percent: u8,
     /// How long a write may take before its outcome is called unknown. Default 10 s.
     pub write_timeout: Duration,
     /// How long a read may wait for a quorum. Default 5 s.
@@ -45,6 +47,7 @@ impl ReplicaConfig {
             snapshot_every: 10_000,
             keep_entries: 1_000,
             checkpoint_every: CHECKPOINT_EVERY,
+            disk_limit_percent: 95,
             write_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
         }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tensor_chain::replicated::ReplicatedChain;
 use tensor_chain::{ChainConfig, TensorStore};
 
+use super::failure::FirstFailure;
 use super::log_store::LogStore;
 use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
@@ -30,8 +31,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
         let store = TensorStore::open_replicated(dir.path(), 0).unwrap();
         let chain = Arc::new(ReplicatedChain::open(store, ChainConfig::default()).unwrap());
         let snapshots = Arc::new(Snapshots::open(dir.path(), &chain).unwrap());
-        let log = LogStore::open(&dir.path().join("raft"), Arc::default()).unwrap();
-        Ok((dir, log, StateMachine::new(chain, snapshots, Arc::default())))
+        let log = LogStore::open(&dir.path().join("raft"), Arc::default(), FirstFailure::default()).unwrap();
+        Ok((dir, log, StateMachine::new(chain, snapshots, Arc::default(), FirstFailure::default())))
     }
 }
 

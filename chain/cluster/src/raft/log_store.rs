@@ -17,6 +17,7 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog};
 use tokio::sync::oneshot;
 
+use super::failure::{FirstFailure, ReplicaError};
 use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
 use super::statistics::Counted;
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
@@ -39,6 +40,7 @@ const APPLY_ENTRIES: u64 = 64;
 pub(super) struct LogStore {
     log: Arc<Mutex<RaftLog<LogTypes>>>,
     counted: Arc<Counted>,
+    failure: FirstFailure,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl raft_log::Types for LogTypes {
     type LogId = Place;
     type LogPayload = PayloadRecord;
     type Vote = VoteRecord;
-    type Callback = Timed;
+    type Callback = Synced;
     type UserData = String;
 
     fn log_index(log_id: &Place) -> u64 {
@@ -68,39 +70,41 @@ fn size(payload: &Payload) -> usize {
     }
 }
 
-/// Whom to tell when a change is on disk.
-enum Synced {
+/// What happens when a change is on disk, or could not be brought there.
+struct Synced {
+    waiting: Waiting,
+    /// When the change was made.
+    began: Instant,
+    counted: Arc<Counted>,
+    failure: FirstFailure,
+}
+
+/// Who waits for it.
+enum Waiting {
     Raft(IOFlushed<TypeConfig>),
     Caller(oneshot::Sender<io::Result<()>>),
 }
 
-/// Whom to tell, and when the change was made.
-struct Timed {
-    began: Instant,
-    counted: Arc<Counted>,
-    synced: Synced,
-}
-
-impl Callback for Timed {
+impl Callback for Synced {
     fn send(self, result: io::Result<()>) {
         if result.is_ok() {
             self.counted.log_sync.took(self.began.elapsed());
         }
-        match self.synced {
-            Synced::Raft(callback) => callback.io_completed(result),
+        let result = result.map_err(|error| self.failure.keep(ReplicaError::LogWrite(error)));
+        match self.waiting {
+            Waiting::Raft(callback) => callback.io_completed(result),
             // Nobody waits any more when the node stops.
-            Synced::Caller(sender) => drop(sender.send(result)),
+            Waiting::Caller(sender) => drop(sender.send(result)),
         }
     }
 }
 
 impl LogStore {
-    /// Opens the log in a directory, or makes an empty one. Returns how many bytes at its end a crash had left
-    /// unfinished.
+    /// Opens the log in a directory, or makes an empty one.
     ///
     /// # Errors
     /// A log that is damaged or cannot be read or written.
-    pub(super) fn open(dir: &Path, counted: Arc<Counted>) -> io::Result<Self> {
+    pub(super) fn open(dir: &Path, counted: Arc<Counted>, failure: FirstFailure) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let before = file_lengths(dir)?;
         let wal = raft_log::chunked_wal::Config {
@@ -112,9 +116,13 @@ impl LogStore {
         };
         let config =
             raft_log::Config { wal, log_cache_max_items: None, log_cache_capacity: Some(CACHE_BYTES) };
-        let log = RaftLog::open(Arc::new(config))?;
+        let log = RaftLog::open(Arc::new(config)).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            // Damage, which the library names without saying where.
+            None => io::Error::new(error.kind(), format!("{}: {error}", dir.display())),
+        })?;
         warn_of_torn_tail(dir, &before)?;
-        Ok(Self { log: Arc::new(Mutex::new(log)), counted })
+        Ok(Self { log: Arc::new(Mutex::new(log)), counted, failure })
     }
 
     /// Follows the log without keeping it open.
@@ -127,23 +135,45 @@ impl LogStore {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn timed(&self, synced: Synced) -> Option<Timed> {
-        Some(Timed { began: Instant::now(), counted: Arc::clone(&self.counted), synced })
+    /// Makes a change without waiting until it is on disk; with somebody who waits for that, it is synced.
+    fn begin(
+        &self,
+        waiting: Option<Waiting>,
+        change: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut log = self.lock();
+        let synced = waiting.map(|waiting| Synced {
+            waiting,
+            began: Instant::now(),
+            counted: Arc::clone(&self.counted),
+            failure: self.failure.clone(),
+        });
+        let begun = change(&mut log).and_then(|()| log.flush(synced.is_some(), synced));
+        begun.map_err(|error| self.not_written(&log, error))
+    }
+
+    /// Once the library's writer has failed, changes are told that it is gone; it still knows why.
+    fn not_written(&self, log: &RaftLog<LogTypes>, error: io::Error) -> io::Error {
+        let cause = log.wait_worker_idle().err().unwrap_or(error);
+        self.failure.keep(ReplicaError::LogWrite(cause))
     }
 
     /// Makes a change and waits until it is on disk.
     async fn change(&self, change: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>) -> io::Result<()> {
         let (sender, synced) = oneshot::channel();
-        {
-            let mut log = self.lock();
-            change(&mut log)?;
-            log.flush(true, self.timed(Synced::Caller(sender)))?;
-        }
-        synced.await.map_err(|_| io::Error::other("the writer of the Raft log has stopped"))?
+        self.begin(Some(Waiting::Caller(sender)), change)?;
+        // A writer that fails before it comes to this change drops it.
+        let dropped = || self.not_written(&self.lock(), io::ErrorKind::BrokenPipe.into());
+        synced.await.unwrap_or_else(|_| Err(dropped()))
     }
 
     /// The entries from `from` up to `to`, exclusive, as far as they fit `max_bytes`; at least one, if there is one.
     fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        let entries = self.read_entries(from, to, max_bytes);
+        entries.map_err(|error| self.failure.keep(ReplicaError::Log(error)))
+    }
+
+    fn read_entries(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
         let log = self.lock();
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);
         for record in log.read(from, to) {
@@ -296,13 +326,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     /// Not waited for: a value that is too old only means that more is applied again.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
         let Some(committed) = committed else { return Ok(()) };
-        let mut log = self.lock();
         let place = Place::from(&committed);
-        if Some(&place) <= log.log_state().committed() || Some(&place) > log.log_state().last() {
-            return Ok(());
-        }
-        log.commit(place)?;
-        log.flush(false, None)
+        let is_news = {
+            let log = self.lock();
+            let state = log.log_state();
+            Some(&place) > state.committed() && Some(&place) <= state.last()
+        };
+        if is_news { self.begin(None, |log| log.commit(place).map(drop)) } else { Ok(()) }
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
@@ -320,9 +350,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let place = Place::from(&log_id);
             (place, PayloadRecord { place, payload })
         });
-        let mut log = self.lock();
-        log.append(records)?;
-        log.flush(true, self.timed(Synced::Raft(callback)))
+        self.begin(Some(Waiting::Raft(callback)), |log| log.append(records).map(drop))
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
@@ -355,7 +383,7 @@ mod tests {
 
     /// A log on disk, and its one file.
     async fn written(dir: &Path) -> PathBuf {
-        let mut store = LogStore::open(dir, Arc::default()).unwrap();
+        let mut store = LogStore::open(dir, Arc::default(), FirstFailure::default()).unwrap();
         let leader_id = <TypeConfig as openraft::RaftTypeConfig>::LeaderId::new(1, Default::default());
         store.save_vote(&Vote { leader_id, committed: true }).await.unwrap();
         for index in 0..ENTRIES {
@@ -367,7 +395,7 @@ mod tests {
     }
 
     async fn last_index(dir: &Path) -> io::Result<u64> {
-        let mut store = LogStore::open(dir, Arc::default())?;
+        let mut store = LogStore::open(dir, Arc::default(), FirstFailure::default()).unwrap();
         store.try_get_log_entries(..).await?;
         Ok(store.get_log_state().await?.last_log_id.map_or(0, |id| id.index()))
     }

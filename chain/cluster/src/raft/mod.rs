@@ -13,6 +13,8 @@ mod checkpoints;
 mod config;
 #[cfg(test)]
 mod conformance_tests;
+mod disk_guard;
+mod failure;
 mod log_record;
 mod log_store;
 mod messages;
@@ -33,5 +35,6 @@ mod types;
 pub const LIBRARY_TARGET: &str = "openraft";
 
 pub use config::{ReplicaConfig, Timing};
-pub use replica::{Replica, StartError, StatusWatch};
+pub use failure::ReplicaError;
+pub use replica::{Replica, StatusWatch};
 pub use restore::{RestoreError, Restored, check_export, restore};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,8 @@ use tokio::task::JoinSet;
 
 use super::checkpoints::Voter;
 use super::config::ReplicaConfig;
+use super::disk_guard::DiskGuard;
+use super::failure::{FirstFailure, ReplicaError};
 use super::log_store::{Hold, LogFigures, LogStore};
 use super::messages::{Request, Response};
 use super::network::{self, Network};
@@ -33,26 +34,6 @@ use crate::link::{Channel, PeerLink, PeerService};
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) type Metrics = openraft::RaftMetrics<TypeConfig>;
-
-/// Why a replica did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The chain could not be opened.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The Raft log could not be opened; the message names the damage.
-    #[error("Raft log: {0}")]
-    Log(io::Error),
-    /// A snapshot that was being installed could not be.
-    #[error("snapshot: {0}")]
-    Snapshot(io::Error),
-    /// A configuration that makes no sense.
-    #[error("configuration: {0}")]
-    Config(openraft::ConfigError),
-    /// What the disk holds does not fit together.
-    #[error("{0}")]
-    Raft(String),
-}
 
 /// A handle to the replica of this process; clones are handles to the same one.
 #[derive(Clone)]
@@ -72,6 +53,8 @@ struct Inner {
     counted: Arc<Counted>,
     /// When this node, leading, changed the voters last.
     voters_changed: Mutex<Option<tokio::time::Instant>>,
+    disk: Arc<DiskGuard>,
+    failure: FirstFailure,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
@@ -86,34 +69,40 @@ impl Replica {
     ///
     /// # Errors
     /// A directory that is in use or damaged; a configuration that makes no sense.
-    pub async fn start(config: ReplicaConfig, link: Arc<dyn PeerLink>) -> Result<Self, StartError> {
-        let raft_config = config.raft().map_err(StartError::Config)?;
-        let counted = Arc::<Counted>::default();
-        let (opening, counting) = (config.clone(), Arc::clone(&counted));
-        let open = move || -> Result<_, StartError> {
-            let synced_len = Snapshots::synced_len(&opening.dir).map_err(StartError::Snapshot)?;
+    pub async fn start(config: ReplicaConfig, link: Arc<dyn PeerLink>) -> Result<Self, ReplicaError> {
+        let raft_config = config.raft().map_err(ReplicaError::Config)?;
+        let (counted, failure) = (Arc::<Counted>::default(), FirstFailure::default());
+        let (opening, counting, first_failure) = (config.clone(), Arc::clone(&counted), failure.clone());
+        let open = move || -> Result<_, ReplicaError> {
+            let synced_len = Snapshots::synced_len(&opening.dir).map_err(ReplicaError::Snapshot)?;
             let store = TensorStore::open_replicated(&opening.dir, synced_len).map_err(ChainError::from)?;
             let node = store.identity().map_err(ChainError::from)?.node_id();
             let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
             let snapshots = Snapshots::open(&opening.dir, &chain).map_err(|error| {
                 match chain.chain().store().divergence() {
-                    Some(&divergence) => StartError::Chain(divergence.into()),
-                    None => StartError::Snapshot(error),
+                    Some(&divergence) => ReplicaError::Chain(divergence.into()),
+                    None => ReplicaError::Snapshot(error),
                 }
             })?;
-            let log = LogStore::open(&opening.dir.join("raft"), counting).map_err(StartError::Log)?;
+            let log = LogStore::open(&opening.dir.join("raft"), counting, first_failure);
+            let log = log.map_err(ReplicaError::Log)?;
             Ok((node, chain, Arc::new(snapshots), log))
         };
         let (node, chain, snapshots, log) = tokio::task::spawn_blocking(open)
             .await
-            .map_err(|error| StartError::Raft(error.to_string()))??;
+            .map_err(|error| ReplicaError::Raft(error.to_string()))??;
         let patience = config.timing.patience();
         let hold = log.hold();
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
-        let machine = StateMachine::new(Arc::clone(&chain), Arc::clone(&snapshots), Arc::clone(&counted));
+        let machine = StateMachine::new(
+            Arc::clone(&chain),
+            Arc::clone(&snapshots),
+            Arc::clone(&counted),
+            failure.clone(),
+        );
         let raft = Raft::new(node.into(), raft_config, network, log, machine)
             .await
-            .map_err(|error: Fatal<_>| StartError::Raft(error.to_string()))?;
+            .map_err(|error: Fatal<_>| ReplicaError::Raft(error.to_string()))?;
         let (queue, end) = Queue::new();
         let mut tasks = JoinSet::new();
         let proposing = proposer::run(end, raft.clone(), Arc::clone(&chain));
@@ -129,6 +118,9 @@ impl Replica {
         };
         tasks.spawn(stop_on_panic("voter", voter.run(), raft.clone()));
         tasks.spawn(count_leaders(raft.clone(), Arc::clone(&counted)));
+        let disk = Arc::new(DiskGuard::new(&config));
+        let watched = Arc::clone(&disk);
+        tasks.spawn(stop_on_panic("disk_guard", async move { watched.watch().await }, raft.clone()));
         let tasks = tokio::sync::Mutex::new(tasks);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -142,6 +134,8 @@ impl Replica {
                 queue,
                 counted,
                 voters_changed: Mutex::default(),
+                disk,
+                failure,
                 tasks,
             }),
         })
@@ -173,6 +167,7 @@ impl Replica {
     /// # Errors
     /// See [`SubmitError`] for what is known about the write with each.
     pub async fn submit(&self, write: Write) -> Result<Committed, SubmitError> {
+        self.check_room()?;
         let outcome = self.inner.queue.push(write)?;
         match tokio::time::timeout(self.inner.config.write_timeout, outcome).await {
             Ok(Ok(outcome)) => outcome,
@@ -183,7 +178,10 @@ impl Replica {
     /// Has the cluster apply many writes, each with its own outcome, in the order of the writes. Those on the same keys
     /// are applied in that order.
     pub async fn submit_many(&self, writes: Vec<Write>) -> Vec<Result<Committed, SubmitError>> {
-        let waiting: Vec<_> = writes.into_iter().map(|write| self.inner.queue.push(write)).collect();
+        let waiting: Vec<_> = writes
+            .into_iter()
+            .map(|write| self.check_room().and_then(|()| self.inner.queue.push(write)))
+            .collect();
         let deadline = tokio::time::Instant::now() + self.inner.config.write_timeout;
         let mut outcomes = Vec::with_capacity(waiting.len());
         for outcome in waiting {
@@ -203,6 +201,7 @@ impl Replica {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub async fn open_session(&self) -> Result<ClientId, SubmitError> {
+        self.check_room()?;
         let asked = self.inner.raft.client_write(Command::new(ReplicatedEntry::Session));
         match tokio::time::timeout(self.inner.config.write_timeout, asked).await {
             Ok(Ok(response)) => match response.data.outcome {
@@ -259,6 +258,18 @@ impl Replica {
             Ok(Response::ReadIndex(None)) => Err(ReadError::NoQuorum),
             _ => Err(ReadError::NotLeader { leader: Some(leader) }),
         }
+    }
+
+    /// Whether the leader's disk has room for a write. Another node says who leads, however full its own is.
+    fn check_room(&self) -> Result<(), SubmitError> {
+        let leads = || self.inner.raft.metrics().borrow_watched().state == ServerState::Leader;
+        self.inner.disk.check().or_else(|full| if leads() { Err(full) } else { Ok(()) })
+    }
+
+    /// What ended this replica, where that was its storage.
+    #[must_use]
+    pub fn failure(&self) -> Option<&ReplicaError> {
+        self.inner.failure.get()
     }
 
     /// How this node sees itself and the cluster at the moment.

@@ -17,8 +17,10 @@ use tensor_chain::log::LOG_FILE_NAME;
 use tensor_chain::replicated::{ReplicatedChain, SnapshotError, SnapshotHeader};
 use tensor_chain::{ChainConfig, ChainError, Height, NodeId, TensorStore};
 
+use super::failure::FirstFailure;
 use super::log_store::LogStore;
 use super::snapshots::Snapshots;
+use super::state_machine::membership_change;
 use super::types::{Addresses, Membership, RaftNode, TypeConfig, Vote, log_id};
 use crate::api::Peer;
 
@@ -89,7 +91,7 @@ pub async fn restore(
     let (from, into) = (file.to_owned(), dir.to_owned());
     let rebuild = move || rebuild(&from, &into, chain, at);
     let (restored, vote) = tokio::task::spawn_blocking(rebuild).await.map_err(io::Error::other)??;
-    let mut log = LogStore::open(&dir.join("raft"), Arc::default())?;
+    let mut log = LogStore::open(&dir.join("raft"), Arc::default(), FirstFailure::default())?;
     log.save_vote(&vote).await?;
     let hold = log.hold();
     drop(log);
@@ -124,7 +126,7 @@ fn rebuild(
         BTreeMap::from([(me, Addresses::from(&at(node)))]),
     );
     let members = Membership::new(Some(log_id(position)), members.map_err(io::Error::other)?);
-    chain.advance(position, Some(postcard::to_stdvec(&members).map_err(io::Error::other)?))?;
+    chain.advance(position, Some(membership_change(members)?))?;
     chain.sync()?;
     Snapshots::open(dir, &chain)?.draft(&chain)?.finish()?;
     chain.close()?;

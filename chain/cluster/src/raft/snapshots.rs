@@ -16,9 +16,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tensor_chain::NodeId;
-use tensor_chain::atomic_io::AtomicWriter;
+use tensor_chain::atomic_io::{AtomicIoError, AtomicWriter};
 use tensor_chain::log::LOG_FILE_NAME;
-use tensor_chain::replicated::{LogPosition, ReplicatedChain, SNAPSHOT_DIGEST_BYTES, SnapshotHeader};
+use tensor_chain::replicated::{
+    LogPosition, ReplicatedChain, SNAPSHOT_DIGEST_BYTES, SnapshotError, SnapshotHeader,
+};
 
 use crate::api::Export;
 
@@ -103,17 +105,23 @@ impl Snapshots {
         Self { data_dir: data_dir.to_owned(), dir, receiving: Mutex::default() }
     }
 
-    /// Bytes of the block log in a directory that are durable for certain: those under its newest snapshot.
+    /// Bytes of the block log in a directory that are durable for certain: those under its newest snapshot, of which
+    /// every byte is checked.
     ///
     /// # Errors
-    /// A medium that fails; a snapshot whose header cannot be read.
+    /// A medium that fails; a snapshot that is damaged.
     pub(super) fn synced_len(data_dir: &Path) -> io::Result<u64> {
         let snapshots = Self::of(data_dir);
         if !snapshots.dir.exists() {
             return Ok(0);
         }
-        let tip = snapshots.current()?.and_then(|files| files.header.tip);
-        Ok(tip.map_or(0, |tip| tip.log_len))
+        let Some((index, state)) = snapshots.states()?.pop() else { return Ok(0) };
+        let header = SnapshotHeader::check(BufReader::new(File::open(&state)?))
+            .map_err(|error| in_file(&state, error))?;
+        match header.position.map_or(0, |position| position.index) {
+            named if named == index => Ok(header.tip.map_or(0, |tip| tip.log_len)),
+            other => Err(damaged(&state, format!("it is of entry {other}"))),
+        }
     }
 
     /// Writes what the chain has come to. Nothing is durable yet.
@@ -128,8 +136,8 @@ impl Snapshots {
     /// The newest snapshot.
     pub(super) fn current(&self) -> io::Result<Option<SnapshotFiles>> {
         let Some((_, state)) = self.states()?.pop() else { return Ok(None) };
-        let header = SnapshotHeader::read(BufReader::new(File::open(&state)?)).map_err(io::Error::other)?;
-        Ok(Some(self.own(header, state)))
+        let header = SnapshotHeader::read(BufReader::new(File::open(&state)?));
+        Ok(Some(self.own(header.map_err(|error| in_file(&state, error))?, state)))
     }
 
     /// The newest snapshot and the blocks that it stands on as one run of bytes. `None` before the chain begins.
@@ -221,8 +229,8 @@ impl Snapshots {
         file.write_all(bytes)
     }
 
-    /// Takes a snapshot as received whole: both files durable, the state with its digest, the length of the blocks as
-    /// the header says. Otherwise it is dropped, and has to be sent anew.
+    /// Takes a snapshot as received whole, if it is what the sender once wrote: both files durable and sound, the blocks
+    /// as the header says. Otherwise it is dropped, and has to be sent anew. Nothing of it has touched the chain yet.
     pub(super) fn received(&self, from: NodeId) -> io::Result<SnapshotFiles> {
         let _one_at_a_time = self.receiving.lock();
         let dir = self.received_from(from);
@@ -232,18 +240,11 @@ impl Snapshots {
     fn take(dir: PathBuf) -> io::Result<SnapshotFiles> {
         let (state, blocks) = (dir.join(STATE), dir.join(LOG_FILE_NAME));
         let file = File::open(&state)?;
-        file.sync_all()?;
-        let header = SnapshotHeader::check(BufReader::new(file)).map_err(io::Error::other)?;
+        sync(&file)?;
+        let header = SnapshotHeader::check(BufReader::new(file)).map_err(|error| in_file(&state, error))?;
         if let Some(tip) = header.tip {
-            let file = File::open(&blocks)?;
-            let got = file.metadata()?.len();
-            if got != tip.log_len {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{got} bytes of blocks, expected {}", tip.log_len),
-                ));
-            }
-            file.sync_all()?;
+            sync(&File::open(&blocks)?)?;
+            tip.check_blocks(&dir).map_err(|error| in_file(&blocks, error))?;
         }
         sync_dir(&dir)?;
         Ok(SnapshotFiles { header, state, blocks, received_in: Some(dir) })
@@ -338,7 +339,23 @@ fn remove_dir(dir: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory durable.
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    sync(&File::open(dir)?)
+}
+
+/// Damage that a snapshot shows when it is read, with the file; a medium that fails as such.
+fn in_file(file: &Path, error: SnapshotError) -> io::Error {
+    match error {
+        SnapshotError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => error,
+        damage => damaged(file, damage.to_string()),
+    }
+}
+
+fn damaged(file: &Path, what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", file.display()))
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    file.sync_all().map_err(|error| io::Error::other(AtomicIoError::Fsync(error)))
 }
 
 #[cfg(test)]
@@ -419,7 +436,26 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_are_cut_short_or_damaged_are_not_installed() {
+    fn a_damaged_snapshot_of_its_own_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, _) = grown(dir.path());
+        let own = Snapshots::open(dir.path(), &chain).unwrap();
+        let files = own.draft(&chain).unwrap().finish().unwrap();
+        let log_len = files.header.tip.unwrap().log_len;
+        assert_eq!(Snapshots::synced_len(dir.path()).unwrap(), log_len);
+        let sound = fs::read(&files.state).unwrap();
+        for position in 0..sound.len() {
+            let mut flipped = sound.clone();
+            flipped[position] ^= 0x10;
+            fs::write(&files.state, flipped).unwrap();
+            let error = Snapshots::synced_len(dir.path()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "byte {position}: {error}");
+            assert!(error.to_string().contains(files.state.to_str().unwrap()), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_is_cut_short_or_damaged_is_not_taken() {
         let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (leader, _) = grown(leader_dir.path());
         let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
@@ -428,25 +464,28 @@ mod tests {
         let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
         let from = NodeId([1; 32]);
         send(&files, &snapshots, from);
-        let blocks = snapshots.received(from).unwrap().blocks;
-        let mut bytes = fs::read(&blocks).unwrap();
-        fs::write(&blocks, &bytes[..bytes.len() - 1]).unwrap();
-        assert!(snapshots.received(from).is_err());
-        // It is gone: what is damaged must not be gone on with.
-        let none = Held { state: 0, blocks: 0 };
-        assert_eq!(snapshots.offered(from, &files.digest().unwrap()).unwrap(), none);
+        let whole = |name: &str| {
+            send(&files, &snapshots, from);
+            let file = snapshots.received_from(from).join(name);
+            (fs::read(&file).unwrap(), file)
+        };
+        for name in [LOG_FILE_NAME, STATE] {
+            let (sound, file) = whole(name);
+            fs::write(&file, &sound[..sound.len() - 1]).unwrap();
+            assert!(snapshots.received(from).is_err(), "{name} cut short");
+            // It is gone: what is damaged must not be gone on with.
+            let none = Held { state: 0, blocks: 0 };
+            assert_eq!(snapshots.offered(from, &files.digest().unwrap()).unwrap(), none);
+            for position in (0..sound.len()).step_by(sound.len().div_ceil(100)) {
+                let (mut flipped, file) = whole(name);
+                flipped[position] ^= 1;
+                fs::write(&file, flipped).unwrap();
+                assert!(snapshots.received(from).is_err(), "{name} byte {position}");
+            }
+        }
         send(&files, &snapshots, from);
-        let state = snapshots.received_from(from).join(STATE);
-        let mut damaged = fs::read(&state).unwrap();
-        damaged[100] ^= 1;
-        fs::write(&state, damaged).unwrap();
-        assert!(snapshots.received(from).is_err());
-        send(&files, &snapshots, from);
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(&blocks, &bytes).unwrap();
-        let received = snapshots.received(from).unwrap();
-        assert!(snapshots.install(&chain, received).is_err());
         assert_eq!(chain.applied().unwrap(), None);
+        snapshots.install(&chain, snapshots.received(from).unwrap()).unwrap();
+        assert_eq!(place(&chain), place(&leader));
     }
 }

@@ -13,6 +13,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder, Snapshot};
 use tensor_chain::replicated::{Electorate, EntryOutcome, MembershipChange, ReplicatedChain, ReplicatedEntry};
 
+use super::failure::{FirstFailure, ReplicaError};
 use super::snapshots::{Draft, SnapshotFiles, Snapshots};
 use super::statistics::Counted;
 use super::types::{
@@ -27,6 +28,7 @@ pub(super) struct StateMachine {
     chain: Arc<ReplicatedChain>,
     snapshots: Arc<Snapshots>,
     counted: Arc<Counted>,
+    failure: FirstFailure,
 }
 
 impl StateMachine {
@@ -34,8 +36,13 @@ impl StateMachine {
         chain: Arc<ReplicatedChain>,
         snapshots: Arc<Snapshots>,
         counted: Arc<Counted>,
+        failure: FirstFailure,
     ) -> Self {
-        Self { chain, snapshots, counted }
+        Self { chain, snapshots, counted, failure }
+    }
+
+    fn snapshot_failed(&self, error: io::Error) -> io::Error {
+        self.failure.keep(ReplicaError::Snapshot(error))
     }
 
     fn apply_entry(&self, entry: Entry) -> io::Result<Option<EntryOutcome>> {
@@ -53,12 +60,12 @@ impl StateMachine {
                 self.chain.advance(position, Some(change)).map(|()| None)
             }
         }
-        .map_err(io::Error::other)
+        .map_err(|error| self.failure.keep(error.into()))
     }
 }
 
 /// A membership as the chain keeps it.
-fn membership_change(stored: Membership) -> io::Result<MembershipChange> {
+pub(super) fn membership_change(stored: Membership) -> io::Result<MembershipChange> {
     let record = postcard::to_stdvec(&stored).map_err(io::Error::other)?;
     let ids = |set: &BTreeSet<RaftNode>| set.iter().map(|&node| node.into()).collect();
     let sets = stored.membership().get_joint_config().iter().map(ids).collect();
@@ -104,23 +111,25 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let (chain, snapshots) = (Arc::clone(&self.chain), Arc::clone(&self.snapshots));
         let draft = tokio::task::spawn_blocking(move || snapshots.draft(&chain)).await;
         let draft = draft.unwrap_or_else(|error| Err(io::Error::other(error)));
-        Builder { chain: Arc::clone(&self.chain), draft: Some(draft) }
+        Builder { machine: self.clone(), draft: Some(draft) }
     }
 
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotFiles) -> io::Result<()> {
         let (chain, snapshots) = (Arc::clone(&self.chain), Arc::clone(&self.snapshots));
-        tokio::task::spawn_blocking(move || snapshots.install(&chain, snapshot)).await?
+        let installed = tokio::task::spawn_blocking(move || snapshots.install(&chain, snapshot)).await?;
+        installed.map_err(|error| self.snapshot_failed(error))
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<ChainSnapshot>> {
-        self.snapshots.current()?.map(describe).transpose()
+        let current = self.snapshots.current().and_then(|files| files.map(describe).transpose());
+        current.map_err(|error| self.snapshot_failed(error))
     }
 }
 
 /// Finishes a snapshot while entries are applied again.
 #[derive(Debug)]
 pub(super) struct Builder {
-    chain: Arc<ReplicatedChain>,
+    machine: StateMachine,
     draft: Option<io::Result<Draft>>,
 }
 
@@ -129,13 +138,14 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<ChainSnapshot> {
         let draft = self.draft.take().unwrap_or_else(|| Err(io::Error::other("built already")))?;
-        let chain = Arc::clone(&self.chain);
+        let chain = Arc::clone(&self.machine.chain);
         let finish = move || {
             // The blocks that it stands on, and all that the log may forget once it exists.
             chain.sync().map_err(io::Error::other)?;
             draft.finish()
         };
-        describe(tokio::task::spawn_blocking(finish).await??)
+        let finished = tokio::task::spawn_blocking(finish).await?.and_then(describe);
+        finished.map_err(|error| self.machine.snapshot_failed(error))
     }
 }
 

@@ -10,6 +10,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use fjall::config::CompressionPolicy;
@@ -26,6 +27,8 @@ const MEMTABLE_BYTES: u64 = 8 << 20;
 const JOURNAL_BYTES: u64 = 64 << 20;
 /// Longest key that fjall takes, the byte of the space included.
 const MAX_STORED_KEY_BYTES: usize = u16::MAX as usize;
+/// What the system says of a disk that fails; the library has no name for it.
+const EIO: i32 = 5;
 /// Bytes of the checksum behind each value.
 const CRC_BYTES: usize = 4;
 
@@ -52,12 +55,13 @@ impl DiskIndex {
             Verdict::Intact => seal::remove(&seal).map_err(io_error)?,
             Verdict::Unsealed => {}
         }
-        let db = Database::builder(&files)
+        let database = Database::builder(&files)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(1)
-            .open()
-            .map_err(classify)?;
+            .worker_threads(1);
+        // After a crash there is no seal, and fjall trusts lengths in its journal: what it panics at is damage.
+        let opened = panic::catch_unwind(AssertUnwindSafe(|| database.open()));
+        let db = opened.unwrap_or(Err(fjall::Error::Unrecoverable)).map_err(classify)?;
         let options = || {
             KeyspaceCreateOptions::default()
                 .max_memtable_size(MEMTABLE_BYTES)
@@ -162,7 +166,10 @@ impl Index for DiskIndex {
     }
 
     fn flush(&self) -> Result<(), IndexError> {
-        self.db.persist(PersistMode::SyncAll).map_err(classify)
+        self.db.persist(PersistMode::SyncAll).map_err(|error| match classify(error) {
+            IndexError::Storage(error) => IndexError::Fsync(error),
+            other => other,
+        })
     }
 }
 
@@ -195,6 +202,7 @@ fn classify(error: fjall::Error) -> IndexError {
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 IndexError::Damaged(error)
             }
+            _ if io.raw_os_error() == Some(EIO) => IndexError::Fsync(error),
             _ => IndexError::Storage(error),
         },
         Error::Poisoned | Error::KeyspaceDeleted | Error::Locked => IndexError::Storage(error),

@@ -95,6 +95,9 @@ pub enum IndexError {
     /// The medium is full.
     #[error("no space left to write the index: {0}")]
     NoSpace(fjall::Error),
+    /// The medium fails: it could not promise that the index is durable.
+    #[error("the disk under the index fails: {0}")]
+    Fsync(fjall::Error),
     /// Any other failure of the medium.
     #[error("index: {0}")]
     Storage(fjall::Error),

@@ -129,6 +129,26 @@ impl SnapshotHeader {
     }
 }
 
+impl SnapshotTip {
+    /// Checks that the block log in a directory is whole, has this length, and has this tip as its last block.
+    ///
+    /// # Errors
+    /// A log that is damaged, longer or shorter, or ends with another block.
+    pub fn check_blocks(&self, dir: &Path) -> Result<(), SnapshotError> {
+        let log = LogReader::open_read_only(dir)?;
+        let (mut frames, mut last) = (log.frames(), None);
+        for frame in &mut frames {
+            last = Some(frame?);
+        }
+        let hash = last.as_ref().map(store::decode).transpose()?.map(|block| block.hash());
+        let end = last.as_ref().map(|frame| (frame.height, frame.end));
+        match (hash == Some(self.hash) && end == Some((self.height, self.log_len)), frames.tail()) {
+            (true, None) => Ok(()),
+            _ => Err(SnapshotError::Tip { expected: self.hash, got: hash }),
+        }
+    }
+}
+
 impl ReplicatedChain {
     /// Writes what the entries applied so far have led to, without the blocks. No entry is applied meanwhile.
     ///

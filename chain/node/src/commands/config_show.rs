@@ -19,8 +19,8 @@ impl fmt::Display for Settings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Setting { key, value, origin } in self.settings {
             match self.origin {
-                true => writeln!(f, "{key:<16} {value:<24} {origin}")?,
-                false => writeln!(f, "{key:<16} {value}")?,
+                true => writeln!(f, "{key:<18} {value:<24} {origin}")?,
+                false => writeln!(f, "{key:<18} {value}")?,
             }
         }
         Ok(())

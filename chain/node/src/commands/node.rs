@@ -95,6 +95,7 @@ pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
         admin_token,
         timing,
         checkpoint_every,
+        disk_limit_percent,
     } = args.addresses.over(&config.node);
     let options = NodeOptions {
         data_dir: config.data_dir.clone(),
@@ -107,6 +108,7 @@ pub(super) fn run(config: &Config, args: NodeArgs) -> Result<(), Failure> {
         admin_token,
         timing,
         checkpoint_every,
+        disk_limit_percent,
         kernels,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

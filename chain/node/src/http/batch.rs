@@ -17,7 +17,10 @@ use super::service::Service;
 
 /// Issues a client id: writes that carry it and a number of their own are applied once, however often they are sent.
 #[utoipa::path(post, path = "/v1/session",
-    responses((status = 200, description = "A client id", body = wire::Session)))]
+    responses(
+        (status = 200, description = "A client id", body = wire::Session),
+        (status = 507, description = "The disk is full, nothing was done", body = wire::ProblemBody),
+    ))]
 pub(super) async fn session(State(service): State<Arc<Service>>) -> Result<Answer<wire::Session>, Refusal> {
     let client = service.ledger.open_session().await?;
     Ok(Answer(wire::Session { client_id: client.to_string() }))
@@ -52,6 +55,7 @@ pub(super) async fn begin(
     (status = 400, description = "Operations that can be part of no block", body = wire::ProblemBody),
     (status = 409, description = "Another commit came first", body = wire::ProblemBody),
     (status = 503, description = "The outcome is unknown, or nothing was done", body = wire::ProblemBody),
+    (status = 507, description = "The disk is full, nothing was done", body = wire::ProblemBody),
 ))]
 pub(super) async fn batch(
     State(service): State<Arc<Service>>,

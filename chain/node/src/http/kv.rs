@@ -76,6 +76,7 @@ fn numbers(values: [Option<(&'static str, u64)>; 2]) -> HeaderMap {
     (status = 200, description = "Durable", body = wire::Receipt),
     (status = 413, description = "The value is too large", body = wire::ProblemBody),
     (status = 503, description = "The outcome is unknown, or nothing was done", body = wire::ProblemBody),
+    (status = 507, description = "The disk is full, nothing was done", body = wire::ProblemBody),
 ))]
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
@@ -92,6 +93,7 @@ pub(super) async fn put(
     ("x-sequence" = Option<u64>, Header, description = "Number of the write in its session; one that was sent before is answered as then")), responses(
     (status = 200, description = "Durable", body = wire::Receipt),
     (status = 503, description = "The outcome is unknown, or nothing was done", body = wire::ProblemBody),
+    (status = 507, description = "The disk is full, nothing was done", body = wire::ProblemBody),
 ))]
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
@@ -108,6 +110,7 @@ pub(super) async fn delete(
     (status = 200, description = "Durable", body = wire::Receipt),
     (status = 409, description = "The key holds another value", body = wire::ProblemBody),
     (status = 503, description = "The outcome is unknown, or nothing was done", body = wire::ProblemBody),
+    (status = 507, description = "The disk is full, nothing was done", body = wire::ProblemBody),
 ))]
 pub(super) async fn cas(
     State(service): State<Arc<Service>>,

@@ -28,7 +28,10 @@ impl IntoResponse for Refusal {
             Problem::NotLeader { leader } => Some(LeaderAddress(leader.http_address.clone())),
             _ => None,
         };
-        let later = matches!(self.0, Problem::Busy | Problem::NoLeader | Problem::NoQuorum);
+        let later = matches!(
+            self.0,
+            Problem::Busy | Problem::DiskFull { .. } | Problem::NoLeader | Problem::NoQuorum
+        );
         let mut response = (status, axum::Json(ProblemBody::from(self.0))).into_response();
         if let Some(leader) = leader {
             response.extensions_mut().insert(leader);
@@ -70,6 +73,9 @@ impl AsProblem for SubmitError {
             Self::Retry => Problem::NoLeader,
             Self::Unknown => Problem::UnknownOutcome,
             Self::Busy => Problem::Busy,
+            Self::DiskFull { used_percent, limit_percent } => {
+                Problem::DiskFull { used_percent, limit_percent }
+            }
             Self::Rejected(rejection) => rejection.problem(),
             Self::SessionExpired => Problem::SessionExpired,
             Self::SequenceTooOld { oldest } => Problem::SequenceTooOld { oldest },

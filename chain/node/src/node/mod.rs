@@ -3,13 +3,14 @@
 mod cluster_id;
 mod ledger;
 mod membership;
+mod open_files;
 pub mod restore;
 pub mod service_manager;
 mod supervisor;
 mod tickets;
 
 use std::convert::Infallible;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use tensor_chain::{ChainConfig, ChainId, Identity, NodeId, StoreError};
 use tensor_cluster::api::{Peer, Role};
 use tensor_cluster::ticket::Ticket;
 use tensor_cluster::transport::{KnownNodes, Transport, TransportConfig};
-use tensor_cluster::{Replica, ReplicaConfig, StartError, Timing};
+use tensor_cluster::{Replica, ReplicaConfig, Timing};
 use tensor_kernels::Kernels;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -62,6 +63,8 @@ pub struct NodeOptions {
     pub timing: Timing,
     /// Which heights it votes on.
     pub checkpoint_every: NonZeroU64,
+    /// From how full a disk on it refuses writes, in percent.
+    pub disk_limit_percent: u8,
     /// What computes.
     pub kernels: Kernels,
 }
@@ -94,15 +97,18 @@ impl Node {
             admin_token,
             timing,
             checkpoint_every,
+            disk_limit_percent,
             kernels,
         } = options;
         let (cluster, identity) = prepare(&data_dir, join.as_ref())?;
+        let defaults = HttpConfig::default();
         let mut http_config = HttpConfig {
             listen: listen_http,
             admin_token,
             kernels: Some(kernels.clone()),
             health,
-            ..HttpConfig::default()
+            max_connections: open_files::connections(defaults.max_connections),
+            ..defaults
         };
         let http =
             Server::bind(http_config.clone()).await.map_err(|error| Failure::new(Exit::Failed, error))?;
@@ -125,7 +131,12 @@ impl Node {
             kernels: Some(kernels),
             ..ChainConfig::new("tensorchain")
         };
-        let config = ReplicaConfig { timing, checkpoint_every, ..ReplicaConfig::new(data_dir, chain) };
+        let config = ReplicaConfig {
+            timing,
+            checkpoint_every,
+            disk_limit_percent,
+            ..ReplicaConfig::new(data_dir, chain)
+        };
         let replica = Replica::start(config, Arc::new(transport.clone())).await?;
         let mut tasks = Supervisor::new();
         let watching = replica.clone();
@@ -182,6 +193,9 @@ impl Node {
                 if let Some(divergence) = self.replica.chain().store().divergence() {
                     return Failure::new(Exit::Divergence, format!("this node has another chain: {divergence}"));
                 }
+                if let Some(failure) = self.replica.failure() {
+                    return Failure::of_replica(failure);
+                }
                 "the node stopped: what it last logged says why".to_owned()
             }
             why = self.tasks.given_up() => why,
@@ -229,29 +243,10 @@ fn prepare(dir: &Path, ticket: Option<&Ticket>) -> Result<(ChainId, Arc<Identity
     if chain_dir::has_chain(dir) && !data_dir.replicated_path().exists() {
         return Err(StoreError::NotReplicated { dir: dir.to_owned() }.into());
     }
-    let identity = Identity::load_or_create(data_dir.identity_path()).map_err(StoreError::from)?;
-    let cluster = cluster_id::of(dir, ticket.map(|ticket| ticket.cluster))?;
+    let (cluster, identity) = cluster_id::of(&data_dir, ticket.map(|ticket| ticket.cluster))?;
     Ok((cluster, Arc::new(identity)))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("cannot listen on {address}: {error}"))
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Chain(error) => error.into(),
-            StartError::Log(ref io) | StartError::Snapshot(ref io) => {
-                let exit = match io.kind() {
-                    ErrorKind::InvalidData => Exit::Corruption,
-                    ErrorKind::StorageFull => Exit::NoSpace,
-                    _ => Exit::Failed,
-                };
-                Self::new(exit, error)
-            }
-            StartError::Config(_) => Self::new(Exit::BadConfig, error),
-            StartError::Raft(_) => Self::new(Exit::Failed, error),
-        }
-    }
 }

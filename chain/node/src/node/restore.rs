@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use tensor_chain::{ChainConfig, ChainId};
+use tensor_chain::dir::DataDir;
+use tensor_chain::{ChainConfig, ChainId, StoreError};
 use tensor_cluster::api::Peer;
 use tensor_cluster::{RestoreError, Restored};
 use tensor_kernels::Kernels;
@@ -34,7 +35,9 @@ pub async fn restore(
     let restored = tensor_cluster::restore(snapshot, &building.0, chain, at)
         .await
         .map_err(|error| of_snapshot(snapshot, error))?;
-    let cluster = cluster_id::of(&building.0, None)?;
+    let data_dir = DataDir::open(&building.0).map_err(StoreError::from)?;
+    let (cluster, _) = cluster_id::of(&data_dir, None)?;
+    drop(data_dir);
     building.move_to(dir).map_err(failed)?;
     Ok((restored, cluster))
 }

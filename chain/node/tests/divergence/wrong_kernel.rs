@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tensor_cluster::Timing;
 use tensor_cluster::ticket::Ticket;
 use tensor_kernels::{
-    Accelerator, ConflictInput, ConflictList, Corpus, CosineRows, Decimal, Fallback, KMeansCodes,
-    KMeansCodesOptions, Kernels, Neighbor, Pairs, ScalarBackend, ScoredPair, SearchOptions, SearchRows,
-    Similarity, Thresholds, ThresholdsBuilder,
+    Accelerator, Backend, ConflictInput, ConflictList, Corpus, CosineRows, Decimal, Fallback, KMeansCodes,
+    KMeansCodesOptions, Kernels, Neighbor, Opened, Pairs, Request, ScalarBackend, ScoredPair, SearchOptions,
+    SearchRows, Similarity, Thresholds, ThresholdsBuilder,
 };
-use tensor_node::http::Token;
+use tensor_node::http::{HealthLimits, Token};
 use tensor_node::node::{Node, NodeOptions};
 
 use crate::CHECKPOINT_EVERY;
@@ -38,11 +38,24 @@ impl Accelerator for Wrong {
         "wrong".to_owned()
     }
 
-    fn conflict_matrix(&self, input: &ConflictInput<'_>, _: &Thresholds) -> Result<ConflictList, Fallback> {
+    fn accepts(&self, request: &Request<'_>) -> Result<(), Fallback> {
+        if matches!(request, Request::ConflictMatrices(..)) { Ok(()) } else { Err(Fallback::NoVersion) }
+    }
+
+    fn open(&self) -> Result<Opened, Fallback> {
+        Err(Fallback::Absent)
+    }
+
+    fn conflict_matrices(
+        &self,
+        inputs: &[ConflictInput<'_>],
+        _: &Thresholds,
+    ) -> Result<Vec<ConflictList>, Fallback> {
         let most = |n| Decimal::from_ten_thousandths(n);
         let lenient =
             ThresholdsBuilder { conflict: most(9_900), structural: most(10_000), ..Default::default() };
-        Ok(tensor_kernels::Backend::conflict_matrix(&ScalarBackend, input, &lenient.build().unwrap()))
+        let lenient = lenient.build().unwrap();
+        Ok(inputs.iter().map(|input| ScalarBackend.conflict_matrix(input, &lenient)).collect())
     }
 
     fn cosine_conflicts(&self, _: CosineRows<'_>, _: &Thresholds) -> Result<ConflictList, Fallback> {
@@ -78,10 +91,13 @@ fn runs_as_a_node() {
         listen_peer: "127.0.0.1:0".parse().unwrap(),
         listen_http: "127.0.0.1:0".parse().unwrap(),
         advertise_peer: None,
+        advertise_http: None,
+        health: HealthLimits::default(),
         join: (!ticket.is_empty()).then(|| Ticket::decode(&ticket).unwrap()),
         admin_token: Token::new(&std::env::var(TOKEN).unwrap()),
         timing: Timing::wan(),
         checkpoint_every: NonZeroU64::new(CHECKPOINT_EVERY).unwrap(),
+        disk_limit_percent: 95,
         kernels: Kernels::scalar().unwrap().with_accelerator(Arc::new(Wrong)),
     };
     let failure = tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -183,3 +183,15 @@ fn a_server_that_dies_leaves_a_write_unknown_and_a_read_to_others() {
     let hangs = runtime().block_on(hasty(&[node.url()]).put("k", "w")).unwrap_err();
     assert!(hangs.is_unknown(), "{hangs}");
 }
+
+/// Or else one node that takes requests and answers none would be asked first for ever.
+#[test]
+fn a_server_that_does_not_answer_is_not_asked_first_again() {
+    let (silent, node) = (Node::start(), Node::start());
+    let client = hasty(&[silent.url(), node.url()]);
+    silent.solo.set_mood(Mood::Hangs);
+    runtime().block_on(async {
+        assert!(client.put("k", "v").await.unwrap_err().is_unknown());
+        client.put("k", "w").await.unwrap();
+    });
+}

@@ -45,17 +45,6 @@ struct ClassLabels {
     class: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FallbackLabels {
-    op: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    op: &'static str,
-}
-
 /// The metrics of a node.
 #[derive(Debug)]
 pub(super) struct Metrics {

@@ -1,0 +1,47 @@
+//! Nodes whose system calls fail or never return, as `strace` is told.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Whether this machine lets strace trace a child.
+#[expect(clippy::print_stderr, reason = "a skipped check says so")]
+pub fn can_trace() -> bool {
+    let traced = Command::new("strace").args(["-D", "-f", "-qq", "-o", "/dev/null", "true"]).output();
+    let able = traced.is_ok_and(|output| output.status.success());
+    if !able {
+        assert!(std::env::var_os("HAVE_STRACE").is_none(), "strace was promised and does not work");
+        eprintln!("SKIPPED: strace cannot trace here; no disk fault was injected into a node");
+    }
+    able
+}
+
+/// What a system call does instead of what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It says that the disk fails.
+    Eio,
+    /// It says that the disk is full.
+    Enospc,
+    /// The process dies when it makes it.
+    Kill,
+}
+
+/// Calls that make data durable.
+pub const SYNCS: &str = "fdatasync,fsync";
+/// Calls that write files.
+pub const WRITES: &str = "write,pwrite64,writev,pwritev";
+
+/// The program to start a node through so that in each of its threads the `nth` of some calls fails; of writes only
+/// those to the given files. The node stays the child that was started.
+pub fn injecting(fault: Fault, calls: &str, nth: u32, files: &[PathBuf]) -> Vec<String> {
+    let effect = match fault {
+        Fault::Eio => "error=EIO",
+        Fault::Enospc => "error=ENOSPC",
+        Fault::Kill => "signal=SIGKILL",
+    };
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{effect}:when={nth}"));
+    let fixed =
+        ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    let paths = files.iter().flat_map(|file| ["-P".to_owned(), file.display().to_string()]);
+    fixed.into_iter().map(str::to_owned).chain(paths).collect()
+}
