@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The GPU tests once more under SwiftShader, a second driver with a compiler of its own and narrower limits than Mesa's:
-# what only one driver gets right is not right. Debian ships it in chromium-common, which is unpacked, not installed.
+# The GPU tests, golden vectors among them, once more under SwiftShader, a second driver with a compiler of its own and
+# narrower limits than Mesa's: what only one driver gets right is not right. Debian ships it in chromium-common, which is
+# unpacked, not installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)

@@ -17,13 +17,14 @@ mod together;
 mod wrong_answers;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tensor_kernels::gpu::{Gpu, OpenError, Options};
 use tensor_kernels::{BackendKind, Kernels, Run, Threads};
 
-/// Options under which nothing is too small for the device.
+/// Options under which nothing is too small for the device, and a software device on a busy machine is not too slow.
 fn options() -> Options {
-    Options { least_pairs: 0, ..Options::default() }
+    Options { least_pairs: 0, timeout: Duration::from_secs(60), ..Options::default() }
 }
 
 /// A device of the test's own, or `None`, loudly, where this machine has no adapter and need not have one.

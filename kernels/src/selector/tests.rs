@@ -153,6 +153,7 @@ fn figures_of_an_earlier_process_are_used_cold_and_then_warm() {
         assert!(selector.decide(both, &work).choice.is_some());
         assert_eq!(toy.opened.load(Relaxed), 1);
         assert!(selector.remark().unwrap().contains("adapter"));
+        assert_ne!(selector.figures().unwrap().classes, figures.classes);
     });
     // Of this one they would have been kept.
     let threads = 1;

@@ -24,6 +24,8 @@ use crate::kmeans::{Points, squared_distance, trials};
 
 /// Bytes of a product, as `gpu.work()` counts them.
 const CHUNK: usize = 16;
+/// Products for which there is time while a round passes from one dispatch to the next.
+const ROUND_WORK: u64 = 1 << 20;
 /// 65,536 centroids have 2 + ⌊ln 65,536⌋ = 13 trials each.
 const _: () = assert!(TRIALS >= 13);
 
@@ -145,7 +147,7 @@ impl<'a> Search<'a> {
     /// Rounds that are one submission's work; 0 where one round is more than that.
     fn rounds_at_once(&self) -> usize {
         let row_chunks = row_bytes(self.rows.cpu.points().dim()) / CHUNK;
-        let work = (self.rows.rows() * row_chunks * TRIALS) as u64;
+        let work = (self.rows.rows() * row_chunks * TRIALS) as u64 + ROUND_WORK;
         usize::try_from(self.rows.gpu.work() / work).unwrap_or(usize::MAX)
     }
 
