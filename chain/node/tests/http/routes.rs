@@ -180,7 +180,7 @@ fn a_node_that_does_not_lead_says_who_does() {
 #[test]
 fn probes_tell_a_node_without_a_leader_from_a_dead_one() {
     let node = Node::with_config(HttpConfig {
-        kernels: Some(tensor_kernels::Kernels::scalar().unwrap()),
+        kernels: Some(Kernels::scalar().unwrap()),
         ..HttpConfig::default()
     });
     let all = |node: &Node| {
