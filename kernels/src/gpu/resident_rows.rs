@@ -1,6 +1,7 @@
 //! Rows of codes in the memory of a device, in strips. Those of a batch of deltas stay there as long as the batch
 //! lives, so that a batch that is compared again is not sent again.
 
+use std::any::Any;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -18,8 +19,11 @@ pub(super) const STRIP_ROWS: usize = 1 << 13;
 const _: () = assert!(STRIP_ROWS <= MOST_ROWS && STRIP_ROWS.is_multiple_of(SIDE));
 
 /// What a device keeps of a batch. It is no part of what the batch is: a copy has nothing there, and all are equal.
+///
+/// These are [`ResidentRows`] without their type: whatever holds a batch would have all types of the graphics library to
+/// go through to find out whether threads may share it, and the compiler gives up on so many.
 #[derive(Debug, Default)]
-pub(crate) struct Residence(Mutex<Option<Arc<ResidentRows>>>);
+pub(crate) struct Residence(Mutex<Option<Arc<dyn Any + Send + Sync>>>);
 
 impl Clone for Residence {
     fn clone(&self) -> Self {
@@ -59,12 +63,13 @@ impl ResidentRows {
         let CodedRows::Deltas(batch) = rows else { return Self::upload(gpu, rows).map(Arc::new) };
         let slot = || batch.residence().0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_here = |resident: &Self| resident.kept.as_ref().is_some_and(|kept| gpu.memory().keeps(kept));
-        if let Some(resident) = slot().clone().filter(|resident| is_here(resident)) {
+        let resident = slot().clone().and_then(|resident| resident.downcast().ok());
+        if let Some(resident) = resident.filter(|resident| is_here(resident)) {
             return Ok(resident);
         }
         // Not under the lock: a thread that waits for others of its pool may be given a question about the same batch.
         let resident = Arc::new(Self::upload(gpu, rows)?);
-        *slot() = resident.kept.is_some().then(|| Arc::clone(&resident));
+        *slot() = resident.kept.is_some().then(|| Arc::clone(&resident) as Arc<dyn Any + Send + Sync>);
         Ok(resident)
     }
 
