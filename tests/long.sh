@@ -6,6 +6,8 @@ echo "every byte of the block log, one flip each"
 EVERY_BYTE=1 cargo test --release -p tensor-node --test faults -- two_thousand --nocapture
 echo "20 rounds of 100 killed puts, fresh seeds"
 for _ in $(seq 20); do cargo test -q --release -p tensor-node --test faults -- killing --nocapture; done
+echo "1,000 fresh seeds of the simulated cluster"
+SIM_SEEDS=1000 tests/simulation.sh fresh_seeds
 echo "property tests, 20,000 cases each"
 PROPTEST_CASES=20000 cargo test --release -p tensor-tests --test agreement
 PROPTEST_CASES=20000 cargo test --release -p tensor-kernels -p tensor-chain

@@ -38,4 +38,6 @@ pub mod transport;
 
 mod raft;
 
+#[cfg(feature = "simulation")]
+pub use raft::simulation;
 pub use raft::{Replica, ReplicaConfig, StartError, StatusWatch, Timing};

@@ -18,6 +18,8 @@ use raft_log::{Callback, RaftLog};
 use tokio::sync::oneshot;
 
 use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
+#[cfg(feature = "simulation")]
+use super::simulation::{self, Disk};
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
 /// How long a change waits for others to be synced together with it. At 0 nothing would ever be.
@@ -35,10 +37,15 @@ const APPLY_ENTRIES: u64 = 64;
 
 /// The log, shared by whoever writes it and everyone who reads it.
 #[derive(Debug, Clone)]
-pub(super) struct LogStore(Arc<Mutex<RaftLog<LogTypes>>>);
+pub(super) struct LogStore {
+    log: Arc<Mutex<RaftLog<LogTypes>>>,
+    /// Says when a sync ends instead of the disk below.
+    #[cfg(feature = "simulation")]
+    disk: Option<Arc<dyn Disk>>,
+}
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct LogTypes;
+pub(super) struct LogTypes;
 
 impl raft_log::Types for LogTypes {
     type LogId = Place;
@@ -65,7 +72,7 @@ fn size(payload: &Payload) -> usize {
 }
 
 /// Whom to tell when a change is on disk.
-enum Synced {
+pub(super) enum Synced {
     Raft(IOFlushed<TypeConfig>),
     Caller(oneshot::Sender<io::Result<()>>),
 }
@@ -100,17 +107,39 @@ impl LogStore {
             raft_log::Config { wal, log_cache_max_items: None, log_cache_capacity: Some(CACHE_BYTES) };
         let log = RaftLog::open(Arc::new(config))?;
         warn_of_torn_tail(dir, &before)?;
-        Ok(Self(Arc::new(Mutex::new(log))))
+        Ok(Self {
+            log: Arc::new(Mutex::new(log)),
+            #[cfg(feature = "simulation")]
+            disk: None,
+        })
+    }
+
+    /// The log on a simulated disk.
+    #[cfg(feature = "simulation")]
+    pub(super) fn on(self, disk: Option<Arc<dyn Disk>>) -> Self {
+        if let Some(disk) = &disk {
+            disk.log_opened(simulation::mark(&self.lock()));
+        }
+        Self { disk, ..self }
     }
 
     /// Follows the log without keeping it open.
     pub(super) fn hold(&self) -> Hold {
-        Hold(Arc::downgrade(&self.0))
+        Hold(Arc::downgrade(&self.log))
     }
 
     /// After a panic of another task under the lock the library has stopped the node; reading goes on.
     fn lock(&self) -> MutexGuard<'_, RaftLog<LogTypes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has all that was written so far synced, and then tells whom it concerns.
+    fn sync(&self, log: &mut RaftLog<LogTypes>, synced: Synced) -> io::Result<()> {
+        #[cfg(feature = "simulation")]
+        if let Some(disk) = &self.disk {
+            return simulation::sync(log, synced, &**disk);
+        }
+        log.flush(true, Some(synced))
     }
 
     /// Makes a change and waits until it is on disk.
@@ -119,7 +148,7 @@ impl LogStore {
         {
             let mut log = self.lock();
             change(&mut log)?;
-            log.flush(true, Some(Synced::Caller(sender)))?;
+            self.sync(&mut log, Synced::Caller(sender))?;
         }
         synced.await.map_err(|_| io::Error::other("the writer of the Raft log has stopped"))?
     }
@@ -146,7 +175,7 @@ impl LogStore {
 
 /// Whether a log is still open, and its directory with it.
 #[derive(Debug)]
-pub(super) struct Hold(Weak<Mutex<RaftLog<LogTypes>>>);
+pub(super) struct Hold(pub(super) Weak<Mutex<RaftLog<LogTypes>>>);
 
 impl Hold {
     /// Returns when nobody has the log open any more. The library's tasks end one after the other once it has been
@@ -288,7 +317,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         });
         let mut log = self.lock();
         log.append(records)?;
-        log.flush(true, Some(Synced::Raft(callback)))
+        self.sync(&mut log, Synced::Raft(callback))
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {

@@ -9,6 +9,7 @@
 //! a snapshot has made the blocks and the state durable.
 
 mod admin;
+mod blocking;
 mod config;
 #[cfg(test)]
 mod conformance_tests;
@@ -16,9 +17,13 @@ mod log_record;
 mod log_store;
 mod messages;
 mod network;
+#[cfg(feature = "simulation")]
+mod ordered_runtime;
 mod proposer;
 mod replica;
 mod service;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod snapshots;
 mod state_machine;
 mod types;

@@ -16,6 +16,7 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
+use super::blocking::blocking;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
 use super::snapshots::{Part, SnapshotFiles};
 use super::state_machine::ChainSnapshot;
@@ -121,7 +122,7 @@ impl Connection {
             let mut offset = 0;
             loop {
                 let read = Arc::clone(&files);
-                let chunk = tokio::task::spawn_blocking(move || read.chunk(part, offset)).await;
+                let chunk = blocking(move || read.chunk(part, offset)).await;
                 let chunk = chunk.map_err(|error| NetworkError::new(&error))?;
                 let bytes = chunk.map_err(|error| NetworkError::new(&error))?;
                 if bytes.is_empty() {
@@ -244,6 +245,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = self.send_snapshot(vote, snapshot.snapshot) => Ok(SnapshotResponse::new(sent?)),
         }

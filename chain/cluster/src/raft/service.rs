@@ -8,6 +8,7 @@ use futures_util::stream::{BoxStream, StreamExt};
 use openraft::{Raft, ReadPolicy};
 use tensor_chain::NodeId;
 
+use super::blocking::blocking;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
 use super::snapshots::Snapshots;
 use super::state_machine::{StateMachine, describe};
@@ -49,7 +50,7 @@ impl Service {
             Request::Chunk { part, offset, bytes: ChunkBytes(bytes) } => {
                 let snapshots = Arc::clone(&self.snapshots);
                 let write = move || snapshots.receive(from, part, offset, &bytes);
-                match tokio::task::spawn_blocking(write).await.ok()? {
+                match blocking(write).await.ok()? {
                     Ok(()) => Some(Response::Chunk),
                     Err(error) => {
                         tracing::warn!(%error, %from, "a part of a snapshot was not taken");
@@ -68,7 +69,7 @@ impl Service {
     async fn install(&self, from: NodeId, vote: Vote) -> Option<Response> {
         let snapshots = Arc::clone(&self.snapshots);
         let receive = move || snapshots.received(from).and_then(describe);
-        let snapshot = match tokio::task::spawn_blocking(receive).await.ok()? {
+        let snapshot = match blocking(receive).await.ok()? {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 tracing::warn!(%error, %from, "a snapshot was not received whole");

@@ -11,6 +11,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder, Snapshot};
 use tensor_chain::replicated::{EntryOutcome, ReplicatedChain};
 
+use super::blocking::blocking;
 use super::snapshots::{Draft, SnapshotFiles, Snapshots};
 use super::types::{Answer, Entry, LogId, Membership, Payload, SnapshotMeta, TypeConfig, log_id, position};
 
@@ -78,14 +79,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> Builder {
         // What a snapshot is of is fixed here: no entry is applied until this returns.
         let (chain, snapshots) = (Arc::clone(&self.chain), Arc::clone(&self.snapshots));
-        let draft = tokio::task::spawn_blocking(move || snapshots.draft(&chain)).await;
+        let draft = blocking(move || snapshots.draft(&chain)).await;
         let draft = draft.unwrap_or_else(|error| Err(io::Error::other(error)));
         Builder { chain: Arc::clone(&self.chain), draft: Some(draft) }
     }
 
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotFiles) -> io::Result<()> {
         let (chain, snapshots) = (Arc::clone(&self.chain), Arc::clone(&self.snapshots));
-        tokio::task::spawn_blocking(move || snapshots.install(&chain, snapshot)).await?
+        blocking(move || snapshots.install(&chain, snapshot)).await?
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<ChainSnapshot>> {
@@ -111,7 +112,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             chain.sync().map_err(io::Error::other)?;
             draft.finish()
         };
-        describe(tokio::task::spawn_blocking(finish).await??)
+        describe(blocking(finish).await??)
     }
 }
 
