@@ -52,7 +52,8 @@ impl Bug {
     pub const fn signs(self) -> &'static [&'static str] {
         match self {
             Self::SkippedSync => &["CommittedOnQuorum"],
-            Self::ReadWithoutQuorum | Self::LeaderRestore => &["Linearizable", "MonotoneReads"],
+            Self::ReadWithoutQuorum => &["Linearizable", "MonotoneReads"],
+            Self::LeaderRestore => &["Linearizable", "MonotoneReads", "LogMatching", "StateMachineSafety"],
             Self::SnapshotWithoutSessions => &["ExactlyOnce", "EqualState", "MonotoneReads"],
             Self::NodeDependentApply => &["EqualState", "ReadOfItsHeight", "Linearizable", "a node stopped"],
         }
