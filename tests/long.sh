@@ -11,6 +11,8 @@ DIVERGENCE_ENTRIES=100000 cargo test --release -p tensor-node --test divergence 
 echo "a cluster of real processes: 1,000 kills, 100 pauses, 200 partitions, every system call up to 200, 1,000 flips"
 CLUSTER_KILLS=1000 CLUSTER_PAUSES=100 CLUSTER_PARTITIONS=200 CLUSTER_SYSCALLS=200 CLUSTER_FAULTS=200 CLUSTER_FLIPS=1000 \
   cargo test --release -p tensor-node --test cluster -- --nocapture
+echo "1,000 fresh seeds of the simulated cluster"
+SIM_SEEDS=1000 tests/simulation.sh fresh_seeds
 echo "property tests, 20,000 cases each"
 PROPTEST_CASES=20000 cargo test --release -p tensor-tests --test agreement
 PROPTEST_CASES=20000 cargo test --release -p tensor-kernels -p tensor-chain

@@ -39,6 +39,8 @@ pub mod transport;
 
 mod raft;
 
+#[cfg(feature = "simulation")]
+pub use raft::simulation;
 pub use raft::{
     LIBRARY_TARGET, Replica, ReplicaConfig, ReplicaError, RestoreError, Restored, StatusWatch, Timing,
     check_export, restore,

@@ -188,20 +188,36 @@ impl TensorStore {
     /// As [`open`](Self::open), a directory with a chain of its own, and one whose chain is known to be another than
     /// the cluster's.
     pub fn open_replicated(dir: impl AsRef<Path>, synced_len: u64) -> Result<Self, StoreError> {
-        let dir = DataDir::open(dir)?;
-        quarantine::refuse(&dir)?;
-        if !dir.replicated_path().exists() {
-            if dir.path().join(LOG_FILE_NAME).exists() {
-                return Err(StoreError::NotReplicated { dir: dir.path().to_owned() });
-            }
-            let fail = |source| DirError::Io { dir: dir.path().to_owned(), source };
-            atomic_write(dir.replicated_path(), &[]).map_err(fail)?;
-        }
+        let dir = replicated_dir(dir)?;
         let identity = Identity::load_or_create(dir.identity_path())?;
         Self::open_in(dir, identity, Some(synced_len))
     }
 
+    /// As [`open_replicated`](Self::open_replicated), over an index that the caller keeps from one opening to the
+    /// next instead of the one in the directory.
+    ///
+    /// # Errors
+    /// As [`open_replicated`](Self::open_replicated).
+    pub fn open_replicated_over(
+        dir: impl AsRef<Path>,
+        synced_len: u64,
+        index: Box<dyn Index>,
+    ) -> Result<Self, StoreError> {
+        let dir = replicated_dir(dir)?;
+        let identity = Identity::load_or_create(dir.identity_path())?;
+        Self::open_over(dir, identity, Some(synced_len), |_| Ok(index))
+    }
+
     fn open_in(dir: DataDir, identity: Identity, synced: Option<u64>) -> Result<Self, StoreError> {
+        Self::open_over(dir, identity, synced, |dir| Ok(Box::new(BufferedIndex::new(open_index(dir)?))))
+    }
+
+    fn open_over(
+        dir: DataDir,
+        identity: Identity,
+        synced: Option<u64>,
+        index: impl FnOnce(&DataDir) -> Result<Box<dyn Index>, IndexError>,
+    ) -> Result<Self, StoreError> {
         let (log, torn_tail) = match FileLog::open_synced_up_to(dir.path(), synced) {
             Ok((log, torn_tail)) => (OnceLock::from(Box::new(log) as Box<dyn BlockLog>), torn_tail),
             Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -209,7 +225,7 @@ impl TensorStore {
             }
             Err(error) => return Err(error.into()),
         };
-        let index = Box::new(BufferedIndex::new(open_index(&dir)?));
+        let index = index(&dir)?;
         let replicated = dir.replicated_path().exists();
         Ok(Self {
             identity: OnceLock::from(identity),
@@ -424,6 +440,20 @@ impl TensorStore {
         let block = decode(&frame)?;
         Ok((block.hash() == tip.hash).then_some((block, frame.end)))
     }
+}
+
+/// The directory of a chain that belongs to a cluster.
+fn replicated_dir(dir: impl AsRef<Path>) -> Result<DataDir, StoreError> {
+    let dir = DataDir::open(dir)?;
+    quarantine::refuse(&dir)?;
+    if !dir.replicated_path().exists() {
+        if dir.path().join(LOG_FILE_NAME).exists() {
+            return Err(StoreError::NotReplicated { dir: dir.path().to_owned() });
+        }
+        let fail = |source| DirError::Io { dir: dir.path().to_owned(), source };
+        atomic_write(dir.replicated_path(), &[]).map_err(fail)?;
+    }
+    Ok(dir)
 }
 
 /// The index of a directory. One whose files are damaged is thrown away: the log has everything.

@@ -9,6 +9,8 @@ use openraft::{Config, ConfigError, SnapshotPolicy};
 use tensor_chain::ChainConfig;
 
 use super::network::INSTALL_TIMEOUT;
+#[cfg(feature = "simulation")]
+use super::simulation::{Planted, Simulated};
 
 const CHECKPOINT_EVERY: NonZeroU64 = NonZeroU64::new(1_000).unwrap();
 
@@ -34,6 +36,9 @@ pub struct ReplicaConfig {
     pub write_timeout: Duration,
     /// How long a read may wait for a quorum. Default 5 s.
     pub read_timeout: Duration,
+    /// What is replaced, and what is broken on purpose. Default: nothing.
+    #[cfg(feature = "simulation")]
+    pub simulated: Option<Simulated>,
 }
 
 impl ReplicaConfig {
@@ -50,6 +55,8 @@ impl ReplicaConfig {
             disk_limit_percent: 95,
             write_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
+            #[cfg(feature = "simulation")]
+            simulated: None,
         }
     }
 
@@ -70,6 +77,8 @@ impl ReplicaConfig {
             enable_pre_vote: Some(true),
             ..Config::default()
         };
+        #[cfg(feature = "simulation")]
+        let config = Config { enable_leader_restore: Some(self.planted(Planted::LeaderRestore)), ..config };
         config.validate().map(Arc::new)
     }
 }

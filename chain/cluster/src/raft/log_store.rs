@@ -19,6 +19,8 @@ use tokio::sync::oneshot;
 
 use super::failure::{FirstFailure, ReplicaError};
 use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
+#[cfg(feature = "simulation")]
+use super::simulation::{self, Disk};
 use super::statistics::Counted;
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
@@ -41,10 +43,13 @@ pub(super) struct LogStore {
     log: Arc<Mutex<RaftLog<LogTypes>>>,
     counted: Arc<Counted>,
     failure: FirstFailure,
+    /// Says when a sync ends instead of the disk below.
+    #[cfg(feature = "simulation")]
+    disk: Option<Arc<dyn Disk>>,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct LogTypes;
+pub(super) struct LogTypes;
 
 impl raft_log::Types for LogTypes {
     type LogId = Place;
@@ -71,7 +76,7 @@ fn size(payload: &Payload) -> usize {
 }
 
 /// What happens when a change is on disk, or could not be brought there.
-struct Synced {
+pub(super) struct Synced {
     waiting: Waiting,
     /// When the change was made.
     began: Instant,
@@ -122,7 +127,22 @@ impl LogStore {
             None => io::Error::new(error.kind(), format!("{}: {error}", dir.display())),
         })?;
         warn_of_torn_tail(dir, &before)?;
-        Ok(Self { log: Arc::new(Mutex::new(log)), counted, failure })
+        Ok(Self {
+            log: Arc::new(Mutex::new(log)),
+            counted,
+            failure,
+            #[cfg(feature = "simulation")]
+            disk: None,
+        })
+    }
+
+    /// The log on a simulated disk.
+    #[cfg(feature = "simulation")]
+    pub(super) fn on(self, disk: Option<Arc<dyn Disk>>) -> Self {
+        if let Some(disk) = &disk {
+            disk.log_opened(simulation::mark(&self.lock()));
+        }
+        Self { disk, ..self }
     }
 
     /// Follows the log without keeping it open.
@@ -148,8 +168,17 @@ impl LogStore {
             counted: Arc::clone(&self.counted),
             failure: self.failure.clone(),
         });
-        let begun = change(&mut log).and_then(|()| log.flush(synced.is_some(), synced));
+        let begun = change(&mut log).and_then(|()| self.flush(&mut log, synced));
         begun.map_err(|error| self.not_written(&log, error))
+    }
+
+    /// Hands on all that was written so far; with somebody to tell, it is synced.
+    fn flush(&self, log: &mut RaftLog<LogTypes>, synced: Option<Synced>) -> io::Result<()> {
+        #[cfg(feature = "simulation")]
+        if let Some(disk) = &self.disk {
+            return simulation::flush(log, synced, &**disk);
+        }
+        log.flush(synced.is_some(), synced)
     }
 
     /// Once the library's writer has failed, changes are told that it is gone; it still knows why.
@@ -194,7 +223,7 @@ impl LogStore {
 
 /// Whether a log is still open, and its directory with it.
 #[derive(Debug)]
-pub(super) struct Hold(Weak<Mutex<RaftLog<LogTypes>>>);
+pub(super) struct Hold(pub(super) Weak<Mutex<RaftLog<LogTypes>>>);
 
 /// The log in figures.
 #[derive(Debug, Clone, Copy, Default)]

@@ -9,6 +9,7 @@
 //! a snapshot has made the blocks and the state durable.
 
 mod admin;
+mod blocking;
 mod checkpoints;
 mod config;
 #[cfg(test)]
@@ -19,11 +20,15 @@ mod log_record;
 mod log_store;
 mod messages;
 mod network;
+#[cfg(feature = "simulation")]
+mod ordered_runtime;
 mod promotion;
 mod proposer;
 mod replica;
 mod restore;
 mod service;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod snapshots;
 mod state_machine;
 mod statistics;

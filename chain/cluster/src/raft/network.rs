@@ -17,6 +17,7 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
+use super::blocking::blocking;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
 use super::snapshots::{Part, SnapshotFiles};
 use super::state_machine::ChainSnapshot;
@@ -155,7 +156,7 @@ async fn read<T: Send + 'static>(
     what: impl FnOnce(&SnapshotFiles) -> io::Result<T> + Send + 'static,
 ) -> Result<T, RpcError> {
     let files = Arc::clone(files);
-    let done = tokio::task::spawn_blocking(move || what(&files)).await.map_err(io::Error::other);
+    let done = blocking(move || what(&files)).await.map_err(io::Error::other);
     done.and_then(|read| read).map_err(|error| NetworkError::new(&error).into())
 }
 
@@ -256,6 +257,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = self.send_snapshot(vote, snapshot.snapshot) => Ok(SnapshotResponse::new(sent?)),
         }

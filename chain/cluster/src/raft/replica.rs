@@ -11,9 +11,10 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{Fatal, LinearizableReadError, RaftError};
 use openraft::{Raft, ReadPolicy, ServerState};
 use tensor_chain::replicated::{EntryOutcome, ReplicatedChain, ReplicatedEntry};
-use tensor_chain::{ChainError, NodeId, TensorChain, TensorStore};
+use tensor_chain::{ChainError, NodeId, StoreError, TensorChain, TensorStore};
 use tokio::task::JoinSet;
 
+use super::blocking::blocking;
 use super::checkpoints::Voter;
 use super::config::ReplicaConfig;
 use super::disk_guard::DiskGuard;
@@ -32,6 +33,9 @@ use crate::link::{Channel, PeerLink, PeerService};
 
 /// How long the tasks of the library may take to end.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between attempts of a leader to begin the chain.
+const BEGIN_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) type Metrics = openraft::RaftMetrics<TypeConfig>;
 
@@ -75,7 +79,7 @@ impl Replica {
         let (opening, counting, first_failure) = (config.clone(), Arc::clone(&counted), failure.clone());
         let open = move || -> Result<_, ReplicaError> {
             let synced_len = Snapshots::synced_len(&opening.dir).map_err(ReplicaError::Snapshot)?;
-            let store = TensorStore::open_replicated(&opening.dir, synced_len).map_err(ChainError::from)?;
+            let store = open_store(&opening, synced_len).map_err(ChainError::from)?;
             let node = store.identity().map_err(ChainError::from)?.node_id();
             let chain = Arc::new(ReplicatedChain::open(store, opening.chain)?);
             let snapshots = Snapshots::open(&opening.dir, &chain).map_err(|error| {
@@ -86,11 +90,12 @@ impl Replica {
             })?;
             let log = LogStore::open(&opening.dir.join("raft"), counting, first_failure);
             let log = log.map_err(ReplicaError::Log)?;
+            #[cfg(feature = "simulation")]
+            let log = log.on(opening.simulated.map(|simulated| simulated.disk));
             Ok((node, chain, Arc::new(snapshots), log))
         };
-        let (node, chain, snapshots, log) = tokio::task::spawn_blocking(open)
-            .await
-            .map_err(|error| ReplicaError::Raft(error.to_string()))??;
+        let (node, chain, snapshots, log) =
+            blocking(open).await.map_err(|error| ReplicaError::Raft(error.to_string()))??;
         let patience = config.timing.patience();
         let hold = log.hold();
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
@@ -230,6 +235,10 @@ impl Replica {
 
     /// The index that a read must not miss, from the leader.
     async fn read_index(&self) -> Result<u64, ReadError> {
+        #[cfg(feature = "simulation")]
+        if let Some(index) = self.index_without_quorum() {
+            return Ok(index);
+        }
         let error = match self.inner.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read, _)) => return Ok(read.index()),
             Err(error) => error,
@@ -328,7 +337,7 @@ impl Replica {
             tracing::warn!("the Raft log is still open: its directory stays locked until this process ends");
         }
         let chain = Arc::clone(&self.inner.chain);
-        tokio::task::spawn_blocking(move || chain.close()).await.unwrap_or(Ok(()))
+        blocking(move || chain.close()).await.unwrap_or(Ok(()))
     }
 
     pub(super) fn raft(&self) -> &Raft<TypeConfig, StateMachine> {
@@ -363,6 +372,16 @@ impl Replica {
     pub(super) fn note_change_of_voters(&self) {
         *self.inner.voters_changed.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(tokio::time::Instant::now());
+    }
+
+    #[cfg(feature = "simulation")]
+    pub(super) fn log(&self) -> &Hold {
+        &self.inner.log
+    }
+
+    #[cfg(feature = "simulation")]
+    pub(super) fn config(&self) -> &ReplicaConfig {
+        &self.inner.config
     }
 
     pub(super) fn write_timeout(&self) -> Duration {
@@ -418,6 +437,14 @@ async fn stop_on_panic(task: &str, run: impl Future<Output = ()>, raft: Raft<Typ
     }
 }
 
+fn open_store(config: &ReplicaConfig, synced_len: u64) -> Result<TensorStore, StoreError> {
+    #[cfg(feature = "simulation")]
+    if let Some(simulated) = &config.simulated {
+        return TensorStore::open_replicated_over(&config.dir, synced_len, simulated.disk.index());
+    }
+    TensorStore::open_replicated(&config.dir, synced_len)
+}
+
 /// Whoever leads a cluster whose chain has not begun begins it.
 async fn begin_chain(raft: Raft<TypeConfig, StateMachine>, chain: Arc<ReplicatedChain>) {
     let mut metrics = raft.metrics();
@@ -425,8 +452,13 @@ async fn begin_chain(raft: Raft<TypeConfig, StateMachine>, chain: Arc<Replicated
         let leads = metrics.borrow_and_update().state == ServerState::Leader;
         if leads {
             match chain.genesis_entry() {
-                // Where this fails, another leader begins it, or this one when it changes next.
-                Ok(entry) => drop(raft.client_write(Command::new(entry)).await),
+                // Where this fails, another leader begins it, or this one later. Asking is a change by itself: without
+                // the pause a leader that is not ready would be asked all the time.
+                Ok(entry) => {
+                    if raft.client_write(Command::new(entry)).await.is_err() {
+                        tokio::time::sleep(BEGIN_PAUSE).await;
+                    }
+                }
                 Err(error) => return tracing::error!(%error, "this node cannot begin the chain"),
             }
         }

@@ -10,6 +10,7 @@ use openraft::{Raft, ReadPolicy};
 use tensor_chain::NodeId;
 use tensor_chain::replicated::ReplicatedEntry;
 
+use super::blocking::blocking;
 use super::checkpoints::append;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
 use super::snapshots::Snapshots;
@@ -62,7 +63,7 @@ impl Service {
             Request::Offer { digest } => {
                 let snapshots = Arc::clone(&self.snapshots);
                 let offered = move || snapshots.offered(from, &digest);
-                let held = tokio::task::spawn_blocking(offered).await.ok()?;
+                let held = blocking(offered).await.ok()?;
                 held.inspect_err(|error| tracing::warn!(%error, %from, "a snapshot was not taken"))
                     .ok()
                     .map(Response::Offer)
@@ -70,7 +71,7 @@ impl Service {
             Request::Chunk { part, offset, bytes: ChunkBytes(bytes) } => {
                 let snapshots = Arc::clone(&self.snapshots);
                 let write = move || snapshots.receive(from, part, offset, &bytes);
-                match tokio::task::spawn_blocking(write).await.ok()? {
+                match blocking(write).await.ok()? {
                     Ok(()) => Some(Response::Chunk),
                     Err(error) => {
                         tracing::warn!(%error, %from, "a part of a snapshot was not taken");
@@ -89,7 +90,7 @@ impl Service {
     async fn install(&self, from: NodeId, vote: Vote) -> Option<Response> {
         let snapshots = Arc::clone(&self.snapshots);
         let receive = move || snapshots.received(from).and_then(describe);
-        let snapshot = match tokio::task::spawn_blocking(receive).await.ok()? {
+        let snapshot = match blocking(receive).await.ok()? {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 tracing::warn!(%error, %from, "a snapshot was not received whole");

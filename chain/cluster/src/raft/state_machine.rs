@@ -13,6 +13,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder, Snapshot};
 use tensor_chain::replicated::{Electorate, EntryOutcome, MembershipChange, ReplicatedChain, ReplicatedEntry};
 
+use super::blocking::blocking;
 use super::failure::{FirstFailure, ReplicaError};
 use super::snapshots::{Draft, SnapshotFiles, Snapshots};
 use super::statistics::Counted;
@@ -109,14 +110,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> Builder {
         // What a snapshot is of is fixed here: no entry is applied until this returns.
         let (chain, snapshots) = (Arc::clone(&self.chain), Arc::clone(&self.snapshots));
-        let draft = tokio::task::spawn_blocking(move || snapshots.draft(&chain)).await;
+        let draft = blocking(move || snapshots.draft(&chain)).await;
         let draft = draft.unwrap_or_else(|error| Err(io::Error::other(error)));
         Builder { machine: self.clone(), draft: Some(draft) }
     }
 
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotFiles) -> io::Result<()> {
         let (chain, snapshots) = (Arc::clone(&self.chain), Arc::clone(&self.snapshots));
-        let installed = tokio::task::spawn_blocking(move || snapshots.install(&chain, snapshot)).await?;
+        let installed = blocking(move || snapshots.install(&chain, snapshot)).await?;
         installed.map_err(|error| self.snapshot_failed(error))
     }
 
@@ -144,7 +145,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             chain.sync().map_err(io::Error::other)?;
             draft.finish()
         };
-        let finished = tokio::task::spawn_blocking(finish).await?.and_then(describe);
+        let finished = blocking(finish).await?.and_then(describe);
         finished.map_err(|error| self.machine.snapshot_failed(error))
     }
 }

@@ -19,7 +19,15 @@ openraft::declare_raft_types!(
         NodeId = RaftNode,
         Node = Addresses,
         LeaderId = openraft::impls::leader_id_std::LeaderId<Self::Term, Self::NodeId>,
+        AsyncRuntime = Runtime,
 );
+
+/// What runs the tasks of the library and draws its random numbers.
+#[cfg(not(feature = "simulation"))]
+pub(super) type Runtime = openraft_rt_tokio::TokioRuntime;
+#[cfg(feature = "simulation")]
+pub(super) type Runtime =
+    openraft_rt::deterministic_rng::DeterministicRng<super::ordered_runtime::OrderedRuntime>;
 
 pub(super) type LogId = openraft::alias::LogIdOf<TypeConfig>;
 pub(super) type Vote = openraft::alias::VoteOf<TypeConfig>;
