@@ -29,6 +29,9 @@ pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// What tells a snapshot from every other.
 pub(super) type SnapshotDigest = [u8; SNAPSHOT_DIGEST_BYTES];
+/// The same number as a way back from the end of a file.
+#[expect(clippy::cast_possible_wrap, reason = "a few bytes")]
+const DIGEST_BYTES: i64 = SNAPSHOT_DIGEST_BYTES as i64;
 
 const DIGEST: &str = "digest";
 const STATE: &str = "state";
@@ -307,9 +310,9 @@ impl Part {
 impl SnapshotFiles {
     /// What the state ends with.
     pub(super) fn digest(&self) -> io::Result<SnapshotDigest> {
-        let mut digest = [0; SNAPSHOT_DIGEST_BYTES];
+        let mut digest = SnapshotDigest::default();
         let mut file = File::open(&self.state)?;
-        file.seek(SeekFrom::End(-(SNAPSHOT_DIGEST_BYTES as i64)))?;
+        file.seek(SeekFrom::End(-DIGEST_BYTES))?;
         file.read_exact(&mut digest)?;
         Ok(digest)
     }
