@@ -152,7 +152,23 @@ impl Metrics {
     ) -> Result<T, SubmitError> {
         let began = Instant::now();
         let outcome = commit.await;
-        match &outcome {
+        self.committed(&outcome, began);
+        outcome
+    }
+
+    /// Waits for commits and notes how each ended.
+    pub(super) async fn commit_many<T>(
+        &self,
+        commits: impl Future<Output = Vec<Result<T, SubmitError>>>,
+    ) -> Vec<Result<T, SubmitError>> {
+        let began = Instant::now();
+        let outcomes = commits.await;
+        outcomes.iter().for_each(|outcome| self.committed(outcome, began));
+        outcomes
+    }
+
+    fn committed<T>(&self, outcome: &Result<T, SubmitError>, began: Instant) {
+        match outcome {
             Ok(_) => self.commits.observe(began.elapsed().as_secs_f64()),
             Err(SubmitError::Rejected(Rejection::Conflict { cause, .. })) => {
                 let class = match cause {
@@ -163,7 +179,6 @@ impl Metrics {
             }
             Err(_) => {}
         }
-        outcome
     }
 
     /// Everything as text, with the node's present status.
