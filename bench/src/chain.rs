@@ -118,6 +118,18 @@ fn together(chain: &Arc<TensorChain>, committers: u32, each: u32) -> Result<(), 
     })
 }
 
+/// Records what one fsync takes on the disk of the temporary directory.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn bare_fsync(bench: &mut Bench, workload: &str) -> Result<(), BenchError> {
+    let folder = tempfile::tempdir()?;
+    let budget = Budget { runs: if bench.options.quick { 5 } else { 2_000 }, ..bench.options.budget() };
+    let taken = fsyncs(folder.path(), budget)?;
+    push(&mut bench.record, workload, "a bare fsync of 1 KiB, for scale", 1, taken);
+    Ok(())
+}
+
 /// Times of each append of 1 KiB and its fdatasync, on the same disk.
 fn fsyncs(folder: &Path, budget: Budget) -> Result<Samples, BenchError> {
     let mut file = File::create(folder.join("fsync"))?;

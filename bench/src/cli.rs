@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cluster::{self, ClusterOptions};
 use crate::compare::{Comparison, compare};
 use crate::error::BenchError;
 use crate::options::{Options, Output};
@@ -37,6 +38,13 @@ enum Command {
     Int8(Options),
     /// Commits per second and what one costs, in memory and on disk, as the chain grows.
     Chain(Options),
+    /// Three nodes as processes, with TLS between them and clients outside: loads, fail-over, catch-up, memory.
+    Cluster {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        cluster: ClusterOptions,
+    },
     /// This machine's limits: arithmetic, caches, memory.
     Limits(Options),
     /// w1 to w9 and the limits: everything that the report draws.
@@ -47,6 +55,11 @@ enum Command {
         options: Options,
         #[command(flatten)]
         peers: PeerOptions,
+        /// Our cluster beside etcd instead: everything that `cluster` measures, and the same loads on etcd in turns.
+        #[arg(long, conflicts_with_all = ["python", "peer"])]
+        cluster: bool,
+        #[command(flatten)]
+        with: ClusterOptions,
     },
     /// One HTML page with plots from a file that --json wrote.
     Report(ReportOptions),
@@ -82,7 +95,13 @@ pub fn run(cli: Cli, out: &mut impl std::io::Write) -> Result<(), BenchError> {
             limits::run(bench)?;
             families(&Family::NAMED)(bench)
         }),
-        Command::Peers { options, peers } => {
+        Command::Cluster { options, cluster } => {
+            measured(options.without_gpu()?, out, |bench| cluster::run(bench, &cluster))
+        }
+        Command::Peers { options, with, cluster: true, .. } => {
+            measured(options.without_gpu()?, out, |bench| cluster::race(bench, &with))
+        }
+        Command::Peers { options, peers, .. } => {
             measured(options.without_gpu()?, out, |bench| peers::run(bench, &peers))
         }
         Command::Report(options) => draw(&options, out),

@@ -7,6 +7,7 @@ use tensor_datasets::OpenError;
 use tensor_datasets::generate::GenerateError;
 use tensor_kernels::KernelError;
 
+use crate::cluster::ClusterError;
 use crate::compare::CompareError;
 use crate::peers::PeerError;
 use crate::record::RecordError;
@@ -87,6 +88,9 @@ pub enum BenchError {
     /// Peers could not be asked at all.
     #[error("peers: {0}")]
     Peer(#[from] PeerError),
+    /// A cluster gives no figure.
+    #[error("cluster: {0}")]
+    Cluster(#[from] ClusterError),
     /// A committer panicked.
     #[error("a committer panicked")]
     Panicked,

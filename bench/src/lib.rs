@@ -6,6 +6,7 @@
 
 pub mod chain;
 pub mod cli;
+pub mod cluster;
 pub mod compare;
 pub mod environment;
 pub mod error;

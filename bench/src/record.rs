@@ -45,15 +45,17 @@ pub struct Case {
     pub isa: String,
     /// Worker threads.
     pub threads: usize,
-    /// Wall-clock seconds of each run.
+    /// Wall-clock seconds of each run. Of a cluster under load a run is a request, and of many requests these are a
+    /// thousand, evenly spread over all in their order.
     pub wall_s: Vec<f64>,
-    /// Processor seconds of each run, all threads of the process together.
+    /// Processor seconds of each run, all threads of the process together; of a request to a cluster the mean, nodes and
+    /// clients together.
     pub cpu_s: Vec<f64>,
     /// What is counted, e.g. `rows`; throughput is in these a second.
     pub unit: String,
     /// How many units one run does.
     pub units: f64,
-    /// Units a second at the median wall-clock time.
+    /// Units a second at the median wall-clock time; of a cluster under load over the whole time.
     pub throughput: f64,
     /// The largest absolute difference from the f64 or exact oracle; 0 for an exact answer.
     pub max_error: f64,

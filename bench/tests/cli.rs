@@ -122,6 +122,16 @@ fn missing_and_foreign_files_are_named() {
 }
 
 #[test]
+fn a_cluster_without_its_program_is_a_failure_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        bench(folder.path(), &["cluster", "--quick", "--node", "no-such-program", "--filter", "1 client"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot start no-such-program"), "{}", stderr(&output));
+    assert_eq!(bench(folder.path(), &["cluster", "--clients", "0"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_filter_that_fits_nothing_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let output = bench(folder.path(), &["search", "--quick", "--filter", "w99"]);

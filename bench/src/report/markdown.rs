@@ -2,13 +2,18 @@
 
 use std::fmt::Write;
 
+use crate::cluster;
 use crate::record::{Case, Record};
 use crate::runner::OURS;
 use crate::standing::{best_peer, time};
 
-/// One line for each workload that we ran at one thread beside a peer, with the ratio at two threads.
+/// Kernels: one line for each workload that we ran at one thread beside a peer, with the ratio at two threads. A cluster:
+/// one line for each load.
 #[must_use]
 pub fn markdown(record: &Record) -> String {
+    if record.cases.iter().any(|case| case.implementation == cluster::OURS) {
+        return cluster::markdown(record);
+    }
     let mut out =
         String::from("| | work | ours | best peer | ratio | at 2 threads |\n|---|---|---:|---:|---:|---:|\n");
     let ours = |case: &&Case| case.implementation == OURS;

@@ -188,6 +188,31 @@ impl Client {
         self.json(&commit(batch)).await
     }
 
+    /// Commits many batches that have nothing to do with each other in one request, each with its own outcome, in their
+    /// order: a receipt, or why there is none. Those on the same keys are applied in their order. At most 1,000.
+    ///
+    /// # Errors
+    /// None of them was committed; [`ClientError::Unknown`] where any may have been.
+    pub async fn commit_many(
+        &self,
+        batches: Vec<wire::Batch>,
+    ) -> Result<Vec<Result<wire::Receipt, Problem>>, ClientError> {
+        self.outcomes(&commit_many(batches)).await
+    }
+
+    /// Sends batches and reads what became of each.
+    pub(crate) async fn outcomes(
+        &self,
+        request: &Request,
+    ) -> Result<Vec<Result<wire::Receipt, Problem>>, ClientError> {
+        let wire::Outcomes { outcomes } = self.json(request).await?;
+        let outcome = |outcome| match outcome {
+            wire::Outcome::Durable(receipt) => Ok(receipt),
+            wire::Outcome::Refused(body) => Err(body.error.problem),
+        };
+        Ok(outcomes.into_iter().map(outcome).collect())
+    }
+
     /// A page of the keys that start with `prefix`, above `after`.
     ///
     /// # Errors
@@ -315,6 +340,10 @@ pub(crate) fn cas(key: &str, expected: Option<&[u8]>, new: &[u8]) -> Request {
 
 pub(crate) fn commit(batch: &wire::Batch) -> Request {
     json_body("/v1/batch".to_owned(), batch)
+}
+
+pub(crate) fn commit_many(batches: Vec<wire::Batch>) -> Request {
+    json_body("/v1/batches".to_owned(), &wire::Batches { batches })
 }
 
 pub(crate) fn json_body(target: String, body: &impl Serialize) -> Request {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::client::{self, Client};
 use crate::error::ClientError;
 use crate::exchange::Request;
-use crate::wire;
+use crate::wire::{self, Problem};
 
 /// A client's session. Share it between tasks: writes may be under way at the same time, up to about a thousand.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Session {
     /// Writes a value where the present one is as expected, or where there is none if none is.
     ///
     /// # Errors
-    /// [`Problem::ValueDiffers`](wire::Problem::ValueDiffers) with what was found; otherwise as [`put`](Self::put).
+    /// [`Problem::ValueDiffers`] with what was found; otherwise as [`put`](Self::put).
     pub async fn cas(
         &self,
         key: &str,
@@ -70,8 +70,25 @@ impl Session {
         self.write(client::commit(batch)).await
     }
 
+    /// Commits many batches in one request, each with its own outcome: see [`Client::commit_many`].
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn commit_many(
+        &self,
+        batches: Vec<wire::Batch>,
+    ) -> Result<Vec<Result<wire::Receipt, Problem>>, ClientError> {
+        let count = batches.len() as u64;
+        self.client.outcomes(&self.numbered(client::commit_many(batches), count)).await
+    }
+
     async fn write(&self, request: Request) -> Result<wire::Receipt, ClientError> {
-        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
-        self.client.json(&Request { session: Some((self.id.clone(), sequence)), ..request }).await
+        self.client.json(&self.numbered(request, 1)).await
+    }
+
+    /// The request with the first of as many numbers as it has writes.
+    fn numbered(&self, request: Request, writes: u64) -> Request {
+        let sequence = self.next.fetch_add(writes, Ordering::Relaxed);
+        Request { session: Some((self.id.clone(), sequence)), ..request }
     }
 }

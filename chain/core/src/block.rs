@@ -129,7 +129,7 @@ impl Stamp {
 
 /// The leaf of each changeset under `tx_root`.
 pub(crate) fn digests(changesets: &[Changeset]) -> Vec<Hash> {
-    changesets.iter().map(|changeset| merkle::leaf_hash(&changeset.to_bytes())).collect()
+    changesets.iter().map(Changeset::digest).collect()
 }
 
 /// Chain id, then the digest of the time and the changesets' digests.
@@ -188,8 +188,7 @@ impl Block {
 
 /// Root of the Merkle tree whose leaves are the canonical changesets.
 pub(crate) fn tx_root(changesets: &[Changeset]) -> TxRoot {
-    let leaves: Vec<Vec<u8>> = changesets.iter().map(Encode::to_bytes).collect();
-    TxRoot(merkle::root(&leaves))
+    TxRoot(merkle::root_of_hashes(digests(changesets)))
 }
 
 /// The fields in the order of their declaration.

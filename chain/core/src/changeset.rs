@@ -1,11 +1,14 @@
 //! What one `commit` asks for: operations in order, what they were based on, and the delta that came with them.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use tensor_kernels::DeltaVector;
 
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::hash::Hash;
 use crate::ids::Height;
+use crate::merkle;
 use crate::transaction::{MAX_KEY_BYTES, Transaction, TransactionError};
 
 /// Most operations of a block, and so of a changeset.
@@ -15,15 +18,32 @@ pub const MAX_BLOCK_BYTES: usize = 1 << 20;
 
 /// Operations that are applied together or not at all.
 ///
-/// Fields are private: a changeset that exists is within every limit.
+/// Fields are private: a changeset that exists is within every limit. Clones share what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changeset {
+pub struct Changeset(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     begin_height: Option<Height>,
     reads: BTreeSet<String>,
     transactions: Vec<Transaction>,
     delta: Option<DeltaVector>,
     encoded_len: usize,
+    /// Of the canonical bytes, once it has been asked for.
+    digest: OnceLock<Hash>,
 }
+
+impl PartialEq for Parts {
+    fn eq(&self, other: &Self) -> bool {
+        // Length and digest follow from the others.
+        self.begin_height == other.begin_height
+            && self.reads == other.reads
+            && self.transactions == other.transactions
+            && self.delta == other.delta
+    }
+}
+
+impl Eq for Parts {}
 
 /// Operations that no block may hold together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +78,18 @@ impl Changeset {
         transactions: Vec<Transaction>,
         delta: Option<DeltaVector>,
     ) -> Result<Self, ChangesetError> {
+        let mut parts = Self::checked(begin_height, reads, transactions, delta)?;
+        parts.encoded_len = parts.to_bytes().len();
+        Self::fitting(parts)
+    }
+
+    /// Everything but the length, which is still to be known.
+    fn checked(
+        begin_height: Option<Height>,
+        reads: BTreeSet<String>,
+        transactions: Vec<Transaction>,
+        delta: Option<DeltaVector>,
+    ) -> Result<Parts, ChangesetError> {
         if transactions.is_empty() || transactions.len() > MAX_BLOCK_TRANSACTIONS {
             return Err(ChangesetError::TransactionCount { got: transactions.len() });
         }
@@ -65,11 +97,13 @@ impl Changeset {
         if let Some(key) = reads.iter().find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
             return Err(TransactionError::KeyLength { got: key.len() }.into());
         }
-        let mut changeset = Self { begin_height, reads, transactions, delta, encoded_len: 0 };
-        changeset.encoded_len = changeset.to_bytes().len();
-        match changeset.encoded_len {
+        Ok(Parts { begin_height, reads, transactions, delta, encoded_len: 0, digest: OnceLock::new() })
+    }
+
+    fn fitting(parts: Parts) -> Result<Self, ChangesetError> {
+        match parts.encoded_len {
             got if got > MAX_BLOCK_BYTES => Err(ChangesetError::TooLarge { got }),
-            _ => Ok(changeset),
+            _ => Ok(Self(Arc::new(parts))),
         }
     }
 
@@ -83,44 +117,56 @@ impl Changeset {
 
     /// Height whose state the operations were based on; `None` for an auto-commit.
     #[must_use]
-    pub const fn begin_height(&self) -> Option<Height> {
-        self.begin_height
+    pub fn begin_height(&self) -> Option<Height> {
+        self.0.begin_height
     }
 
     /// Keys that were looked at, ascending.
     #[must_use]
-    pub const fn reads(&self) -> &BTreeSet<String> {
-        &self.reads
+    pub fn reads(&self) -> &BTreeSet<String> {
+        &self.0.reads
     }
 
     /// Keys that the operations work on, ascending.
     #[must_use]
     pub fn writes(&self) -> BTreeSet<&str> {
-        self.transactions.iter().map(Transaction::key).collect()
+        self.0.transactions.iter().map(Transaction::key).collect()
     }
 
     /// The operations, in order.
     #[must_use]
     pub fn transactions(&self) -> &[Transaction] {
-        &self.transactions
+        &self.0.transactions
     }
 
     /// The delta that the caller supplied. Without one the deterministic encoder supplies it, and a delta
     /// of the encoder never rejects anything.
     #[must_use]
-    pub const fn supplied_delta(&self) -> Option<&DeltaVector> {
-        self.delta.as_ref()
+    pub fn supplied_delta(&self) -> Option<&DeltaVector> {
+        self.0.delta.as_ref()
     }
 
     /// Length of the canonical bytes.
     #[must_use]
-    pub const fn encoded_len(&self) -> usize {
-        self.encoded_len
+    pub fn encoded_len(&self) -> usize {
+        self.0.encoded_len
+    }
+
+    /// The leaf that it is under a block's root of transactions. Computed once for all clones.
+    #[must_use]
+    pub(crate) fn digest(&self) -> Hash {
+        *self.0.digest.get_or_init(|| merkle::leaf_hash(&self.to_bytes()))
     }
 }
 
 /// Begin height (or its absence), reads, operations, delta (or its absence).
 impl Encode for Changeset {
+    fn encode(&self, writer: &mut Writer) {
+        self.0.encode(writer);
+    }
+}
+
+impl Encode for Parts {
     fn encode(&self, writer: &mut Writer) {
         writer.bool(self.begin_height.is_some());
         if let Some(height) = self.begin_height {
@@ -139,6 +185,7 @@ impl Encode for Changeset {
 
 impl Decode for Changeset {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let before = reader.remaining();
         let begin_height = match reader.bool()? {
             true => Some(Height::decode(reader)?),
             false => None,
@@ -157,8 +204,11 @@ impl Decode for Changeset {
             true => Some(DeltaVector::decode(reader)?),
             false => None,
         };
-        Self::new(begin_height, reads, transactions, delta)
-            .map_err(|_| DecodeError::Invalid { what: "changeset" })
+        let changeset = Self::checked(begin_height, reads, transactions, delta).and_then(|parts| {
+            // Every changeset has one encoding: this one.
+            Self::fitting(Parts { encoded_len: before - reader.remaining(), ..parts })
+        });
+        changeset.map_err(|_| DecodeError::Invalid { what: "changeset" })
     }
 }
 
@@ -181,7 +231,9 @@ mod tests {
             let changeset = Changeset::new(begin.map(Height), reads, transactions, delta).unwrap();
             let bytes = changeset.to_bytes();
             prop_assert_eq!(bytes.len(), changeset.encoded_len());
-            prop_assert_eq!(Changeset::from_bytes(&bytes).unwrap(), changeset);
+            let back = Changeset::from_bytes(&bytes).unwrap();
+            prop_assert_eq!((back.encoded_len(), back.digest()), (bytes.len(), merkle::leaf_hash(&bytes)));
+            prop_assert_eq!(back, changeset);
         }
 
         #[test]

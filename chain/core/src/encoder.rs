@@ -6,7 +6,6 @@
 //! arithmetic, so the same operations give the same bytes on every machine. An encoded delta is a guess
 //! about meaning: it serves search and drift and is never a reason to reject a transaction.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use tensor_kernels::{DeltaVector, KernelError, SparseVec};
@@ -81,36 +80,29 @@ impl OperationEncoder {
         &self,
         operations: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<DeltaVector, KernelError> {
-        let mut sum = BTreeMap::<u32, i64>::new();
-        for (key, value) in operations {
-            for (bucket, component) in self.unit_vector(key, value) {
-                // Each component is at most 2^24, so no real number of operations overflows.
-                let total = sum.entry(bucket).or_default();
-                *total = total.saturating_add(component);
-            }
-        }
-        sum.retain(|_, component| *component != 0);
+        let mut sum =
+            summed(operations.into_iter().flat_map(|(key, value)| self.unit_vector(key, value)).collect());
+        sum.retain(|(_, component)| *component != 0);
         // Rounding to f32 and scaling by a power of two are the same on every machine.
         let scale = 1.0 / (1_u32 << UNIT_BITS) as f32;
-        let values = sum.values().map(|&component| component as f32 * scale).collect();
-        DeltaVector::from_sparse(&SparseVec::new(self.dim(), sum.into_keys().collect(), values)?)
+        let (buckets, values) =
+            sum.into_iter().map(|(bucket, component)| (bucket, component as f32 * scale)).unzip();
+        DeltaVector::from_sparse(&SparseVec::new(self.dim(), buckets, values)?)
     }
 
     /// One operation's buckets, scaled to length 1 in units of 2^-24; zero where all features cancel.
     fn unit_vector(&self, key: &str, value: &[u8]) -> impl Iterator<Item = (u32, i64)> + use<> {
-        let mut counts = BTreeMap::<u32, i64>::new();
-        let mut add = |kind, bytes: &[u8]| {
-            let (bucket, sign) = self.hash(kind, bytes);
-            *counts.entry(bucket).or_default() += sign;
-        };
+        let mut signs = Vec::new();
+        let mut add = |kind, bytes: &[u8]| signs.push(self.hash(kind, bytes));
         add(Feature::Key, key.as_bytes());
         words(key.as_bytes()).for_each(|word| add(Feature::KeyWord, word));
         if !value.is_empty() {
             add(Feature::Value, value);
             words(&value[..value.len().min(WORDS_FROM)]).for_each(|word| add(Feature::ValueWord, word));
         }
+        let counts = summed(signs);
         // At most a few thousand features: the squared norm stays below 2^26, and shifted below 2^58.
-        let squared_norm: u64 = counts.values().map(|count| count.unsigned_abs().pow(2)).sum();
+        let squared_norm: u64 = counts.iter().map(|(_, count)| count.unsigned_abs().pow(2)).sum();
         let norm = i64::try_from((squared_norm << 32).isqrt()).unwrap_or(i64::MAX); // in units of 2^-16
         counts.into_iter().map(move |(bucket, count)| (bucket, (count << (UNIT_BITS + 16)) / norm.max(1)))
     }
@@ -123,6 +115,18 @@ impl OperationEncoder {
         let bucket = ((u128::from(uniform) * u128::from(self.dim())) >> 64) as u32;
         (bucket, if sign & 1 == 0 { 1 } else { -1 })
     }
+}
+
+/// Each bucket once, ascending, with the sum of what it was given. A component is at most 2^24, so no real number of
+/// operations overflows.
+fn summed(mut parts: Vec<(u32, i64)>) -> Vec<(u32, i64)> {
+    parts.sort_unstable_by_key(|(bucket, _)| *bucket);
+    parts.dedup_by(|next, sum| {
+        let same = next.0 == sum.0;
+        sum.1 = if same { sum.1.saturating_add(next.1) } else { sum.1 };
+        same
+    });
+    parts
 }
 
 /// Maximal runs of ASCII letters and digits and of non-ASCII bytes, which is where UTF-8 letters lie.

@@ -10,7 +10,11 @@ use crate::hash::{Hash, sha256};
 /// Root of the tree over `leaves`.
 #[must_use]
 pub fn root<L: AsRef<[u8]>>(leaves: &[L]) -> Hash {
-    let mut level = leaf_hashes(leaves);
+    root_of_hashes(leaf_hashes(leaves))
+}
+
+/// As [`root`], of leaves that are hashed already.
+pub(crate) fn root_of_hashes(mut level: Vec<Hash>) -> Hash {
     while level.len() > 1 {
         level = next_level(&level);
     }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::problem::ProblemBody;
 use super::requests::OperationName;
 use crate::text::Data;
 
@@ -22,6 +23,25 @@ impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "block {} {}", self.height, self.hash)
     }
+}
+
+/// What became of each of several batches, in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Outcomes {
+    /// The outcomes.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of one of several batches: as the whole answer says it of a single one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It is durable.
+    Durable(Receipt),
+    /// It was refused, or its outcome is unknown.
+    Refused(ProblemBody),
 }
 
 /// A new client session.

@@ -9,12 +9,12 @@ mod problem;
 mod requests;
 
 pub use answers::{
-    Begun, Block, BlockOperation, BlockSeen, Change, CodebookUsed, Drift, History, Keys, Near, Proof,
-    Receipt, Session, Similar,
+    Begun, Block, BlockOperation, BlockSeen, Change, CodebookUsed, Drift, History, Keys, Near, Outcome,
+    Outcomes, Proof, Receipt, Session, Similar,
 };
 pub use node::{Band, Check, Finalized, Health, IssuedTicket, Leader, Member, Peer, Status};
 pub use problem::{Kind, Problem, ProblemBody, ProblemDetail};
-pub use requests::{Batch, BatchError, Cas, Operation, OperationName, SimilarQuery, parse_vector};
+pub use requests::{Batch, BatchError, Batches, Cas, Operation, OperationName, SimilarQuery, parse_vector};
 
 /// Header of a write: the client id that a session was given.
 pub const CLIENT_ID_HEADER: &str = "x-client-id";

@@ -26,6 +26,16 @@ pub struct Batch {
     pub embedding: Option<Vec<f32>>,
 }
 
+/// Batches that have nothing to do with each other but their way: what `POST /v1/batches` takes. Each is applied or
+/// refused by itself; those on the same keys are applied in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Batches {
+    /// The batches, 1 to 1,000. In a session the first has the number in the header, and each of the others the next.
+    pub batches: Vec<Batch>,
+}
+
 /// One operation of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -50,10 +50,10 @@ impl<I: Index> BufferedIndex<I> {
             return Ok(());
         }
         let spaces = Space::ALL.into_iter().zip(&pending.spaces);
-        let ops = spaces.flat_map(|(space, changes)| {
-            changes.iter().map(move |(key, value)| IndexOp { space, key: key.clone(), value: value.clone() })
+        let mut changes = spaces.flat_map(|(space, changes)| {
+            changes.iter().map(move |(key, value)| (space, key.as_slice(), value.as_deref()))
         });
-        self.below.write(ops.collect())?;
+        self.below.write_sorted(&mut changes)?;
         *pending = Pending::default();
         Ok(())
     }

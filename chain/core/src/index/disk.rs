@@ -17,12 +17,12 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable};
 
 use super::seal::{self, SealOnDrop, Verdict};
-use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
+use super::{Change, Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
 /// Bytes of blocks of the index that are kept in memory.
 const CACHE_BYTES: u64 = 32 << 20;
 /// Bytes of writes that are collected in memory before they become a file.
-const MEMTABLE_BYTES: u64 = 8 << 20;
+const MEMTABLE_BYTES: u64 = 32 << 20;
 /// Bytes of journal before old parts are dropped: the least that fjall allows.
 const JOURNAL_BYTES: u64 = 64 << 20;
 /// Longest key that fjall takes, the byte of the space included.
@@ -134,17 +134,20 @@ impl Index for DiskIndex {
         ops.sort_by(|a, b| (a.space, &a.key).cmp(&(b.space, &b.key)));
         ops.dedup_by(|earlier, last| (earlier.space, &earlier.key) == (last.space, &last.key));
 
+        self.write_sorted(&mut ops.iter().map(|op| (op.space, op.key.as_slice(), op.value.as_deref())))
+    }
+
+    fn write_sorted(&self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), IndexError> {
         let mut batch = self.db.batch();
-        for IndexOp { space, key, value } in ops {
+        for (space, key, value) in changes {
             if key.len() >= MAX_STORED_KEY_BYTES {
                 return Err(IndexError::KeyTooLong { got: key.len() });
             }
-            let key = stored_key(space, &key);
+            let key = stored_key(space, key);
             match value {
                 Some(value) => {
-                    let crc = checksum(&key, &value);
-                    let value = [value.as_slice(), &crc].concat();
-                    batch.insert(&self.entries, key, value);
+                    let crc = checksum(&key, value);
+                    batch.insert(&self.entries, key, [value, &crc].concat());
                 }
                 None => batch.remove(&self.entries, key),
             }

@@ -63,6 +63,9 @@ impl IndexOp {
     }
 }
 
+/// An [`IndexOp`] that belongs to someone else: where, key, and value or removal.
+pub type Change<'c> = (Space, &'c [u8], Option<&'c [u8]>);
+
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
@@ -146,6 +149,19 @@ pub trait Index: Lookup {
     /// # Errors
     /// A failure of the medium.
     fn write(&self, ops: Vec<IndexOp>) -> Result<(), IndexError>;
+
+    /// As [`write`](Self::write), for changes that are sorted by space and key, no key twice, and stay where they are.
+    ///
+    /// # Errors
+    /// A failure of the medium.
+    fn write_sorted(&self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), IndexError> {
+        let op = |(space, key, value): Change<'_>| IndexOp {
+            space,
+            key: key.to_vec(),
+            value: value.map(<[u8]>::to_vec),
+        };
+        self.write(changes.map(op).collect())
+    }
 
     /// Number of entries of a space. Counts them, which takes time in proportion.
     ///

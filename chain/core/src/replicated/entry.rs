@@ -8,7 +8,6 @@ use crate::genesis::ChainParams;
 use crate::hash::Hash;
 use crate::identity::Identity;
 use crate::ids::ChainId;
-use crate::merkle;
 
 /// Where an entry stands in the replicated log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +95,7 @@ impl ReplicatedBatch {
 }
 
 fn digests(writes: &[ProposedWrite]) -> Vec<Hash> {
-    writes.iter().map(|write| merkle::leaf_hash(&write.changeset.to_bytes())).collect()
+    writes.iter().map(|write| write.changeset.digest()).collect()
 }
 
 fn fits_a_block(writes: &[ProposedWrite]) -> bool {

@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tensor_chain::{Changeset, Height, Transaction};
+use tensor_chain::{Changeset, Height, TensorChain, Transaction};
 use tensor_client::wire::{self, BatchError, Operation, Problem};
 use tensor_cluster::api::{Committed, Write};
 
@@ -45,12 +45,20 @@ pub(super) async fn get(
 ) -> Result<Response, Refusal> {
     let point = service.read_point(params.consistency).await?;
     let height = params.at.map_or(point.height, Height);
-    let (key, value) = service
-        .look_up(move |chain| {
-            let value = chain.get_at(&key, height)?;
-            Ok((key, value))
-        })
-        .await?;
+    let (key, value) = match params.at {
+        None => {
+            let value = service.glance(|chain| chain.get_at(&key, height))?;
+            (key, value)
+        }
+        // What a key held earlier is read from its block.
+        Some(_) => {
+            let look_up = move |chain: &TensorChain| {
+                let value = chain.get_at(&key, height)?;
+                Ok((key, value))
+            };
+            service.look_up(look_up).await?
+        }
+    };
     let value = value.ok_or(Problem::NoValue { key, height: height.0 })?;
     let mut headers = read_headers(ReadPoint { height, ..point });
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

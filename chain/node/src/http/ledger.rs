@@ -17,6 +17,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// Commits a write. `Ok` means that it is durable.
     fn submit(&self, write: Write) -> BoxFuture<'_, Result<Committed, SubmitError>>;
 
+    /// Commits writes, each with its own outcome, in their order. Those on the same keys are applied in that order.
+    fn submit_many(&self, writes: Vec<Write>) -> BoxFuture<'_, Vec<Result<Committed, SubmitError>>>;
+
     /// Issues a client id.
     fn open_session(&self) -> BoxFuture<'_, Result<ClientId, SubmitError>>;
 

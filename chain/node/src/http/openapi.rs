@@ -15,7 +15,7 @@ use super::{admin, batch, export, health, kv, search, watch};
     modifiers(&AdminToken),
     paths(
         health::live, health::ready, health::health, health::metrics, health::status, health::leader, serve,
-        kv::list, kv::get, kv::put, kv::delete, kv::cas, batch::session, batch::begin, batch::batch, watch::watch,
+        kv::list, kv::get, kv::put, kv::delete, kv::cas, batch::session, batch::begin, batch::batch, batch::batches, watch::watch,
         search::proof, search::history, search::similar_to_block, search::similar_to_vector, search::drift,
         search::block, admin::initialize, admin::join, admin::issue_ticket, admin::add_learner, admin::promote, admin::remove, admin::transfer,
         admin::snapshot, export::export,

@@ -30,6 +30,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Service>>)> {
         ("/v1/session", post(batch::session)),
         ("/v1/begin", get(batch::begin)),
         ("/v1/batch", post(batch::batch)),
+        ("/v1/batches", post(batch::batches)),
         ("/v1/watch", get(watch::watch)),
         ("/v1/proof/{key}", get(search::proof)),
         ("/v1/history/{key}", get(search::history)),

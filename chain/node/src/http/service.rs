@@ -91,6 +91,15 @@ impl Service {
         self.ask(turn, question).await
     }
 
+    /// Asks the chain for as little as the value of a key, on the spot: to hand the question to another thread and to
+    /// wait for its answer would take longer than the answer.
+    pub(super) fn glance<T>(
+        &self,
+        question: impl FnOnce(&TensorChain) -> Result<T, ChainError>,
+    ) -> Result<T, Refusal> {
+        Ok(question(&self.ledger.chain())?)
+    }
+
     /// Asks the chain something that reads much of it; refused while others do.
     pub(super) async fn search<T: Send + 'static>(
         &self,

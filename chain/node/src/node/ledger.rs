@@ -48,6 +48,10 @@ impl Ledger for ReplicaLedger {
         Box::pin(self.replica.submit(write))
     }
 
+    fn submit_many(&self, writes: Vec<Write>) -> BoxFuture<'_, Vec<Result<Committed, SubmitError>>> {
+        Box::pin(self.replica.submit_many(writes))
+    }
+
     fn open_session(&self) -> BoxFuture<'_, Result<ClientId, SubmitError>> {
         Box::pin(self.replica.open_session())
     }

@@ -135,7 +135,7 @@ impl Nodes {
                 first.wait(first.client().admin(TOKEN).initialize()).unwrap();
                 continue;
             };
-            let first = client(&[first.http.clone()]);
+            let first = client(std::slice::from_ref(&first.http));
             let admin = first.client().admin(TOKEN);
             let ticket = first.wait(admin.issue_ticket(60)).unwrap();
             let node = Node::start(machine, dir, Some(&ticket));
@@ -172,7 +172,7 @@ impl Nodes {
     /// The hash of a block in the words of every node that runs.
     pub fn blocks(&self, height: u64) -> Vec<String> {
         let ask = |node: &Node| {
-            let client = client(&[node.http.clone()]);
+            let client = client(std::slice::from_ref(&node.http));
             Some(client.wait(client.client().block(height)).ok()?.hash)
         };
         self.nodes.iter().filter_map(ask).collect()
@@ -198,7 +198,7 @@ impl Nodes {
     /// Of the nodes that answer.
     fn statuses(&self) -> Vec<wire::Status> {
         let ask = |node: &Node| {
-            let client = client(&[node.http.clone()]);
+            let client = client(std::slice::from_ref(&node.http));
             client.wait(client.client().status()).ok()
         };
         self.nodes.iter().filter_map(ask).collect()

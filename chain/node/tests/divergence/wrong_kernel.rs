@@ -94,7 +94,7 @@ fn runs_as_a_node() {
         advertise_http: None,
         health: HealthLimits::default(),
         join: (!ticket.is_empty()).then(|| Ticket::decode(&ticket).unwrap()),
-        admin_token: Token::new(&std::env::var(TOKEN).unwrap()),
+        admin_token: Token::new(std::env::var(TOKEN).unwrap()),
         timing: Timing::wan(),
         checkpoint_every: NonZeroU64::new(CHECKPOINT_EVERY).unwrap(),
         disk_limit_percent: 95,

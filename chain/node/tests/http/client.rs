@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use tensor_client::wire::Problem;
+use tensor_client::text::Data;
+use tensor_client::wire::{Batch, Operation, Problem};
 use tensor_client::{Client, ClientConfig, ClientError, Consistency};
 use tokio::runtime::Runtime;
 
@@ -43,6 +44,15 @@ fn every_question_and_every_write() {
         assert_eq!(client.list("a/", None).await.unwrap().keys, [key]);
         client.delete(key).await.unwrap();
         assert_eq!(client.get(key).await.unwrap().value, None);
+        let batch =
+            |operation| Batch { begin_height: None, reads: vec![], ops: vec![operation], embedding: None };
+        let value = Data::of(b"value");
+        let put = Operation::Put { key: "many".to_owned(), value: value.clone() };
+        let update = Operation::Update { key: "absent".to_owned(), value };
+        let many = vec![batch(put), batch(update)];
+        let outcomes = client.session().await.unwrap().commit_many(many).await.unwrap();
+        assert_eq!(outcomes[0].as_ref().map(|receipt| receipt.height), Ok(4));
+        assert_eq!(outcomes[1], Err(Problem::KeyAbsent { key: "absent".to_owned() }));
         let before = client.get_with(key, Some(2), Consistency::Stale).await.unwrap();
         assert_eq!(before.value, Some(vec![0xff]));
         assert_eq!(client.history(key, 0).await.unwrap().changes.len(), 3);
@@ -50,8 +60,8 @@ fn every_question_and_every_write() {
         assert_eq!(client.prove(key).await.unwrap().key, key);
         assert_eq!(client.similar_to_block(1, 2).await.unwrap().blocks.len(), 2);
         assert_eq!(client.similar_to_vector(vec![0.5; 128], 1).await.unwrap().blocks.len(), 1);
-        assert_eq!(client.drift(None, None).await.unwrap().to, 3);
-        assert_eq!(client.status().await.unwrap().height, 3);
+        assert_eq!(client.drift(None, None).await.unwrap().to, 4);
+        assert_eq!(client.status().await.unwrap().height, 4);
     });
 }
 

@@ -88,6 +88,60 @@ fn a_batch_stands_whole_or_not_at_all() {
 }
 
 #[test]
+fn of_many_batches_each_has_its_own_outcome() {
+    let node = Node::start();
+    let batch = |key: &str, op: &str| json!({"ops": [{"op": op, "key": key, "value": {"text": op}}]});
+    let many = |batches: &[Value]| node.post("/v1/batches", &json!({ "batches": batches }).to_string());
+    let answer = many(&[batch("a", "put"), batch("", "put"), batch("b", "update"), batch("a", "update")]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let outcomes = &answer.json()["outcomes"];
+    assert_eq!((&outcomes[0]["height"], &outcomes[3]["height"]), (&json!(1), &json!(2)));
+    assert_eq!(outcomes[1]["error"]["code"], "transaction_failed");
+    assert_eq!(outcomes[2]["error"]["code"], "key_absent");
+    assert_eq!(node.get("/v1/kv/a").body, b"update");
+    assert_eq!(node.get("/v1/kv/b").status, 404);
+    let metrics = String::from_utf8(node.get("/metrics").body).unwrap();
+    assert!(metrics.contains("tensorchain_block_commit_duration_seconds_count 2\n"), "{metrics}");
+
+    for refused in [many(&[]), many(&vec![batch("a", "put"); 1_001])] {
+        assert_eq!((refused.status, refused.code()), (400, "invalid_request".to_owned()));
+    }
+    node.solo.set_mood(Mood::Follows(peer("127.0.0.1:9")));
+    let elsewhere = many(&[batch("c", "put"), batch("d", "put")]);
+    assert_eq!((elsewhere.status, elsewhere.code()), (307, "not_leader".to_owned()));
+    node.solo.set_mood(Mood::Forgets);
+    assert_eq!(many(&[batch("c", "put")]).code(), "unknown_outcome");
+    let mixed = many(&[batch("e", "put"), batch("", "put")]).json();
+    assert_eq!(mixed["outcomes"][0]["error"]["code"], "unknown_outcome");
+    assert_eq!(mixed["outcomes"][1]["error"]["code"], "transaction_failed");
+}
+
+#[test]
+fn many_batches_of_a_session_have_numbers_in_a_row() {
+    let node = Node::start();
+    let session = node.ask("POST", "/v1/session", "", b"").json()["client_id"].as_str().unwrap().to_owned();
+    let many = |first: u64, values: &[&str]| {
+        let batch = |value: &&str| json!({"ops": [{"op": "put", "key": "k", "value": {"text": value}}]});
+        let body = json!({ "batches": values.iter().map(batch).collect::<Vec<_>>() }).to_string();
+        let headers =
+            format!("content-type: application/json\r\nx-client-id: {session}\r\nx-sequence: {first}\r\n");
+        node.ask("POST", "/v1/batches", &headers, body.as_bytes())
+    };
+    let first = many(1, &["one", "two"]);
+    let again = many(2, &["other", "three"]);
+    assert_eq!(first.json()["outcomes"][1], again.json()["outcomes"][0]);
+    assert_eq!(node.get("/v1/kv/k").body, b"three");
+    assert_eq!(node.solo.the_chain().height().0, 3);
+    // What has to be asked again is asked again as a whole, and what was done before is answered as then.
+    node.solo.set_mood(Mood::Forgets);
+    assert_eq!(many(3, &["three", "four"]).code(), "unknown_outcome");
+    node.solo.set_mood(Mood::Leads);
+    assert_eq!(many(3, &["three", "four"]).json()["outcomes"][1]["height"], 4);
+    let no_numbers = many(u64::MAX, &["x", "y"]);
+    assert_eq!((no_numbers.status, no_numbers.code()), (400, "invalid_request".to_owned()));
+}
+
+#[test]
 fn a_write_with_the_number_of_another_is_answered_and_not_applied() {
     let node = Node::start();
     let session = node.ask("POST", "/v1/session", "", b"").json()["client_id"].as_str().unwrap().to_owned();
@@ -306,6 +360,7 @@ fn the_description_is_true() {
             let ticket = Ticket::issue(ChainId([2; 32]), vec![host], u64::MAX).unwrap().encode().unwrap();
             let body = match path.as_str() {
                 "/v1/batch" => json!({"ops": [{"op": "put", "key": "b", "value": {"text": "v"}}]}),
+                "/v1/batches" => json!({"batches": [{"ops": [{"op": "delete", "key": "b"}]}]}),
                 "/v1/kv/{key}/cas" => json!({"new": {"text": "v"}}),
                 "/v1/similar" => json!({"vector": vec![1.0; 128]}),
                 "/v1/admin/initialize" => json!({"members": [peer]}),

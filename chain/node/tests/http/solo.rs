@@ -148,6 +148,11 @@ impl Ledger for Solo {
         ready(outcome).boxed()
     }
 
+    fn submit_many(&self, writes: Vec<Write>) -> BoxFuture<'_, Vec<Outcome>> {
+        let submitted: Vec<_> = writes.into_iter().map(|write| self.submit(write)).collect();
+        futures_util::future::join_all(submitted).boxed()
+    }
+
     fn open_session(&self) -> BoxFuture<'_, Result<ClientId, SubmitError>> {
         ready(Ok(ClientId(self.next_client.fetch_add(1, Ordering::SeqCst)))).boxed()
     }

@@ -132,7 +132,23 @@ impl Metrics {
     ) -> Result<T, SubmitError> {
         let began = Instant::now();
         let outcome = commit.await;
-        match &outcome {
+        self.committed(&outcome, began);
+        outcome
+    }
+
+    /// Waits for commits and notes how each ended.
+    pub(super) async fn commit_many<T>(
+        &self,
+        commits: impl Future<Output = Vec<Result<T, SubmitError>>>,
+    ) -> Vec<Result<T, SubmitError>> {
+        let began = Instant::now();
+        let outcomes = commits.await;
+        outcomes.iter().for_each(|outcome| self.committed(outcome, began));
+        outcomes
+    }
+
+    fn committed<T>(&self, outcome: &Result<T, SubmitError>, began: Instant) {
+        match outcome {
             Ok(_) => self.commits.took(began.elapsed()),
             Err(SubmitError::Rejected(Rejection::Conflict { cause, .. })) => {
                 let class = match cause {
@@ -143,7 +159,6 @@ impl Metrics {
             }
             Err(_) => {}
         }
-        outcome
     }
 
     /// How long commits took so far, in seconds.
