@@ -118,11 +118,7 @@ pub(super) fn mark(log: &RaftLog<LogTypes>) -> LogMark {
 }
 
 /// As a flush of the log, but a sync ends when the disk says so.
-pub(super) fn flush(
-    log: &mut RaftLog<LogTypes>,
-    synced: Option<Synced>,
-    disk: &dyn Disk,
-) -> io::Result<()> {
+pub(super) fn flush(log: &mut RaftLog<LogTypes>, synced: Option<Synced>, disk: &dyn Disk) -> io::Result<()> {
     log.flush(synced.is_some(), None)?;
     let Some(synced) = synced else { return Ok(()) };
     log.wait_worker_idle()?;

@@ -29,9 +29,6 @@ pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// What tells a snapshot from every other.
 pub(super) type SnapshotDigest = [u8; SNAPSHOT_DIGEST_BYTES];
-/// The same number as a way back from the end of a file.
-#[expect(clippy::cast_possible_wrap, reason = "a few bytes")]
-const DIGEST_BYTES: i64 = SNAPSHOT_DIGEST_BYTES as i64;
 
 const DIGEST: &str = "digest";
 const STATE: &str = "state";
@@ -312,7 +309,8 @@ impl SnapshotFiles {
     pub(super) fn digest(&self) -> io::Result<SnapshotDigest> {
         let mut digest = SnapshotDigest::default();
         let mut file = File::open(&self.state)?;
-        file.seek(SeekFrom::End(-DIGEST_BYTES))?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(SNAPSHOT_DIGEST_BYTES as u64)))?;
         file.read_exact(&mut digest)?;
         Ok(digest)
     }

@@ -11,7 +11,9 @@ use std::time::Instant;
 use futures_util::stream::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder, Snapshot};
-use tensor_chain::replicated::{Electorate, EntryOutcome, MembershipChange, ReplicatedChain, ReplicatedEntry};
+use tensor_chain::replicated::{
+    Electorate, EntryOutcome, MembershipChange, ReplicatedChain, ReplicatedEntry,
+};
 
 use super::blocking::blocking;
 use super::failure::{FirstFailure, ReplicaError};

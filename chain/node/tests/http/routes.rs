@@ -233,10 +233,8 @@ fn a_node_that_does_not_lead_says_who_does() {
 
 #[test]
 fn probes_tell_a_node_without_a_leader_from_a_dead_one() {
-    let node = Node::with_config(HttpConfig {
-        kernels: Some(Kernels::scalar().unwrap()),
-        ..HttpConfig::default()
-    });
+    let node =
+        Node::with_config(HttpConfig { kernels: Some(Kernels::scalar().unwrap()), ..HttpConfig::default() });
     let all = |node: &Node| {
         ["/livez", "/readyz", "/readyz?noleader", "/health", "/leader"].map(|path| node.get(path).status)
     };
