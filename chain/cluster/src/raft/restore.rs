@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,9 +41,12 @@ pub struct Restored {
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The file is not whole, or what it says does not hold.
+    /// What the file says does not hold.
     #[error("the snapshot does not hold: {0}")]
-    Snapshot(#[from] SnapshotError),
+    Snapshot(SnapshotError),
+    /// The file ends too early.
+    #[error("this is no snapshot, or one that is cut short")]
+    CutShort,
     /// The file has other bytes behind the state than the header says.
     #[error("the snapshot has {got} bytes of blocks, expected {expected}")]
     Length {
@@ -61,6 +64,16 @@ pub enum RestoreError {
     /// The file could not be read, or the directory not be written.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<SnapshotError> for RestoreError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => Self::CutShort,
+            SnapshotError::Io(error) => Self::Io(error),
+            error => Self::Snapshot(error),
+        }
+    }
 }
 
 /// Checks the state and the length of an export, without looking at the blocks.

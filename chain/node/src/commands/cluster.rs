@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// How long one node may take to say how it is.
+/// How long a node may take to say how it is.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What can be done with a cluster. All but `status` need the admin token: TENSORCHAIN_ADMIN_TOKEN.
@@ -80,12 +80,21 @@ pub(super) fn admin(config: &Config, node: &Node) -> Result<Admin, Failure> {
     Ok(node.client().admin(config.node.admin_token.as_ref().ok_or_else(missing)?.reveal()))
 }
 
+/// How the first node that answers sees the cluster.
+pub(super) fn seen(config: &Config) -> Result<wire::Status, Failure> {
+    let endpoints = endpoints(config);
+    // Time for each, should those before it hang.
+    let deadline = STATUS_TIMEOUT.saturating_mul(endpoints.len().try_into().unwrap_or(u32::MAX));
+    let node = Node::new(&endpoints, ClientConfig { attempt_timeout: STATUS_TIMEOUT, deadline })?;
+    Ok(node.wait(node.client().status())?)
+}
+
 pub(super) fn run(config: &Config, command: ClusterCommand) -> Result<(), Failure> {
     let node = Node::new(endpoints(config), ClientConfig::default())?;
     let admin = || admin(config, &node);
     match command {
         ClusterCommand::Init => done(config, "initialized", node.wait(admin()?.initialize())),
-        ClusterCommand::Status => status(config, &node),
+        ClusterCommand::Status => status(config),
         ClusterCommand::Ticket { valid_for } => {
             let ticket = node.wait(admin()?.issue_ticket(valid_for))?;
             Ok(output::answer(config.output, &Ticket { ticket })?)
@@ -246,8 +255,8 @@ impl fmt::Display for ClusterStatus {
     }
 }
 
-fn status(config: &Config, node: &Node) -> Result<(), Failure> {
-    let seen = node.wait(node.client().status())?;
+fn status(config: &Config) -> Result<(), Failure> {
+    let seen = seen(config)?;
     if seen.members.is_empty() {
         let message =
             format!("node {} is not part of a cluster yet: `tensorchain cluster init` makes one", seen.node);

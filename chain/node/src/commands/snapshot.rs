@@ -96,6 +96,8 @@ fn save(config: &Config, file: &Path, stale: bool) -> Result<(), Failure> {
     let timeouts = ClientConfig { attempt_timeout: PATIENCE, deadline: PATIENCE };
     let node = Node::new(cluster::endpoints(config), timeouts)?;
     let admin = cluster::admin(config, &node)?;
+    // A node that is not there is not waited for so long.
+    cluster::seen(config)?;
     let mut writer =
         BufWriter::new(AtomicWriter::private(file).map_err(|error| Failure::of_file(file, &error))?);
     node.wait(admin.snapshot_to(stale, |part| writer.write_all(part)))?;

@@ -86,7 +86,10 @@ pub fn of_snapshot(file: &Path, error: RestoreError) -> Failure {
     let exit = match &error {
         RestoreError::Io(io) if io.kind() == ErrorKind::StorageFull => Exit::NoSpace,
         RestoreError::Io(_) | RestoreError::Chain(_) => Exit::Failed,
-        RestoreError::Snapshot(_) | RestoreError::Length { .. } | RestoreError::NoChain => Exit::Mismatch,
+        RestoreError::Snapshot(_)
+        | RestoreError::CutShort
+        | RestoreError::Length { .. }
+        | RestoreError::NoChain => Exit::Mismatch,
     };
     Failure::new(exit, format!("{}: {error}", file.display()))
 }
