@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tensor_chain::{Changeset, Rejection, Transaction};
+use tensor_chain::{ChainError, Changeset, Rejection, Transaction};
 use tensor_cluster::Replica;
 use tensor_cluster::api::{ClientId, Peer, ReadError, SubmitError, Write};
 use tokio::time::{sleep, timeout};
@@ -171,6 +171,7 @@ impl Client {
                 self.known[key].clone_from(&value);
                 Outcome::Read { value, height }
             }
+            Ok(Some(Ok((Err(ChainError::NotInitialized), _)))) => Outcome::Failed,
             Ok(Some(Ok((Err(error), _)))) => {
                 self.outside.history.wrong(format!("a read failed: {error}"));
                 Outcome::Failed

@@ -39,6 +39,7 @@ pub enum Outcome {
 /// One operation of a client. Times count events, not ticks: no two are the same.
 #[derive(Debug, Clone)]
 pub struct Operation {
+    #[expect(dead_code, reason = "for whoever reads it in a report")]
     pub client: u64,
     pub key: String,
     pub action: Action,

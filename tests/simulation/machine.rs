@@ -155,9 +155,9 @@ impl Machine {
         self.resume();
         let Some(running) = self.running.take() else { return Ok(()) };
         let stopped = running.runtime.block_on(seeded(self.random.number(), running.replica.shutdown()));
+        // Whoever has the log open writes and syncs all of it before letting go.
         drop(running);
         self.disk.power_off();
-        self.disk.lose(&mut self.random);
         stopped.map_err(|error| error.to_string())
     }
 

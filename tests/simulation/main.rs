@@ -15,12 +15,7 @@
 //! There is no simulation library under it. What one offers is a substitute for sockets, which these nodes do not see:
 //! they talk through `PeerLink`. What is left is a loop over the runtimes of machines; with it at hand, machines can be
 //! paused and one process can run many seeds.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on has failed")]
 
 mod bug;
 mod client;

@@ -1,7 +1,8 @@
 //! The network between machines, and between clients and machines: messages that take time, overtake each other, come
 //! twice or not at all, and ordered streams that stall and break.
 //!
-//! A message is what happens when it arrives. One that is lost is kept: who waits for an answer is not told.
+//! A message is what happens when it arrives. Who waits for the answer to one that is lost is not told before the
+//! connection is found to be dead.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
@@ -38,7 +39,6 @@ struct Wires {
     /// By the tick at which they are due, and in the order in which they were sent.
     under_way: BTreeMap<(u64, u64), Message>,
     streams: BTreeMap<u64, Stream>,
-    lost: Vec<Arrival>,
     /// From where to where nothing gets through.
     cut: BTreeSet<(usize, usize)>,
     weather: Weather,
@@ -54,6 +54,8 @@ enum Message {
     },
     /// The first of a stream.
     Streamed(u64),
+    /// One that never arrives.
+    Lost(Arrival),
 }
 
 /// Messages of which none overtakes another.
@@ -80,6 +82,8 @@ impl Weather {
 
 /// How long a stream waits before it sends again what did not get through.
 const AGAIN: Range<u64> = 20..200;
+/// How long it takes to find a connection dead.
+const DEAD: Range<u64> = 2_000..5_000;
 
 impl Network {
     pub fn new(random: Random) -> Self {
@@ -89,7 +93,6 @@ impl Network {
             places: BTreeMap::new(),
             under_way: BTreeMap::new(),
             streams: BTreeMap::new(),
-            lost: Vec::new(),
             cut: BTreeSet::new(),
             weather: Weather::FAIR,
             random,
@@ -145,7 +148,7 @@ impl Network {
     pub fn arrivals(&self, now: u64) -> Vec<(usize, Arrival)> {
         let mut wires = self.wires();
         wires.now = now;
-        let mut arrivals = Vec::new();
+        let (mut arrivals, mut lost) = (Vec::new(), Vec::new());
         while let Some(entry) = wires.under_way.first_entry()
             && entry.key().0 <= now
         {
@@ -155,8 +158,11 @@ impl Network {
                 }
                 Message::Single { to, arrival, .. } => arrivals.push((to, arrival)),
                 Message::Streamed(id) => arrivals.extend(wires.next_of_stream(id)),
+                Message::Lost(arrival) => lost.push(arrival),
             }
         }
+        drop(wires);
+        drop(lost); // tells who waits
         arrivals
     }
 
@@ -241,17 +247,22 @@ impl Wires {
         self.trace.bytes(what);
         let lost = self.weather.lost;
         if lost > 0 && self.random.percent(lost) {
-            self.lost.push(arrival);
+            self.lose(arrival);
             return;
         }
         let key = (self.now + self.delay(), self.number());
         self.under_way.insert(key, Message::Single { from, to, arrival });
     }
 
+    fn lose(&mut self, arrival: Arrival) {
+        let key = (self.now + self.random.of(DEAD), self.number());
+        self.under_way.insert(key, Message::Lost(arrival));
+    }
+
     /// Where nothing gets through, some messages are lost and others come late, when they are not expected any more.
     fn lose_or_hold(&mut self, from: usize, to: usize, arrival: Arrival) {
         if self.random.percent(50) {
-            self.lost.push(arrival);
+            self.lose(arrival);
         } else {
             let key = (self.now + self.random.of(20..1_500), self.number());
             self.under_way.insert(key, Message::Single { from, to, arrival });
