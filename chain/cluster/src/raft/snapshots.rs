@@ -286,7 +286,8 @@ impl SnapshotFiles {
     pub(super) fn digest(&self) -> io::Result<SnapshotDigest> {
         let mut digest = [0; SNAPSHOT_DIGEST_BYTES];
         let mut file = File::open(&self.state)?;
-        file.seek(SeekFrom::End(-(SNAPSHOT_DIGEST_BYTES as i64)))?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(SNAPSHOT_DIGEST_BYTES as u64)))?;
         file.read_exact(&mut digest)?;
         Ok(digest)
     }
