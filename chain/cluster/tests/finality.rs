@@ -1,5 +1,5 @@
 //! Blocks that a quorum of the voters has signed, and who may become a voter.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 

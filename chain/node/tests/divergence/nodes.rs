@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::slice::from_ref;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,11 @@ impl Machine {
 
     /// A graphics processor, where there is one; else another level.
     #[cfg(feature = "gpu")]
-    #[expect(clippy::print_stderr, reason = "a check that is passed over has to say so")]
+    #[expect(
+        clippy::print_stderr,
+        clippy::panic,
+        reason = "a check that is passed over has to say so, or to fail"
+    )]
     pub fn other() -> Self {
         let caps = Command::new(env!("CARGO_BIN_EXE_tensorchain")).args(["caps", "--device", "gpu"]).output();
         match caps.unwrap().status.code() {
@@ -131,11 +136,11 @@ impl Nodes {
             let dir = dir.path().join(n.to_string());
             let Some(first) = nodes.first() else {
                 nodes.push(Node::start(machine, dir, None));
-                let first = client(&[nodes[0].http.clone()]);
+                let first = client(from_ref(&nodes[0].http));
                 first.wait(first.client().admin(TOKEN).initialize()).unwrap();
                 continue;
             };
-            let first = client(&[first.http.clone()]);
+            let first = client(from_ref(&first.http));
             let admin = first.client().admin(TOKEN);
             let ticket = first.wait(admin.issue_ticket(60)).unwrap();
             let node = Node::start(machine, dir, Some(&ticket));
@@ -172,7 +177,7 @@ impl Nodes {
     /// The hash of a block in the words of every node that runs.
     pub fn blocks(&self, height: u64) -> Vec<String> {
         let ask = |node: &Node| {
-            let client = client(&[node.http.clone()]);
+            let client = client(from_ref(&node.http));
             Some(client.wait(client.client().block(height)).ok()?.hash)
         };
         self.nodes.iter().filter_map(ask).collect()
@@ -198,7 +203,7 @@ impl Nodes {
     /// Of the nodes that answer.
     fn statuses(&self) -> Vec<wire::Status> {
         let ask = |node: &Node| {
-            let client = client(&[node.http.clone()]);
+            let client = client(from_ref(&node.http));
             client.wait(client.client().status()).ok()
         };
         self.nodes.iter().filter_map(ask).collect()

@@ -79,7 +79,7 @@ fn runs_as_a_node() {
         listen_http: "127.0.0.1:0".parse().unwrap(),
         advertise_peer: None,
         join: (!ticket.is_empty()).then(|| Ticket::decode(&ticket).unwrap()),
-        admin_token: Token::new(&std::env::var(TOKEN).unwrap()),
+        admin_token: Token::new(std::env::var(TOKEN).unwrap()),
         timing: Timing::wan(),
         checkpoint_every: NonZeroU64::new(CHECKPOINT_EVERY).unwrap(),
         kernels: Kernels::scalar().unwrap().with_accelerator(Arc::new(Wrong)),
