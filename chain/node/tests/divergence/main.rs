@@ -2,7 +2,7 @@
 //!
 //! Writes carry vectors of which many may not stand together, so kernels decide what is in each block.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod nodes;
 mod writers;
