@@ -29,7 +29,7 @@ const LIVE_WITHIN: u64 = 10 * 500;
 /// Ticks that nodes then have to catch up with each other, and clients to finish.
 const SETTLED_WITHIN: u64 = 20_000;
 /// A run with fewer acknowledged writes has shown nothing.
-const FEWEST_WRITES: usize = 50;
+const FEWEST_WRITES: usize = 10;
 
 /// What a run came to.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! Group commit: whoever finds nobody writing writes for everyone who waits.
 //!
-//! A lone committer goes at once. Those that arrive while it writes form a cohort; when it is done, the first of them
-//! wakes, takes those that may share a block, and writes it. Everyone gets an outcome of their own. No thread of the
-//! chain's own is needed, and under load the batches grow by themselves.
+//! A lone committer goes at once. Those that arrive while it writes form cohorts; when their turn comes, the first of a
+//! cohort wakes, takes those that may share a block, and writes it. Everyone gets an outcome of their own. No thread of
+//! the chain's own is needed, and under load the batches grow by themselves, to half of all who commit: one half is
+//! judged while the other goes to disk.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::changeset::Changeset;
@@ -52,9 +54,18 @@ struct Queue {
     answered: usize,
     /// How many have to wait before whoever has the turn is rung up.
     enough: Option<usize>,
-    /// The commits of `cohort`, those that have waited longest first.
-    waiting: VecDeque<Waiting>,
+    /// Commits that have been taken up and are not answered.
+    taken_up: usize,
+    /// Cohorts in the order in which they are taken up.
+    forming: VecDeque<Forming>,
+}
+
+/// A cohort that can be joined.
+#[derive(Debug, Default)]
+struct Forming {
     cohort: Arc<Cohort>,
+    /// Its commits, those that have waited longest first.
+    waiting: VecDeque<Waiting>,
 }
 
 #[derive(Debug)]
@@ -89,16 +100,47 @@ enum Fate {
 }
 
 impl Queue {
-    /// Takes a seat in the cohort that waits; who goes on waiting goes before those that came later.
-    fn enter(&mut self, due: Instant, changeset: Changeset, goes_on: bool) -> Place {
-        let seat = self.waiting.len();
-        let waiting = Waiting { seat, due, changeset };
-        if goes_on {
-            self.waiting.push_front(waiting)
-        } else {
-            self.waiting.push_back(waiting)
+    /// Takes a seat in the first cohort that has fewer than `room`.
+    fn enter(&mut self, room: usize, due: Instant, changeset: Changeset) -> Place {
+        let position = self.forming.iter().position(|forming| forming.waiting.len() < room);
+        let forming = match position {
+            Some(position) => &mut self.forming[position],
+            None => self.forming.push_back_mut(Forming::default()),
+        };
+        let seat = forming.waiting.len();
+        forming.waiting.push_back(Waiting { seat, due, changeset });
+        Place { cohort: Arc::clone(&forming.cohort), seat }
+    }
+
+    /// Takes a seat in the cohort that is taken up next, before those that came later.
+    fn go_on(&mut self, due: Instant, changeset: Changeset) -> Place {
+        if self.forming.is_empty() {
+            self.forming.push_back(Forming::default());
         }
-        Place { cohort: Arc::clone(&self.cohort), seat }
+        let forming = &mut self.forming[0];
+        let seat = forming.waiting.len();
+        forming.waiting.push_front(Waiting { seat, due, changeset });
+        Place { cohort: Arc::clone(&forming.cohort), seat }
+    }
+
+    /// How many have not been taken up.
+    fn waiting(&self) -> usize {
+        self.forming.iter().map(|forming| forming.waiting.len()).sum()
+    }
+
+    /// Half of all commits that are here, the one that arrives included.
+    fn half(&self) -> usize {
+        (self.taken_up + self.waiting() + 1).div_ceil(2)
+    }
+
+    /// How many wait in the cohort that is taken up next.
+    fn next_count(&self) -> usize {
+        self.forming.front().map_or(0, |next| next.waiting.len())
+    }
+
+    /// Whether the cohort that is taken up next has so many, or as many as it will get: then there is another one.
+    fn has(&self, enough: usize) -> bool {
+        self.next_count() >= enough || self.forming.len() > 1
     }
 }
 
@@ -114,6 +156,8 @@ impl Committer {
         loop {
             if place.seat == 0 {
                 place.cohort.turn.wait();
+                // Whoever passed the turn on is about to sleep until its batch is on disk: the sooner the better.
+                thread::yield_now();
                 self.write_batch(writer);
             }
             match &place.cohort.fates.wait()[place.seat] {
@@ -126,8 +170,10 @@ impl Committer {
     /// A seat for one who arrives; the turn as well where nobody writes.
     fn enter(&self, changeset: Changeset) -> Place {
         let mut queue = self.lock();
-        let place = queue.enter(Instant::now() + self.window, changeset, false);
-        if queue.enough.is_some_and(|enough| queue.waiting.len() >= enough) {
+        // Who waits for company is not kept from it.
+        let room = if self.window.is_zero() { queue.half() } else { usize::MAX };
+        let place = queue.enter(room, Instant::now() + self.window, changeset);
+        if queue.enough.is_some_and(|enough| queue.has(enough)) {
             self.arrived.notify_one();
         }
         if !std::mem::replace(&mut queue.writing, true) {
@@ -140,13 +186,13 @@ impl Committer {
     ///
     /// While a batch is being written nothing is lost by waiting for those of the batch before, who often come again.
     /// Otherwise batches would become ever smaller.
-    fn gather(&self) -> (Arc<Cohort>, VecDeque<Waiting>) {
+    fn gather(&self) -> Forming {
         let mut queue = self.lock();
         loop {
-            let count = queue.waiting.len();
-            let Some(first) = queue.waiting.front().filter(|_| count < self.full) else { break };
+            let first = queue.forming.front().and_then(|next| next.waiting.front());
+            let Some(first) = first.filter(|_| !queue.has(self.full)) else { break };
             let left = first.due.saturating_duration_since(Instant::now());
-            if queue.being_written > 0 && count < queue.answered {
+            if queue.being_written > 0 && !queue.has(queue.answered) {
                 queue.enough = Some(queue.answered.min(self.full));
                 queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
             } else if !left.is_zero() {
@@ -157,14 +203,17 @@ impl Committer {
             }
         }
         queue.enough = None;
-        (std::mem::take(&mut queue.cohort), std::mem::take(&mut queue.waiting))
+        let next = queue.forming.pop_front().unwrap_or_default();
+        queue.taken_up += next.waiting.len();
+        next
     }
 
     /// Writes those of the cohort that may share a block; the others go on waiting.
     fn write_batch(&self, writer: &dyn Writer) {
-        let (cohort, waiting) = self.gather();
+        let Forming { cohort, waiting } = self.gather();
         let fates = vec![lost(); waiting.len()];
-        let mut end = End { committer: self, cohort, fates, left: Vec::new(), has_turn: true };
+        let taken_up = waiting.len();
+        let mut end = End { committer: self, cohort, fates, taken_up, left: Vec::new(), has_turn: true };
         let changesets: Vec<&Changeset> = waiting.iter().map(|waiting| &waiting.changeset).collect();
         let chosen = match writer.choose(&changesets) {
             Ok(chosen) => chosen,
@@ -202,6 +251,8 @@ struct End<'c> {
     committer: &'c Committer,
     cohort: Arc<Cohort>,
     fates: Vec<Fate>,
+    /// Commits that it answers.
+    taken_up: usize,
     left: Vec<Waiting>,
     has_turn: bool,
 }
@@ -217,10 +268,12 @@ impl End<'_> {
         // They have waited for company already.
         let due = Instant::now();
         for Waiting { seat, changeset, .. } in self.left.drain(..).rev() {
-            self.fates[seat] = Fate::Later(queue.enter(due, changeset, true));
+            self.fates[seat] = Fate::Later(queue.go_on(due, changeset));
+            queue.taken_up -= 1;
+            self.taken_up -= 1;
         }
-        queue.writing = !queue.waiting.is_empty();
-        let next = queue.writing.then(|| Arc::clone(&queue.cohort));
+        let next = queue.forming.front().map(|next| Arc::clone(&next.cohort));
+        queue.writing = next.is_some();
         drop(queue);
         if let Some(next) = next {
             let _ = next.turn.set(());
@@ -233,7 +286,8 @@ impl Drop for End<'_> {
         self.pass_turn();
         let mut queue = self.committer.lock();
         queue.being_written -= 1;
-        queue.answered = self.fates.len();
+        queue.answered = self.taken_up;
+        queue.taken_up -= self.taken_up;
         if queue.enough.is_some() {
             self.committer.arrived.notify_one();
         }
@@ -283,13 +337,13 @@ mod tests {
 
     /// Returns once this many are waiting.
     fn await_waiting(committer: &Committer, count: usize) {
-        while committer.lock().waiting.len() < count {
+        while committer.lock().waiting() < count {
             thread::yield_now();
         }
     }
 
     #[test]
-    fn a_lone_committer_goes_at_once_and_those_behind_it_share_the_next_batch() {
+    fn a_lone_committer_goes_at_once_and_those_behind_it_share_two_batches() {
         let committer = Committer::new(Duration::ZERO, 100);
         let (writer, starts, go) = slow();
         thread::scope(|scope| {
@@ -300,11 +354,13 @@ mod tests {
             await_waiting(&committer, 5);
             go.send(true).unwrap();
             assert_eq!(first.join().unwrap(), receipt(1));
-            assert_eq!(starts.recv().unwrap(), 5);
-            go.send(true).unwrap();
-            for other in others {
-                assert_eq!(other.join().unwrap(), receipt(5));
+            for half in [3, 2] {
+                assert_eq!(starts.recv().unwrap(), half);
+                go.send(true).unwrap();
             }
+            let mut receipts: Vec<_> = others.into_iter().map(|other| other.join().unwrap()).collect();
+            receipts.sort_unstable_by_key(|receipt| receipt.height);
+            assert_eq!(receipts, [2, 2, 3, 3, 3].map(receipt));
         });
     }
 

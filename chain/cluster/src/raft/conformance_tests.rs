@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tensor_chain::replicated::ReplicatedChain;
 use tensor_chain::{ChainConfig, TensorStore};
 
+use super::durable::Durable;
 use super::failure::FirstFailure;
 use super::log_store::LogStore;
 use super::snapshots::Snapshots;
@@ -32,7 +33,11 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for OnDisk {
         let chain = Arc::new(ReplicatedChain::open(store, ChainConfig::default()).unwrap());
         let snapshots = Arc::new(Snapshots::open(dir.path(), &chain).unwrap());
         let log = LogStore::open(&dir.path().join("raft"), Arc::default(), FirstFailure::default()).unwrap();
-        Ok((dir, log, StateMachine::new(chain, snapshots, Arc::default(), FirstFailure::default())))
+        // Entries that no log has are applied here.
+        let durable = Durable::default();
+        durable.raise(u64::MAX);
+        let machine = StateMachine::new(chain, snapshots, durable, Arc::default(), FirstFailure::default());
+        Ok((dir, log, machine))
     }
 }
 

@@ -17,6 +17,7 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog};
 use tokio::sync::oneshot;
 
+use super::durable::Durable;
 use super::failure::{FirstFailure, ReplicaError};
 use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
 #[cfg(feature = "simulation")]
@@ -43,6 +44,7 @@ pub(super) struct LogStore {
     log: Arc<Mutex<RaftLog<LogTypes>>>,
     counted: Arc<Counted>,
     failure: FirstFailure,
+    durable: Durable,
     /// Says when a sync ends instead of the disk below.
     #[cfg(feature = "simulation")]
     disk: Option<Arc<dyn Disk>>,
@@ -80,8 +82,11 @@ pub(super) struct Synced {
     waiting: Waiting,
     /// When the change was made.
     began: Instant,
+    /// The last entry that it appended, if it did.
+    appended: Option<u64>,
     counted: Arc<Counted>,
     failure: FirstFailure,
+    durable: Durable,
 }
 
 /// Who waits for it.
@@ -96,6 +101,11 @@ impl Callback for Synced {
             self.counted.log_sync.took(self.began.elapsed());
         }
         let result = result.map_err(|error| self.failure.keep(ReplicaError::LogWrite(error)));
+        match (&result, self.appended) {
+            (Ok(()), Some(last)) => self.durable.raise(last),
+            (Ok(()), None) => {}
+            (Err(_), _) => self.durable.moved(),
+        }
         match self.waiting {
             Waiting::Raft(callback) => callback.io_completed(result),
             // Nobody waits any more when the node stops.
@@ -127,10 +137,13 @@ impl LogStore {
             None => io::Error::new(error.kind(), format!("{}: {error}", dir.display())),
         })?;
         warn_of_torn_tail(dir, &before)?;
+        let durable = Durable::default();
+        durable.set(log.log_state().last().map(|place: &Place| place.0.index));
         Ok(Self {
             log: Arc::new(Mutex::new(log)),
             counted,
             failure,
+            durable,
             #[cfg(feature = "simulation")]
             disk: None,
         })
@@ -143,6 +156,11 @@ impl LogStore {
             disk.log_opened(simulation::mark(&self.lock()));
         }
         Self { disk, ..self }
+    }
+
+    /// How much of it is on disk.
+    pub(super) fn durable(&self) -> Durable {
+        self.durable.clone()
     }
 
     /// Follows the log without keeping it open.
@@ -159,14 +177,17 @@ impl LogStore {
     fn begin(
         &self,
         waiting: Option<Waiting>,
+        appended: Option<u64>,
         change: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut log = self.lock();
         let synced = waiting.map(|waiting| Synced {
             waiting,
             began: Instant::now(),
+            appended,
             counted: Arc::clone(&self.counted),
             failure: self.failure.clone(),
+            durable: self.durable.clone(),
         });
         let begun = change(&mut log).and_then(|()| self.flush(&mut log, synced));
         begun.map_err(|error| self.not_written(&log, error))
@@ -184,13 +205,15 @@ impl LogStore {
     /// Once the library's writer has failed, changes are told that it is gone; it still knows why.
     fn not_written(&self, log: &RaftLog<LogTypes>, error: io::Error) -> io::Error {
         let cause = log.wait_worker_idle().err().unwrap_or(error);
-        self.failure.keep(ReplicaError::LogWrite(cause))
+        let told = self.failure.keep(ReplicaError::LogWrite(cause));
+        self.durable.moved();
+        told
     }
 
     /// Makes a change and waits until it is on disk.
     async fn change(&self, change: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>) -> io::Result<()> {
         let (sender, synced) = oneshot::channel();
-        self.begin(Some(Waiting::Caller(sender)), change)?;
+        self.begin(Some(Waiting::Caller(sender)), None, change)?;
         // A writer that fails before it comes to this change drops it.
         let dropped = || self.not_written(&self.lock(), io::ErrorKind::BrokenPipe.into());
         synced.await.unwrap_or_else(|_| Err(dropped()))
@@ -361,7 +384,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let state = log.log_state();
             Some(&place) > state.committed() && Some(&place) <= state.last()
         };
-        if is_news { self.begin(None, |log| log.commit(place).map(drop)) } else { Ok(()) }
+        if is_news { self.begin(None, None, |log| log.commit(place).map(drop)) } else { Ok(()) }
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
@@ -375,11 +398,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let records = entries.into_iter().map(|Entry { log_id, payload }| {
+        let record = |Entry { log_id, payload }| {
             let place = Place::from(&log_id);
             (place, PayloadRecord { place, payload })
-        });
-        self.begin(Some(Waiting::Raft(callback)), |log| log.append(records).map(drop))
+        };
+        let records: Vec<_> = entries.into_iter().map(record).collect();
+        let last = records.last().map(|(place, _)| place.0.index);
+        self.begin(Some(Waiting::Raft(callback)), last, |log| log.append(records).map(drop))
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
@@ -387,11 +412,16 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         if self.lock().log_state().last().is_none_or(|last| last.0.index < from) {
             return Ok(());
         }
-        self.change(|log| log.truncate(from).map(drop)).await
+        self.change(|log| log.truncate(from).map(drop)).await?;
+        self.durable.set(last_log_id.map(|log_id| log_id.index()));
+        Ok(())
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
-        self.change(|log| log.purge(Place::from(&log_id)).map(drop)).await
+        self.change(|log| log.purge(Place::from(&log_id)).map(drop)).await?;
+        // It may be behind a snapshot that was installed.
+        self.durable.raise(log_id.index());
+        Ok(())
     }
 }
 
@@ -424,7 +454,7 @@ mod tests {
     }
 
     async fn last_index(dir: &Path) -> io::Result<u64> {
-        let mut store = LogStore::open(dir, Arc::default(), FirstFailure::default()).unwrap();
+        let mut store = LogStore::open(dir, Arc::default(), FirstFailure::default())?;
         store.try_get_log_entries(..).await?;
         Ok(store.get_log_state().await?.last_log_id.map_or(0, |id| id.index()))
     }

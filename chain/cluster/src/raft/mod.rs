@@ -15,6 +15,7 @@ mod config;
 #[cfg(test)]
 mod conformance_tests;
 mod disk_guard;
+mod durable;
 mod failure;
 mod log_record;
 mod log_store;

@@ -102,6 +102,7 @@ impl Replica {
         let machine = StateMachine::new(
             Arc::clone(&chain),
             Arc::clone(&snapshots),
+            log.durable(),
             Arc::clone(&counted),
             failure.clone(),
         );

@@ -16,6 +16,7 @@ use tensor_chain::replicated::{
 };
 
 use super::blocking::blocking;
+use super::durable::Durable;
 use super::failure::{FirstFailure, ReplicaError};
 use super::snapshots::{Draft, SnapshotFiles, Snapshots};
 use super::statistics::Counted;
@@ -30,6 +31,8 @@ pub(super) type ChainSnapshot = openraft::alias::SnapshotOf<TypeConfig, Snapshot
 pub(super) struct StateMachine {
     chain: Arc<ReplicatedChain>,
     snapshots: Arc<Snapshots>,
+    /// How much of the log is on disk.
+    durable: Durable,
     counted: Arc<Counted>,
     failure: FirstFailure,
 }
@@ -38,10 +41,11 @@ impl StateMachine {
     pub(super) const fn new(
         chain: Arc<ReplicatedChain>,
         snapshots: Arc<Snapshots>,
+        durable: Durable,
         counted: Arc<Counted>,
         failure: FirstFailure,
     ) -> Self {
-        Self { chain, snapshots, counted, failure }
+        Self { chain, snapshots, durable, counted, failure }
     }
 
     fn snapshot_failed(&self, error: io::Error) -> io::Error {
@@ -99,6 +103,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
+            self.durable.reach(entry.log_id.index(), &self.failure).await?;
             let began = Instant::now();
             let answer = Answer { outcome: self.apply_entry(entry)? };
             self.counted.apply.took(began.elapsed());
