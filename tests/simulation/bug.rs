@@ -44,7 +44,7 @@ impl Bug {
             Self::ReadWithoutQuorum => 200,
             Self::SnapshotWithoutSessions => 30,
             Self::LeaderRestore => 200,
-            Self::NodeDependentApply => 10,
+            Self::NodeDependentApply => 50,
         }
     }
 

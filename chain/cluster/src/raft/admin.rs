@@ -16,7 +16,7 @@ use super::promotion::{self, MAX_VOTERS};
 use super::proposer::submit_error;
 use super::replica::{Metrics, Replica};
 use super::types::{Addresses, RaftNode, TypeConfig};
-use crate::api::{AdminError, Export, Peer, SubmitError};
+use crate::api::{AdminError, Export, Peer, Role, SubmitError};
 
 /// How long a snapshot may take.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -161,6 +161,13 @@ impl Replica {
     }
 
     async fn change(&self, change: impl Future<Output = Changed>) -> Result<(), AdminError> {
+        let status = self.status();
+        let leads = status.leader.is_some_and(|leader| leader.node == status.node);
+        if leads && status.role != Role::Leader {
+            // A leader that is no member any more leads until that is agreed on. The library would take another change
+            // from it, which it does not expect further on.
+            return Err(AdminError::MembershipChangeInProgress { log_index: None });
+        }
         let changed = tokio::time::timeout(self.write_timeout(), change).await;
         match changed.map_err(|_| AdminError::Unknown)? {
             Ok(_) => Ok(()),

@@ -21,7 +21,7 @@ pub struct HttpConfig {
     pub health: HealthLimits,
     /// Token of the admin requests; without one they are refused.
     pub admin_token: Option<Token>,
-    /// Most connections at a time; more are answered with 503 and closed. Default 4,096.
+    /// Most connections at a time; more are answered with 503 and closed. Default 2,048.
     pub max_connections: usize,
     /// How long a connection may take to send the header of a request, counted from when it could begin: so this is
     /// also how long a connection may be idle. Default 30 s.
@@ -50,7 +50,7 @@ impl Default for HttpConfig {
             kernels: None,
             health: HealthLimits::default(),
             admin_token: None,
-            max_connections: 4_096,
+            max_connections: 2_048,
             header_deadline: deadline,
             body_deadline: deadline,
             write_deadline: deadline,

@@ -143,13 +143,13 @@ fn slow_clients_neither_stop_a_node_nor_fill_its_memory() {
     };
     time_of_puts("warm");
     let (quiet, before) = (time_of_puts("quiet"), resident_kib(pid));
-    // Of 1,024 connections that it holds, a thousand trickle: headers, bodies, or nothing at all.
+    // Of 2,048 connections that it holds, two thousand trickle: headers, bodies, or nothing at all.
     let starts = [
         &b"GET /livez HTTP/1.1\r\nhost: x\r\n"[..],
         b"PUT /v1/kv/slow HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
         b"",
     ];
-    let mut slow: Vec<_> = (0..1_000)
+    let mut slow: Vec<_> = (0..2_000)
         .map(|n| {
             let mut stream = TcpStream::connect(&http).unwrap();
             stream.write_all(starts[n % starts.len()]).unwrap();

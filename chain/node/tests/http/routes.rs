@@ -381,5 +381,5 @@ fn the_description_is_true() {
             called.insert((method, path.clone()));
         }
     }
-    assert_eq!(called.len(), 31);
+    assert_eq!(called.len(), 32);
 }
