@@ -2,4 +2,5 @@
 # The simulated cluster: tests/simulation.sh [TEST]. SIM_SEEDS says how many fresh seeds, SIM_SEED runs one again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo test -q --locked -p tensor-tests --features simulation --test simulation -- --nocapture "$@"
+# The whole workspace: with one package alone the dependencies would have other features, and be built anew.
+cargo test -q --locked --workspace --features simulation --test simulation -- --nocapture "$@"
