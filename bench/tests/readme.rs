@@ -1,4 +1,4 @@
-//! The table of kernels in the README is the committed record, and nothing else.
+//! The tables of figures in the README are the committed records, and nothing else.
 
 use std::path::Path;
 
@@ -6,12 +6,14 @@ use tensor_bench::record::Record;
 use tensor_bench::report::markdown;
 
 #[test]
-fn the_readme_quotes_the_committed_record() {
+fn the_readme_quotes_the_committed_records() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let table = markdown(&Record::read(&root.join("bench/record/kernels.json")).unwrap());
-    assert!(
-        readme.contains(&table),
-        "README.md does not have the table of `tensor-bench report bench/record/kernels.json --markdown`:\n{table}"
-    );
+    for record in ["bench/record/kernels.json", "bench/record/cluster.json"] {
+        let table = markdown(&Record::read(&root.join(record)).unwrap());
+        assert!(
+            readme.contains(table.trim_end()),
+            "README.md does not have the table of `tensor-bench report {record} --markdown`:\n{table}"
+        );
+    }
 }
