@@ -347,6 +347,8 @@ mod tests {
         let committer = Committer::new(Duration::ZERO, 100);
         let (writer, starts, go) = slow();
         thread::scope(|scope| {
+            // Gone where an assertion fails: nobody waits for it then.
+            let go = go;
             let commit = |key: String| committer.commit(changeset(&key), &writer).unwrap();
             let first = scope.spawn(move || commit("first".to_owned()));
             assert_eq!(starts.recv().unwrap(), 1);
