@@ -12,7 +12,8 @@ use crate::types::{
 };
 
 /// A device that computes some operations, each to the bytes that every [`Backend`](crate::Backend) gives, or
-/// says why it did not. [`Kernels::with_accelerator`](crate::Kernels::with_accelerator) asks it first.
+/// says why it did not. [`Kernels::with_accelerator`](crate::Kernels::with_accelerator) asks it first. What it says nothing
+/// of it has [no version](Fallback::NoVersion) of.
 pub trait Accelerator: Send + Sync + Debug {
     /// The device, in its driver's words; or, where it could not be opened, why.
     fn name(&self) -> String;
@@ -37,7 +38,10 @@ pub trait Accelerator: Send + Sync + Debug {
         &self,
         inputs: &[ConflictInput<'_>],
         thresholds: &Thresholds,
-    ) -> Result<Vec<ConflictList>, Fallback>;
+    ) -> Result<Vec<ConflictList>, Fallback> {
+        let _ = (inputs, thresholds);
+        Err(Fallback::NoVersion)
+    }
 
     /// As [`Kernels::cosine_conflicts`](crate::Kernels::cosine_conflicts).
     ///
@@ -47,7 +51,10 @@ pub trait Accelerator: Send + Sync + Debug {
         &self,
         rows: CosineRows<'_>,
         thresholds: &Thresholds,
-    ) -> Result<ConflictList, Fallback>;
+    ) -> Result<ConflictList, Fallback> {
+        let _ = (rows, thresholds);
+        Err(Fallback::NoVersion)
+    }
 
     /// As [`Kernels::search_corpus`](crate::Kernels::search_corpus).
     ///
@@ -58,7 +65,10 @@ pub trait Accelerator: Send + Sync + Debug {
         corpus: &Corpus<'_>,
         queries: SearchRows<'_>,
         options: &SearchOptions<'_>,
-    ) -> Result<Vec<Vec<Neighbor>>, Fallback>;
+    ) -> Result<Vec<Vec<Neighbor>>, Fallback> {
+        let _ = (corpus, queries, options);
+        Err(Fallback::NoVersion)
+    }
 
     /// As [`Kernels::kmeans_codes`](crate::Kernels::kmeans_codes).
     ///
@@ -69,7 +79,10 @@ pub trait Accelerator: Send + Sync + Debug {
         codes: &[i8],
         dim: u32,
         options: &KMeansCodesOptions,
-    ) -> Result<KMeansCodes, Fallback>;
+    ) -> Result<KMeansCodes, Fallback> {
+        let _ = (codes, dim, options);
+        Err(Fallback::NoVersion)
+    }
 
     /// As [`Kernels::all_pairs`](crate::Kernels::all_pairs).
     ///
@@ -80,7 +93,10 @@ pub trait Accelerator: Send + Sync + Debug {
         pairs: &Pairs<'_>,
         similarity: Similarity,
         at_least: Decimal,
-    ) -> Result<Vec<ScoredPair>, Fallback>;
+    ) -> Result<Vec<ScoredPair>, Fallback> {
+        let _ = (pairs, similarity, at_least);
+        Err(Fallback::NoVersion)
+    }
 }
 
 /// An operation that an accelerator may have a version of, with its inputs.

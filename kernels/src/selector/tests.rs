@@ -6,13 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::*;
 use crate::accelerator::{Accelerator, Link, Opened, Request};
 use crate::backend::{Backend, ScalarBackend};
-use crate::conflict_input::ConflictInput;
-use crate::corpus::Corpus;
-use crate::kmeans::{KMeansCodes, KMeansCodesOptions};
-use crate::types::{
-    ConflictList, CosineRows, Decimal, Neighbor, Pairs, ScoredPair, SearchOptions, SearchRows, Similarity,
-    Thresholds,
-};
+use crate::types::{ConflictList, CosineRows, Thresholds};
 
 /// Has a version of pairs of bytes alone.
 #[derive(Debug)]
@@ -40,33 +34,8 @@ impl Accelerator for Toy {
         if self.is_there { Ok(Opened { adapter, driver, kernels, link }) } else { Err(Fallback::Absent) }
     }
 
-    fn conflict_matrices(
-        &self,
-        _: &[ConflictInput<'_>],
-        _: &Thresholds,
-    ) -> Result<Vec<ConflictList>, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
     fn cosine_conflicts(&self, rows: CosineRows<'_>, at: &Thresholds) -> Result<ConflictList, Fallback> {
         Ok(ScalarBackend.cosine_conflicts(rows, at))
-    }
-
-    fn search(
-        &self,
-        _: &Corpus<'_>,
-        _: SearchRows<'_>,
-        _: &SearchOptions<'_>,
-    ) -> Result<Vec<Vec<Neighbor>>, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
-    fn kmeans_codes(&self, _: &[i8], _: u32, _: &KMeansCodesOptions) -> Result<KMeansCodes, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
-    fn all_pairs(&self, _: &Pairs<'_>, _: Similarity, _: Decimal) -> Result<Vec<ScoredPair>, Fallback> {
-        Err(Fallback::NoVersion)
     }
 }
 

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use tensor_cluster::Timing;
 use tensor_cluster::ticket::Ticket;
 use tensor_kernels::{
-    Accelerator, Backend, ConflictInput, ConflictList, Corpus, CosineRows, Decimal, Fallback, KMeansCodes,
-    KMeansCodesOptions, Kernels, Neighbor, Opened, Pairs, Request, ScalarBackend, ScoredPair, SearchOptions,
-    SearchRows, Similarity, Thresholds, ThresholdsBuilder,
+    Accelerator, Backend, ConflictInput, ConflictList, Decimal, Fallback, Kernels, Opened, Request,
+    ScalarBackend, Thresholds, ThresholdsBuilder,
 };
 use tensor_node::http::{HealthLimits, Token};
 use tensor_node::node::{Node, NodeOptions};
@@ -56,27 +55,6 @@ impl Accelerator for Wrong {
             ThresholdsBuilder { conflict: most(9_900), structural: most(10_000), ..Default::default() };
         let lenient = lenient.build().unwrap();
         Ok(inputs.iter().map(|input| ScalarBackend.conflict_matrix(input, &lenient)).collect())
-    }
-
-    fn cosine_conflicts(&self, _: CosineRows<'_>, _: &Thresholds) -> Result<ConflictList, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
-    fn search(
-        &self,
-        _: &Corpus<'_>,
-        _: SearchRows<'_>,
-        _: &SearchOptions<'_>,
-    ) -> Result<Vec<Vec<Neighbor>>, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
-    fn kmeans_codes(&self, _: &[i8], _: u32, _: &KMeansCodesOptions) -> Result<KMeansCodes, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
-    fn all_pairs(&self, _: &Pairs<'_>, _: Similarity, _: Decimal) -> Result<Vec<ScoredPair>, Fallback> {
-        Err(Fallback::NoVersion)
     }
 }
 

@@ -2,11 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tensor_kernels::{
-    Accelerator, ConflictInput, ConflictList, Corpus, CosineRows, Decimal, Fallback, KMeansCodes,
-    KMeansCodesOptions, Kernels, Neighbor, Opened, Pairs, Request, ScoredPair, SearchOptions, SearchRows,
-    Similarity, Thresholds,
-};
+use tensor_kernels::{Accelerator, ConflictList, CosineRows, Fallback, Kernels, Opened, Request, Thresholds};
 
 #[derive(Debug, Default)]
 pub struct Moody(AtomicBool);
@@ -24,14 +20,6 @@ impl Accelerator for Moody {
         Err(Fallback::Absent)
     }
 
-    fn conflict_matrices(
-        &self,
-        _: &[ConflictInput<'_>],
-        _: &Thresholds,
-    ) -> Result<Vec<ConflictList>, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
     fn cosine_conflicts(
         &self,
         rows: CosineRows<'_>,
@@ -41,22 +29,5 @@ impl Accelerator for Moody {
             true => Err(Fallback::Timeout),
             false => Ok(Kernels::scalar().unwrap().cosine_conflicts(rows, thresholds).value),
         }
-    }
-
-    fn search(
-        &self,
-        _: &Corpus<'_>,
-        _: SearchRows<'_>,
-        _: &SearchOptions<'_>,
-    ) -> Result<Vec<Vec<Neighbor>>, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
-    fn kmeans_codes(&self, _: &[i8], _: u32, _: &KMeansCodesOptions) -> Result<KMeansCodes, Fallback> {
-        Err(Fallback::NoVersion)
-    }
-
-    fn all_pairs(&self, _: &Pairs<'_>, _: Similarity, _: Decimal) -> Result<Vec<ScoredPair>, Fallback> {
-        Err(Fallback::NoVersion)
     }
 }
