@@ -91,6 +91,8 @@ fn fresh_seeds_hold_every_invariant() {
     );
     assert!(failures.is_empty(), "{} of {count} seeds failed: {failures:?}", failures.len());
     if count >= 50 {
+        // Some runs are so harsh that little is acknowledged; all of them together show something.
+        assert!(acknowledged as u64 >= 100 * count, "only {acknowledged} writes were acknowledged");
         // What never happened was not tested.
         let wanted = [
             "partition",

@@ -83,8 +83,9 @@ impl Finality {
 
     /// The number of the epoch that a height belongs to, if this node votes in it.
     pub(super) fn epoch_of_voter(&self, height: Height, node: NodeId) -> Option<u64> {
-        let epoch = self.epochs.iter().rfind(|epoch| epoch.from <= height)?;
-        epoch.electorate.contains(node).then_some(epoch.number)
+        epoch_at(&self.epochs, height)
+            .filter(|epoch| epoch.electorate.contains(node))
+            .map(|epoch| epoch.number)
     }
 
     /// Whether the vote of a node on a height is counted.
@@ -93,11 +94,11 @@ impl Finality {
     }
 
     /// Counts a vote and returns the checkpoint that it makes final, if it does. The first vote of a node on a height
-    /// counts; one that is not signed, or not by a voter of its epoch, does not.
+    /// counts; one that is not signed, or not by one of those who vote on that height, does not.
     pub(super) fn count(&mut self, chain: ChainId, vote: &CheckpointVote) -> Option<Checkpoint> {
         let checkpoint = vote.checkpoint();
-        let Checkpoint { height, epoch, .. } = checkpoint;
-        let epoch = self.epochs.iter().find(|known| known.number == epoch)?;
+        let height = checkpoint.height;
+        let epoch = epoch_at(&self.epochs, height).filter(|epoch| epoch.number == checkpoint.epoch)?;
         let voter = vote.signer(chain).filter(|signer| epoch.electorate.contains(*signer))?;
         if self.finalized.is_some_and(|finalized| height < finalized.height) {
             return None;
@@ -121,6 +122,11 @@ impl Finality {
         self.epochs.drain(..past);
         checkpoint
     }
+}
+
+/// Who votes on a height.
+fn epoch_at(epochs: &[Epoch], height: Height) -> Option<&Epoch> {
+    epochs.iter().rfind(|epoch| epoch.from <= height)
 }
 
 impl Encode for Electorate {
@@ -293,6 +299,10 @@ mod tests {
         }
         assert_eq!(finality.count(CHAIN, &vote(4, joint)), None);
         assert_eq!(finality.count(CHAIN, &vote(5, joint)), Some(joint));
+        for number in [1, 2, 4, 5] {
+            let height_of_others = checkpoint(30, 1, 50);
+            assert_eq!(finality.count(CHAIN, &vote(number, height_of_others)), None);
+        }
         assert_eq!(finality.count(CHAIN, &vote(1, new)), None);
         assert_eq!(finality.count(CHAIN, &vote(3, new)), None);
         assert_eq!(finality.count(CHAIN, &vote(4, new)), Some(new));
