@@ -17,6 +17,7 @@ use crate::ids::Height;
 use crate::index::{IndexError, IndexOp, Lookup};
 use crate::recent::BEGIN_WINDOW;
 use crate::rejection::{ConflictCause, Rejection};
+use crate::state::State;
 use crate::state_tree::{self, PageCache};
 use crate::store::StoreError;
 use crate::transaction::Transaction;
@@ -54,7 +55,7 @@ pub(crate) struct Applied {
 pub(crate) fn judge(
     rules: &Rules,
     head: &Head,
-    index: &dyn Lookup,
+    state: State<'_>,
     batch: Vec<Changeset>,
 ) -> Result<Judged, ApplyError> {
     let height = head.tip.height.next().ok_or(ApplyError::HeightExhausted)?;
@@ -65,9 +66,9 @@ pub(crate) fn judge(
     for (row, changeset) in batch.iter().enumerate() {
         let mut judge_one = || {
             check_shape(rules, head, changeset)?;
-            check_keys(changeset, head.tip.height, &effects, index)?;
+            check_keys(changeset, head.tip.height, &effects, state.index)?;
             clashes.check(row, &stands, height)?;
-            effects.run(changeset, index)
+            effects.run(changeset, state)
         };
         verdicts.push(match judge_one() {
             Ok(()) => {
@@ -159,8 +160,8 @@ pub(crate) fn link(
         proposer_key: stamp.proposer_key,
         signature: stamp.signature,
     };
-    ops.extend(effects.into_index_ops());
     let block = Block { header, changesets: accepted, omitted: Vec::new(), signatures: Vec::new() };
+    ops.extend(effects.index_ops(&block.operation_ends()));
     Ok(Applied { block, ops, tree })
 }
 
@@ -210,6 +211,7 @@ mod tests {
     use crate::identity::Identity;
     use crate::ids::ChainId;
     use crate::index::{Index, MemoryIndex};
+    use crate::log::MemoryLog;
     use tensor_kernels::{Kernels, SparseVec, Thresholds};
 
     /// The rules and the head of a new chain whose deltas have two components.
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn only_what_stands_counts_against_what_comes_after() {
-        let ((rules, head), index) = (new_chain(), MemoryIndex::new());
+        let ((rules, head), index, log) = (new_chain(), MemoryIndex::new(), MemoryLog::default());
         let fails = Transaction::Update { key: "absent".to_owned(), data: Vec::new() };
         let batch = vec![
             changeset(fails, [1.0, 0.0]),
@@ -239,7 +241,7 @@ mod tests {
             changeset(delete("b"), [3.0, 0.0]), // like the second, which does
             changeset(delete("c"), [0.0, 1.0]),
         ];
-        let judged = judge(&rules, &head, &index, batch.clone()).unwrap();
+        let judged = judge(&rules, &head, State { index: &index, blocks: &log }, batch.clone()).unwrap();
         assert!(matches!(judged.verdicts[0], Err(Rejection::KeyAbsent { .. })));
         assert_eq!(judged.verdicts[1], Ok(()));
         assert!(matches!(
@@ -252,11 +254,11 @@ mod tests {
 
     #[test]
     fn the_same_batch_makes_the_same_block_and_nothing_is_written() {
-        let ((rules, head), index) = (new_chain(), MemoryIndex::new());
+        let ((rules, head), index, log) = (new_chain(), MemoryIndex::new(), MemoryLog::default());
         let stamp = || Stamp::sign(&Identity::from_bytes(&[1; 32]), ChainId::default(), 7, &[]);
         let block = || {
             let batch = vec![changeset(delete("a"), [1.0, 0.0]), changeset(delete("b"), [0.0, 1.0])];
-            let judged = judge(&rules, &head, &index, batch).unwrap();
+            let judged = judge(&rules, &head, State { index: &index, blocks: &log }, batch).unwrap();
             link(&rules, &head, &index, judged, stamp(), PageCache::default()).unwrap().block
         };
         assert_eq!(block(), block());

@@ -17,7 +17,7 @@ use crate::merkle;
 use crate::transaction::Transaction;
 
 /// Version of the block format, part of every header.
-pub const BLOCK_VERSION: u16 = 2;
+pub const BLOCK_VERSION: u16 = 3;
 
 /// What a block's hash covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +162,19 @@ impl Block {
     /// All operations, in the order they are applied.
     pub fn transactions(&self) -> impl Iterator<Item = &Transaction> {
         self.changesets.iter().flat_map(Changeset::transactions)
+    }
+
+    /// Where each operation ends in the canonical bytes.
+    pub(crate) fn operation_ends(&self) -> Vec<u32> {
+        let mut ends = Vec::with_capacity(self.changesets.len());
+        let mut writer = Writer::new();
+        self.header.encode(&mut writer);
+        writer.varint(self.changesets.len() as u64);
+        for changeset in &self.changesets {
+            // A block has little more than 1 MiB.
+            changeset.encode_noting(&mut writer, &mut |end| ends.push(end as u32));
+        }
+        ends
     }
 
     /// Root of the Merkle tree whose leaves are the canonical changesets, as `tx_root` must be.

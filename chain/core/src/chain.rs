@@ -285,7 +285,7 @@ impl TensorChain {
         };
         let rules = Rules::new(open_params(&self.store, &self.config)?, kernels);
         let head = open_head(&self.store, &rules)?;
-        let stored = codes::stored_codebook(self.store.index())?;
+        let stored = codes::stored_codebook(self.store.state()?)?;
         let codebooks = Codebooks::open(self.setup.as_ref(), stored, rules.params.embedding_dim.get())?;
         let merge = &self.config.auto_merge;
         let most = if merge.enabled { merge.max_merge_batch.max(1) } else { 1 };

@@ -152,6 +152,11 @@ impl Changeset {
         self.0.encoded_len
     }
 
+    /// As `encode`, and says where each operation ends.
+    pub(crate) fn encode_noting(&self, writer: &mut Writer, note: &mut dyn FnMut(usize)) {
+        self.0.encode_noting(writer, note);
+    }
+
     /// The leaf that it is under a block's root of transactions. Computed once for all clones.
     #[must_use]
     pub(crate) fn digest(&self) -> Hash {
@@ -168,6 +173,12 @@ impl Encode for Changeset {
 
 impl Encode for Parts {
     fn encode(&self, writer: &mut Writer) {
+        self.encode_noting(writer, &mut |_| ());
+    }
+}
+
+impl Parts {
+    fn encode_noting(&self, writer: &mut Writer, note: &mut dyn FnMut(usize)) {
         writer.bool(self.begin_height.is_some());
         if let Some(height) = self.begin_height {
             height.encode(writer);
@@ -175,7 +186,10 @@ impl Encode for Parts {
         writer.varint(self.reads.len() as u64);
         self.reads.iter().for_each(|key| writer.str(key));
         writer.varint(self.transactions.len() as u64);
-        self.transactions.iter().for_each(|transaction| transaction.encode(writer));
+        for transaction in &self.transactions {
+            transaction.encode(writer);
+            note(writer.as_bytes().len());
+        }
         writer.bool(self.delta.is_some());
         if let Some(delta) = &self.delta {
             delta.encode(writer);

@@ -117,7 +117,7 @@ impl TensorChain {
     /// # Errors
     /// A chain that is not initialized; storage that cannot be read.
     pub fn load_global_codebook(&self) -> Result<Option<GlobalCodebook>, ChainError> {
-        Ok(codes::stored_codebook(self.ledger()?.store().index())?)
+        Ok(codes::stored_codebook(self.ledger()?.store().state()?)?)
     }
 
     /// The codebooks in use.

@@ -10,9 +10,8 @@ use crate::block::Block;
 use crate::codebook::{CodebookError, GlobalCodebook};
 use crate::encoding::{Decode, DecodeError};
 use crate::head::{Head, Rules};
-use crate::index::Index;
 use crate::rejection::{CodebookFault, Rejection};
-use crate::state;
+use crate::state::{Entry, State};
 use crate::store::StoreError;
 use crate::transaction::Transaction;
 
@@ -116,9 +115,9 @@ pub(crate) fn last_codebook(block: &Block) -> Option<Vocabulary> {
 }
 
 /// The global codebook in the state.
-pub(crate) fn stored_codebook(index: &dyn Index) -> Result<Option<GlobalCodebook>, StoreError> {
-    let decode = |entry: state::Entry| GlobalCodebook::from_bytes(&entry.value.bytes);
-    let codebook = state::get(index, CODEBOOK_KEY)?.map(decode).transpose();
+pub(crate) fn stored_codebook(state: State<'_>) -> Result<Option<GlobalCodebook>, StoreError> {
+    let decode = |entry: Entry| GlobalCodebook::from_bytes(&entry.value.bytes);
+    let codebook = state.get(CODEBOOK_KEY)?.map(decode).transpose();
     codebook.map_err(|source| StoreError::State { key: CODEBOOK_KEY.to_owned(), source })
 }
 

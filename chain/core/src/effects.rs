@@ -1,5 +1,6 @@
 //! What a batch writes: the value every touched key ends up with, and a history row for every operation.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::apply::Refusal;
@@ -7,30 +8,26 @@ use crate::changeset::Changeset;
 use crate::hash::Hash;
 use crate::history;
 use crate::ids::Height;
-use crate::index::{IndexOp, Lookup};
+use crate::index::IndexOp;
 use crate::rejection::Rejection;
-use crate::state::{self, Entry, Place, Value};
+use crate::state::{self, Place, State};
+use crate::state_tree::value_hash;
 use crate::transaction::Transaction;
 
 /// Writes of the changesets that stand so far, over the state before the batch.
 #[derive(Debug)]
 pub(crate) struct Effects {
     height: Height,
-    values: BTreeMap<String, Written>,
-    rows: Vec<(String, Place)>,
-}
-
-/// The last write to a key: `None` where it was deleted.
-#[derive(Debug)]
-struct Written {
-    place: Place,
-    value: Option<Value>,
+    /// The operations of the block, each as its changeset and its number there.
+    operations: Vec<(Changeset, usize)>,
+    /// The last of them to work on each key.
+    last: BTreeMap<String, usize>,
 }
 
 impl Effects {
     /// No writes yet, for the block at `height`.
     pub(crate) const fn new(height: Height) -> Self {
-        Self { height, values: BTreeMap::new(), rows: Vec::new() }
+        Self { height, operations: Vec::new(), last: BTreeMap::new() }
     }
 
     /// The height of the block.
@@ -40,25 +37,32 @@ impl Effects {
 
     /// Whether a changeset that stands has written the key.
     pub(crate) fn touch(&self, key: &str) -> bool {
-        self.values.contains_key(key)
+        self.last.contains_key(key)
     }
 
     /// Runs all operations of a changeset, or none of them where a condition fails.
-    pub(crate) fn run(&mut self, changeset: &Changeset, index: &dyn Lookup) -> Result<(), Refusal> {
-        let mut staged = BTreeMap::<&str, Written>::new();
-        let mut rows = Vec::with_capacity(changeset.transactions().len());
-        for transaction in changeset.transactions() {
+    pub(crate) fn run(&mut self, changeset: &Changeset, state: State<'_>) -> Result<(), Refusal> {
+        let transactions = changeset.transactions();
+        let mut staged = BTreeMap::<&str, usize>::new();
+        for (number, transaction) in transactions.iter().enumerate() {
             let key = transaction.key();
-            let found = |staged: &BTreeMap<&str, Written>| match staged.get(key).or(self.values.get(key)) {
-                Some(written) => Ok(written.value.clone()),
-                None => state::get(index, key).map(|entry| entry.map(|entry| entry.value)),
+            let earlier = match staged.get(key) {
+                Some(&number) => transactions.get(number),
+                None => self.last.get(key).and_then(|&position| self.operation(position)),
             };
             match transaction {
-                Transaction::Update { .. } if found(&staged)?.is_none() => {
-                    return Err(Rejection::KeyAbsent { key: key.to_owned() }.into());
+                Transaction::Update { .. } => {
+                    let is_live =
+                        earlier.map_or_else(|| state.has(key), |write| Ok(write.written().is_some()));
+                    if !is_live? {
+                        return Err(Rejection::KeyAbsent { key: key.to_owned() }.into());
+                    }
                 }
                 Transaction::CompareAndSwap { expected, .. } => {
-                    let found = found(&staged)?.map(|value| value.bytes);
+                    let found = match earlier {
+                        Some(write) => write.written().map(Cow::into_owned),
+                        None => state.get(key)?.map(|entry| entry.value.bytes),
+                    };
                     if found != *expected {
                         let (key, expected) = (key.to_owned(), expected.clone());
                         return Err(Rejection::ValueDiffers { key, expected, found }.into());
@@ -66,29 +70,45 @@ impl Effects {
                 }
                 _ => {}
             }
-            // A block holds at most 1,000 operations.
-            let position = (self.rows.len() + rows.len()) as u32;
-            let place = Place { height: self.height, position };
-            rows.push((key.to_owned(), place));
-            staged.insert(key, Written { place, value: Value::written_by(transaction) });
+            staged.insert(key, number);
         }
-        self.rows.extend(rows);
-        self.values.extend(staged.into_iter().map(|(key, written)| (key.to_owned(), written)));
+        let first = self.operations.len();
+        self.last.extend(staged.into_iter().map(|(key, number)| (key.to_owned(), first + number)));
+        self.operations.extend((0..transactions.len()).map(|number| (changeset.clone(), number)));
         Ok(())
+    }
+
+    fn operation(&self, position: usize) -> Option<&Transaction> {
+        let (changeset, number) = self.operations.get(position)?;
+        changeset.transactions().get(*number)
+    }
+
+    /// The last operation on each key, with its place.
+    fn last_operations(&self) -> impl Iterator<Item = (Place, &Transaction)> {
+        self.last.values().filter_map(|&position| Some((self.place(position), self.operation(position)?)))
+    }
+
+    /// A block holds at most 1,000 operations.
+    const fn place(&self, position: usize) -> Place {
+        Place { height: self.height, position: position as u32 }
     }
 
     /// The state tree's changes: a new leaf for each key with a value, none for each key without.
     pub(crate) fn tree_changes(&self) -> impl Iterator<Item = (&[u8], Option<Hash>)> {
-        let hash = |written: &Written| written.value.as_ref().map(|value| value.hash(self.height));
-        self.values.iter().map(move |(key, written)| (key.as_bytes(), hash(written)))
+        self.last_operations().map(|(_, transaction)| {
+            let hash = transaction.written().map(|value| value_hash(self.height, &value));
+            (transaction.key().as_bytes(), hash)
+        })
     }
 
-    /// What the index has to write for state and history.
-    pub(crate) fn into_index_ops(self) -> impl Iterator<Item = IndexOp> {
-        let state = self.values.into_iter().map(|(key, Written { place, value })| match value {
-            Some(value) => state::put(&key, &Entry { place, value }),
-            None => state::delete(&key),
+    /// What the index has to write for state and history, where the operations end at these bytes of the block.
+    pub(crate) fn index_ops(&self, ends: &[u32]) -> impl Iterator<Item = IndexOp> {
+        let state = self.last_operations().filter_map(|(place, transaction)| {
+            let end = ends.get(place.position as usize)?;
+            Some(state::effect(transaction, place, *end))
         });
-        state.chain(self.rows.into_iter().map(|(key, place)| history::put(&key, place)))
+        let keys = (0..self.operations.len())
+            .filter_map(|position| Some(history::put(self.operation(position)?.key(), self.place(position))));
+        state.chain(keys)
     }
 }

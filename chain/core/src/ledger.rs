@@ -17,7 +17,7 @@ use crate::ids::Height;
 use crate::index::{Entry, Index, IndexError, IndexOp, Lookup, Space};
 use crate::rejection::Rejection;
 use crate::replay;
-use crate::state::{self, Place, Value};
+use crate::state::{Place, Value};
 use crate::state_tree::{self, PageCache, StateProof};
 use crate::store::{StoreError, TensorStore};
 use crate::transaction::Transaction;
@@ -85,7 +85,7 @@ impl Ledger {
             return Err(ChainError::BlockNotFound(height));
         }
         // The present value, if that has not been written since.
-        let present = state::get(self.store.index(), key)?;
+        let present = self.store.state()?.get(key)?;
         if let Some(entry) = present.filter(|entry| entry.place.height <= height) {
             return Ok(Some(entry.value));
         }
@@ -101,8 +101,7 @@ impl Ledger {
         let disk = self.lock_disk();
         let height = self.tip().height;
         let tip = self.store.block(height)?.ok_or(StoreError::Misplaced { height })?;
-        let present =
-            state::get(self.store.index(), key)?.map(|entry| (entry.place.height, entry.value.bytes));
+        let present = self.store.state()?.get(key)?.map(|entry| (entry.place.height, entry.value.bytes));
         let proof = state_tree::prove(self.store.index(), key.as_bytes(), present)?;
         drop(disk);
         Ok((tip.header, proof))
@@ -135,14 +134,14 @@ impl Ledger {
         let height = block.header.height;
         block_check::check(block, Some(&head.tip), &self.rules.params)
             .map_err(|fault| ChainError::ValidationFailed { height, fault })?;
-        replay::replay(&self.rules, head, self.store.index(), block).map_err(|error| error.at(height))
+        replay::replay(&self.rules, head, self.store.state()?, block).map_err(|error| error.at(height))
     }
 
     /// The block that a batch would become, without writing it.
     pub(crate) fn propose(&self, batch: Vec<Changeset>) -> Result<Block, ChainError> {
         let head = self.lock_head();
         let disk = self.writable_disk()?;
-        let judged = apply::judge(&self.rules, &head, self.store.index(), batch)?;
+        let judged = apply::judge(&self.rules, &head, self.store.state()?, batch)?;
         if let Some((_, rejection)) = judged.first_rejection() {
             return Err(rejection.clone().into());
         }
@@ -162,7 +161,7 @@ impl Ledger {
     ) -> Result<Vec<Outcome>, ChainError> {
         let mut head = self.lock_head();
         let index = Settled { ledger: self };
-        let mut judged = apply::judge(&self.rules, &head, &index, batch)?;
+        let mut judged = apply::judge(&self.rules, &head, self.store.state_through(&index)?, batch)?;
         let verdicts = std::mem::take(&mut judged.verdicts);
         if judged.accepted.is_empty() {
             return Ok(verdicts

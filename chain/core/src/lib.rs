@@ -30,6 +30,7 @@ mod backup;
 mod batch;
 mod block;
 mod block_check;
+mod block_places;
 mod builder;
 mod chain;
 mod changeset;

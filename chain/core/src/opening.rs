@@ -102,7 +102,7 @@ fn indexed_head(store: &TensorStore) -> Result<Option<(Head, u64)>, ChainError> 
         recent.push(&store.block(height)?.ok_or(StoreError::Misplaced { height })?);
     }
     let codebook =
-        codes::stored_codebook(store.index())?.as_ref().map(Vocabulary::of).transpose()?.map(Arc::new);
+        codes::stored_codebook(store.state()?)?.as_ref().map(Vocabulary::of).transpose()?.map(Arc::new);
     Ok(Some((Head { tip, recent, codebook, tree: PageCache::default() }, next)))
 }
 
@@ -137,7 +137,8 @@ fn catch_up(
         let height = block.header.height;
         block_check::check_place(&block, Some(&head.tip), &rules.params)
             .map_err(|fault| ChainError::ValidationFailed { height, fault })?;
-        let applied = replay::replay(rules, head, store.index(), &block).map_err(|error| error.at(height))?;
+        let applied =
+            replay::replay(rules, head, store.state()?, &block).map_err(|error| error.at(height))?;
         let tip = Tip::of(&block);
         store.write_effects(tip, offset, applied.ops)?;
         head.advance(&block, tip, applied.tree);
@@ -150,7 +151,7 @@ fn blames_index(error: &ChainError) -> bool {
     let ChainError::StorageError(error) = error else { return false };
     match &**error {
         StoreError::Index(error) => error.needs_rebuild(),
-        StoreError::Misplaced { .. } | StoreError::State { .. } => true,
+        StoreError::Misplaced { .. } | StoreError::State { .. } | StoreError::Value { .. } => true,
         _ => false,
     }
 }

@@ -73,7 +73,7 @@ impl TensorChain {
     /// # Errors
     /// A chain that is not initialized; storage that cannot be read.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, ChainError> {
-        let entry = state::get(self.ledger()?.store().index(), key)?;
+        let entry = self.ledger()?.store().state()?.get(key)?;
         Ok(entry.map(|entry| entry.value.bytes))
     }
 
@@ -82,7 +82,7 @@ impl TensorChain {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn get_embedding(&self, key: &str) -> Result<Option<DeltaVector>, ChainError> {
-        let entry = state::get(self.ledger()?.store().index(), key)?;
+        let entry = self.ledger()?.store().state()?.get(key)?;
         let vector = entry
             .filter(|entry| entry.value.is_vector)
             .map(|entry| DeltaVector::from_bytes(&entry.value.bytes));

@@ -7,7 +7,7 @@ use crate::block_check::BlockFault;
 use crate::error::ChainError;
 use crate::head::{Head, Rules};
 use crate::ids::Height;
-use crate::index::Lookup;
+use crate::state::State;
 
 /// Why a block cannot be applied.
 #[derive(Debug)]
@@ -46,15 +46,15 @@ impl<E: Into<ApplyError>> From<E> for ReplayError {
 pub(crate) fn replay(
     rules: &Rules,
     head: &mut Head,
-    index: &dyn Lookup,
+    state: State<'_>,
     block: &Block,
 ) -> Result<Applied, ReplayError> {
     let tree = std::mem::take(&mut head.tree);
-    let judged = apply::judge(rules, head, index, block.changesets.clone())?;
+    let judged = apply::judge(rules, head, state, block.changesets.clone())?;
     if let Some((position, rejection)) = judged.first_rejection() {
         return Err(BlockFault::Rejected { position, rejection: rejection.clone() }.into());
     }
-    let applied = apply::link(rules, head, index, judged, block.stamp(), tree)?;
+    let applied = apply::link(rules, head, state.index, judged, block.stamp(), tree)?;
     compare(block, &applied.block)?;
     Ok(applied)
 }

@@ -1,12 +1,12 @@
 //! The state: the value of every live key, and which operation wrote it.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
+use crate::block_places;
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
-use crate::hash::Hash;
 use crate::ids::Height;
 use crate::index::{Index, IndexOp, Lookup, Space};
-use crate::state_tree::value_hash;
+use crate::log::BlockBytes;
 use crate::store::StoreError;
 use crate::transaction::Transaction;
 
@@ -33,46 +33,116 @@ pub(crate) struct Value {
 }
 
 impl Value {
-    /// A value of bytes.
-    #[cfg(test)]
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        Self { is_vector: false, bytes: bytes.to_vec() }
-    }
-
     /// The value that an operation leaves; `None` for a deletion.
     pub(crate) fn written_by(transaction: &Transaction) -> Option<Self> {
-        let is_vector = matches!(transaction, Transaction::Embed { .. });
+        let is_vector = is_vector(transaction);
         transaction.written().map(|bytes| Self { is_vector, bytes: bytes.into_owned() })
-    }
-
-    /// What the state tree holds for a key: the value bound to the height that wrote it.
-    pub(crate) fn hash(&self, height: Height) -> Hash {
-        value_hash(height, &self.bytes)
     }
 }
 
-impl Encode for Entry {
+fn is_vector(transaction: &Transaction) -> bool {
+    matches!(transaction, Transaction::Embed { .. })
+}
+
+/// Longest value that is kept beside its key. A longer one stays where it is anyway: in the block that wrote it.
+const MOST_BYTES_HERE: usize = 128;
+
+/// What the index keeps of a live key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Record {
+    place: Place,
+    is_vector: bool,
+    value: Kept,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kept {
+    /// The value.
+    Here(Vec<u8>),
+    /// Which of the block's bytes are the value, and their CRC-32C.
+    InBlock { range: Range<u32>, crc: u32 },
+}
+
+impl Encode for Record {
     fn encode(&self, writer: &mut Writer) {
         writer.u64(self.place.height.0);
         writer.u32(self.place.position);
-        writer.u8(u8::from(self.value.is_vector));
-        writer.bytes(&self.value.bytes);
+        writer.bool(self.is_vector);
+        match &self.value {
+            Kept::Here(bytes) => {
+                writer.u8(0);
+                writer.bytes(bytes);
+            }
+            Kept::InBlock { range, crc } => {
+                writer.u8(1);
+                writer.u32(range.start);
+                writer.u32(range.end);
+                writer.u32(*crc);
+            }
+        }
     }
 }
 
-impl Decode for Entry {
+impl Decode for Record {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let place = Place { height: Height(reader.u64()?), position: reader.u32()? };
-        Ok(Self { place, value: Value { is_vector: reader.bool()?, bytes: reader.bytes()?.to_vec() } })
+        let is_vector = reader.bool()?;
+        let value = match reader.u8()? {
+            0 => Kept::Here(reader.bytes()?.to_vec()),
+            1 => Kept::InBlock { range: reader.u32()?..reader.u32()?, crc: reader.u32()? },
+            got => return Err(DecodeError::UnknownTag { what: "value of a key", got }),
+        };
+        Ok(Self { place, is_vector, value })
     }
 }
 
-/// The entry of a key, if it is live.
-pub(crate) fn get(index: &dyn Lookup, key: &str) -> Result<Option<Entry>, StoreError> {
-    let decode = |bytes: Vec<u8>| {
-        Entry::from_bytes(&bytes).map_err(|source| StoreError::State { key: key.to_owned(), source })
+/// The state: what the index keeps of it, and the blocks with the values that it does not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct State<'s> {
+    pub(crate) index: &'s dyn Lookup,
+    pub(crate) blocks: &'s dyn BlockBytes,
+}
+
+impl State<'_> {
+    /// Whether a key is live.
+    pub(crate) fn has(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.index.get(Space::State, key.as_bytes())?.is_some())
+    }
+
+    /// The entry of a key, if it is live.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let Some(bytes) = self.index.get(Space::State, key.as_bytes())? else { return Ok(None) };
+        let record = Record::from_bytes(&bytes);
+        let record = record.map_err(|source| StoreError::State { key: key.to_owned(), source })?;
+        let Record { place, is_vector, value } = record;
+        let bytes = match value {
+            Kept::Here(bytes) => bytes,
+            Kept::InBlock { range, crc } => self.read(key, place.height, range, crc)?,
+        };
+        Ok(Some(Entry { place, value: Value { is_vector, bytes } }))
+    }
+
+    fn read(&self, key: &str, height: Height, range: Range<u32>, crc: u32) -> Result<Vec<u8>, StoreError> {
+        let offset = block_places::get(self.index, height)?.ok_or(StoreError::Misplaced { height })?;
+        let bytes = self.blocks.read_part(offset, range)?;
+        match crc32c::crc32c(&bytes) == crc {
+            true => Ok(bytes),
+            false => Err(StoreError::Value { key: key.to_owned(), height }),
+        }
+    }
+}
+
+/// What an operation leaves of a key, for the index. `end` is where the operation ends in its block's canonical bytes.
+pub(crate) fn effect(transaction: &Transaction, place: Place, end: u32) -> IndexOp {
+    let key = transaction.key();
+    let Some(bytes) = transaction.written() else { return delete(key) };
+    // The value is the last that an operation encodes to.
+    let value = match bytes.len() {
+        len if len <= MOST_BYTES_HERE => Kept::Here(bytes.into_owned()),
+        len => Kept::InBlock { range: end.saturating_sub(len as u32)..end, crc: crc32c::crc32c(&bytes) },
     };
-    index.get(Space::State, key.as_bytes())?.map(decode).transpose()
+    let record = Record { place, is_vector: is_vector(transaction), value };
+    IndexOp::put(Space::State, key.as_bytes().to_vec(), record.to_bytes())
 }
 
 /// Live keys that start with `prefix`, ascending, at most `limit` of them, beginning after `after`.
@@ -101,49 +171,101 @@ pub(crate) fn list(
     keys.into_iter().map(text).collect()
 }
 
-/// Writes an entry.
-pub(crate) fn put(key: &str, entry: &Entry) -> IndexOp {
-    IndexOp::put(Space::State, key.as_bytes().to_vec(), entry.to_bytes())
-}
-
 /// Removes an entry.
-pub(crate) fn delete(key: &str) -> IndexOp {
+fn delete(key: &str) -> IndexOp {
     IndexOp::delete(Space::State, key.as_bytes().to_vec())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::changeset::Changeset;
     use crate::index::MemoryIndex;
+    use crate::log::{BlockLog, MemoryLog};
+    use proptest::prelude::*;
+    use tensor_kernels::{DeltaVector, SparseVec};
 
-    fn entry(bytes: &[u8]) -> Entry {
-        let place = Place { height: Height(7), position: 3 };
-        Entry { place, value: Value::from_bytes(bytes) }
+    const HEIGHT: Height = Height(0);
+
+    /// The bytes of a block, and the index after it. Keys must be different.
+    fn written(transactions: Vec<Transaction>) -> (Vec<u8>, MemoryIndex) {
+        let (mut writer, mut ends) = (Writer::new(), Vec::new());
+        writer.raw(&[7; 5]);
+        let changeset = Changeset::new(None, [].into(), transactions, None).unwrap();
+        changeset.encode_noting(&mut writer, &mut |end| ends.push(end as u32));
+        let index = MemoryIndex::new();
+        index.write(vec![block_places::put(HEIGHT, 0)]).unwrap();
+        for ((position, end), transaction) in (0..).zip(ends).zip(changeset.transactions()) {
+            index.write(vec![effect(transaction, Place { height: HEIGHT, position }, end)]).unwrap();
+        }
+        (writer.into_bytes(), index)
+    }
+
+    fn log(payload: &[u8]) -> MemoryLog {
+        let log = MemoryLog::new(Vec::new());
+        log.append(HEIGHT, payload).unwrap();
+        log
+    }
+
+    fn put(key: &str, data: Vec<u8>) -> Transaction {
+        Transaction::Put { key: key.to_owned(), data }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_last_is_read_wherever_it_is_kept(
+            kinds in proptest::collection::vec((0..5, 0_usize..3 * MOST_BYTES_HERE), 1..8),
+        ) {
+            let transaction = |(n, (kind, len)): (usize, (i32, usize))| {
+                let (key, data) = (format!("key-{n}"), (0..len).map(|byte| (byte * 31 + n) as u8).collect());
+                let dense: Vec<f32> = (1..=len.max(1)).map(|n| n as f32).collect();
+                match kind {
+                    0 => Transaction::Put { key, data },
+                    1 => Transaction::Update { key, data },
+                    2 => Transaction::Delete { key },
+                    3 => Transaction::CompareAndSwap { key, expected: Some(vec![1; n]), new: data },
+                    _ => {
+                        let vector = SparseVec::from_dense(&dense).unwrap();
+                        Transaction::Embed { key, vector: DeltaVector::from_sparse(&vector).unwrap() }
+                    }
+                }
+            };
+            let transactions: Vec<_> = kinds.into_iter().enumerate().map(transaction).collect();
+            let (payload, index) = written(transactions.clone());
+            let state = State { index: &index, blocks: &log(&payload) };
+            for (transaction, position) in transactions.iter().zip(0..) {
+                let (place, value) = (Place { height: HEIGHT, position }, Value::written_by(transaction));
+                prop_assert_eq!(state.has(transaction.key()).unwrap(), value.is_some());
+                prop_assert_eq!(state.get(transaction.key()).unwrap(), value.map(|value| Entry { place, value }));
+            }
+        }
     }
 
     #[test]
-    fn an_entry_is_read_as_it_was_written() {
-        let index = MemoryIndex::new();
-        index.write(vec![put("k", &entry(b"v"))]).unwrap();
-        assert_eq!(get(&index, "k").unwrap(), Some(entry(b"v")));
-        index.write(vec![delete("k")]).unwrap();
-        assert_eq!(get(&index, "k").unwrap(), None);
+    fn only_long_values_are_left_in_the_block() {
+        let longest_here = vec![1; MOST_BYTES_HERE];
+        let (_, index) =
+            written(vec![put("short", longest_here.clone()), put("long", vec![1; MOST_BYTES_HERE + 1])]);
+        let state = State { index: &index, blocks: &log(&[]) };
+        assert_eq!(state.get("short").unwrap().unwrap().value.bytes, longest_here);
+        assert!(matches!(state.get("long"), Err(StoreError::Log(_))));
+    }
+
+    #[test]
+    fn a_value_that_is_not_the_one_that_was_written_is_an_error() {
+        let (mut payload, index) = written(vec![put("k", vec![1; 500])]);
+        let last = payload.len() - 2; // behind it is only that there is no delta
+        payload[last] ^= 2;
+        let found = State { index: &index, blocks: &log(&payload) }.get("k");
+        assert!(matches!(found, Err(StoreError::Value { key, height: HEIGHT }) if key == "k"));
     }
 
     #[test]
     fn a_list_goes_on_after_its_last_key() {
-        let index = MemoryIndex::new();
-        index.write(["a", "b:", "b:1", "b:2", "c"].map(|key| put(key, &entry(b""))).to_vec()).unwrap();
+        let (_, index) = written(["a", "b:", "b:1", "b:2", "c"].map(|key| put(key, Vec::new())).to_vec());
         assert_eq!(list(&index, "b:", None, 2).unwrap(), ["b:", "b:1"]);
         assert_eq!(list(&index, "b:", Some("b:1"), 2).unwrap(), ["b:2"]);
         assert_eq!(list(&index, "", None, 9).unwrap().len(), 5);
         assert!(list(&index, "x", None, 9).unwrap().is_empty());
-    }
-
-    #[test]
-    fn the_hash_binds_value_and_height() {
-        let value = Value::from_bytes(b"v");
-        assert_ne!(value.hash(Height(1)), value.hash(Height(2)));
-        assert_ne!(value.hash(Height(1)), Value::from_bytes(b"w").hash(Height(1)));
     }
 }

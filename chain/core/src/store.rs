@@ -7,15 +7,17 @@ use std::sync::OnceLock;
 
 use crate::atomic_io::atomic_write;
 use crate::block::{Block, Stamp};
+use crate::block_places;
 use crate::dir::{DataDir, DirError};
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::genesis::ChainParams;
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
-use crate::index::{BufferedIndex, DiskIndex, Index, IndexError, IndexOp, MemoryIndex, Space};
+use crate::index::{BufferedIndex, DiskIndex, Index, IndexError, IndexOp, Lookup, MemoryIndex, Space};
 use crate::log::{BlockLog, FileLog, Frame, LOG_FILE_NAME, LogError, MemoryLog, Scan, TornTail};
 use crate::quarantine::{self, Divergence};
+use crate::state::State;
 
 /// The data of one chain, in memory or in a directory.
 ///
@@ -61,6 +63,14 @@ pub enum StoreError {
         key: String,
         /// What is wrong with the record.
         source: DecodeError,
+    },
+    /// A value that the log holds is not the one that was written. Log or index are damaged.
+    #[error("value of key {key:?}, written at height {height}: it does not have its checksum")]
+    Value {
+        /// The key.
+        key: String,
+        /// The block that holds the value.
+        height: Height,
     },
     /// The bytes of a sound frame are no block.
     #[error("block at height {height}: {source}")]
@@ -124,8 +134,8 @@ pub enum StoreError {
 /// The key of the index record that says where the index stands.
 const TIP: &[u8] = b"tip";
 /// How the entries of the index are laid out; an index of another layout is built anew. 1, without a number of its
-/// own, had an entry for each branch of the state tree; 2 has pages of them.
-const INDEX_LAYOUT: u16 = 2;
+/// own, had an entry for each branch of the state tree; 2 has pages of them; 3 leaves long values in the blocks.
+const INDEX_LAYOUT: u16 = 3;
 
 impl TensorStore {
     /// An empty store in memory, with an identity of its own.
@@ -285,6 +295,16 @@ impl TensorStore {
         self.log.get().map(AsRef::as_ref)
     }
 
+    /// The state at the tip.
+    pub(crate) fn state(&self) -> Result<State<'_>, StoreError> {
+        self.state_through(&*self.index)
+    }
+
+    /// The state that an index says.
+    pub(crate) fn state_through<'s>(&'s self, index: &'s dyn Lookup) -> Result<State<'s>, StoreError> {
+        Ok(State { index, blocks: self.log().ok_or(StoreError::NoLog)? })
+    }
+
     /// The log, made with these parameters if there is none.
     pub(crate) fn create_log(&self, params: &[u8]) -> Result<&dyn BlockLog, StoreError> {
         let log: Box<dyn BlockLog> = match &self.dir {
@@ -387,8 +407,7 @@ impl TensorStore {
         offset: u64,
         mut effects: Vec<IndexOp>,
     ) -> Result<(), StoreError> {
-        let place = tip.height.0.to_be_bytes().to_vec();
-        effects.push(IndexOp::put(Space::Blocks, place, offset.to_le_bytes().to_vec()));
+        effects.push(block_places::put(tip.height, offset));
         let tip = IndexTip { hash: tip.hash, offset };
         effects.push(IndexOp::put(Space::Meta, TIP.to_vec(), tip.to_bytes()));
         Ok(self.index.write(effects)?)
@@ -401,9 +420,8 @@ impl TensorStore {
     }
 
     fn frame(&self, log: &dyn BlockLog, height: Height) -> Result<Option<Frame>, StoreError> {
-        let Some(offset) = self.index.get(Space::Blocks, &height.0.to_be_bytes())? else { return Ok(None) };
-        let offset = <[u8; 8]>::try_from(offset).map_err(|_| StoreError::Misplaced { height })?;
-        let frame = log.read(u64::from_le_bytes(offset))?;
+        let Some(offset) = block_places::get(&*self.index, height)? else { return Ok(None) };
+        let frame = log.read(offset)?;
         match frame.height == height {
             true => Ok(Some(frame)),
             false => Err(StoreError::Misplaced { height }),
@@ -505,7 +523,6 @@ pub(crate) fn decode(frame: &Frame) -> Result<Block, StoreError> {
 mod tests {
     use super::*;
     use crate::chain::TensorChain;
-    use crate::index::Lookup;
 
     #[test]
     fn an_index_of_another_layout_is_built_anew() {

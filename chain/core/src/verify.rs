@@ -64,9 +64,9 @@ impl TensorChain {
     fn verify_to(&self, depth: VerifyDepth) -> Result<VerifyReport, ChainError> {
         let ledger = self.ledger()?;
         let tip = ledger.tip();
-        let mut verifier = Verifier::new(ledger.rules().clone(), depth);
+        let mut verifier = Verifier::new(ledger.rules().clone(), depth, self.store().state()?.blocks);
         let blocks = self.store().blocks().take_while(|block| !is_above(block, tip.height));
-        verifier.take(blocks.map(|block| block.map(|(_, block)| block)))?;
+        verifier.take(blocks)?;
         let report = verifier.finish(None)?;
         match report.tip_hash == tip.hash {
             true => Ok(report),
@@ -87,13 +87,13 @@ fn is_above(block: &Result<(u64, Block), StoreError>, tip: Height) -> bool {
 pub fn verify_dir(dir: impl AsRef<Path>, depth: VerifyDepth) -> Result<VerifyReport, ChainError> {
     let log = LogReader::open_read_only(dir).map_err(StoreError::from)?;
     let params = ChainParams::from_bytes(log.params()).map_err(StoreError::Params)?;
-    let mut verifier = Verifier::new(Rules::new(params, shared_kernels()?), depth);
+    let mut verifier = Verifier::new(Rules::new(params, shared_kernels()?), depth, &log);
     let mut frames = log.frames();
     let mut last_offset = log.start();
     verifier.take((&mut frames).map(|frame| {
         let frame = frame?;
         last_offset = frame.offset;
-        store::decode(&frame)
+        Ok((frame.offset, store::decode(&frame)?))
     }))?;
     let report = verifier.finish(frames.tail())?;
     match log.marker() {

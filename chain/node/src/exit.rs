@@ -168,6 +168,7 @@ fn of_storage(error: &StoreError) -> Exit {
         | StoreError::Index(IndexError::Corrupt { .. } | IndexError::Damaged(_) | IndexError::NotAsClosed)
         | StoreError::Block { .. }
         | StoreError::State { .. }
+        | StoreError::Value { .. }
         | StoreError::Misplaced { .. }
         | StoreError::Params(_)
         | StoreError::Finality(_)

@@ -6,14 +6,17 @@
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader, file_header};
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, file_header, start_of_part};
 use super::reader::{FILE_NAME, LogReader, Tail};
-use super::{BlockLog, CleanMarker, Damage, Frame, LogError, MAX_PARAMS_BYTES, MAX_PAYLOAD_BYTES};
+use super::{
+    BlockBytes, BlockLog, CleanMarker, Damage, Frame, LogError, MAX_PARAMS_BYTES, MAX_PAYLOAD_BYTES,
+};
 use crate::atomic_io::AtomicWriter;
 use crate::ids::{BlockHash, Height};
 
@@ -261,6 +264,23 @@ impl FileLog {
     fn corrupt(&self, offset: u64, height: Option<Height>, reason: Damage) -> LogError {
         LogError::Corrupt { file: self.path.clone(), offset, height, reason }
     }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), LogError> {
+        self.medium.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.corrupt(offset, None, Damage::Truncated),
+            _ => LogError::io(&self.path, error),
+        })
+    }
+}
+
+impl BlockBytes for FileLog {
+    fn read_part(&self, offset: u64, range: Range<u32>) -> Result<Vec<u8>, LogError> {
+        let start = start_of_part(self.start..self.end(), offset, &range);
+        let start = start.ok_or(LogError::NoSuchOffset { offset })?;
+        let mut bytes = vec![0; range.len()];
+        self.read_at(&mut bytes, start)?;
+        Ok(bytes)
+    }
 }
 
 impl BlockLog for FileLog {
@@ -286,18 +306,12 @@ impl BlockLog for FileLog {
         if offset < self.start || left == 0 {
             return Err(LogError::NoSuchOffset { offset });
         }
-        let read = |buffer: &mut [u8], offset| {
-            self.medium.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.corrupt(offset, None, Damage::Truncated),
-                _ => LogError::io(&self.path, error),
-            })
-        };
         let mut header = [0; FRAME_HEADER_BYTES];
-        read(&mut header, offset)?;
+        self.read_at(&mut header, offset)?;
         let header = FrameHeader::parse(&header).filter(|header| header.frame_len() <= left);
         let header = header.ok_or_else(|| self.corrupt(offset, None, Damage::FrameHeader))?;
         let mut payload = vec![0; header.payload_len];
-        read(&mut payload, offset + FRAME_HEADER_BYTES as u64)?;
+        self.read_at(&mut payload, offset + FRAME_HEADER_BYTES as u64)?;
         if !header.fits(&payload) {
             return Err(self.corrupt(offset, Some(header.height), Damage::Payload));
         }
@@ -346,7 +360,13 @@ mod tests {
         for height in 0..20_u8 {
             let offset = log.append(Height(height.into()), &vec![height; 100 * usize::from(height)]).unwrap();
             assert_eq!(log.read(offset).unwrap().payload.len(), 100 * usize::from(height));
+            assert_eq!(log.read_part(offset, 0..u32::from(height)).unwrap(), vec![height; height.into()]);
+            let beyond = u32::from(height) * 100 + 1;
+            for range in [0..beyond, beyond..beyond + 1, 2..1, 0..u32::MAX] {
+                assert!(matches!(log.read_part(offset, range), Err(LogError::NoSuchOffset { .. })));
+            }
         }
+        assert!(log.read_part(u64::MAX, 0..1).is_err() && log.read_part(0, 0..1).is_err());
         drop(log);
 
         let (log, torn) = FileLog::open(dir.path()).unwrap();

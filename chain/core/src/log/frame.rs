@@ -9,6 +9,8 @@
 //! frame cut short by a crash is then told from a damaged one without looking for frames inside its payload,
 //! which callers fill with what they like.
 
+use std::ops::Range;
+
 use super::{MAX_PARAMS_BYTES, MAX_PAYLOAD_BYTES};
 use crate::ids::Height;
 
@@ -42,6 +44,14 @@ pub(super) fn parse_file_prefix(bytes: &[u8; FILE_PREFIX_BYTES]) -> Option<(u32,
     let (len, _) = rest.split_first_chunk()?;
     let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
     (*magic == FILE_MAGIC && len <= MAX_PARAMS_BYTES).then_some((u32::from_le_bytes(*version), len))
+}
+
+/// Where in a file the `part` of the payload of the frame at `offset` starts, if that is within the file's `frames`.
+pub(super) fn start_of_part(frames: Range<u64>, offset: u64, part: &Range<u32>) -> Option<u64> {
+    let payload = offset.checked_add(FRAME_HEADER_BYTES as u64)?;
+    let end = payload.checked_add(part.end.into())?;
+    let is_part = part.start <= part.end && part.end as usize <= MAX_PAYLOAD_BYTES;
+    (is_part && offset >= frames.start && end <= frames.end).then(|| payload + u64::from(part.start))
 }
 
 /// What stands in front of a payload.

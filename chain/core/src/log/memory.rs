@@ -1,8 +1,9 @@
 //! The log of a chain that lives in memory. A block's offset is its height.
 
-use std::sync::{PoisonError, RwLock};
+use std::ops::Range;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use super::{BlockLog, Frame, LogError, MAX_PAYLOAD_BYTES};
+use super::{BlockBytes, BlockLog, Frame, LogError, MAX_PAYLOAD_BYTES};
 use crate::ids::{BlockHash, Height};
 
 /// A [`BlockLog`] in memory: durable for as long as the program runs.
@@ -17,6 +18,19 @@ impl MemoryLog {
     #[must_use]
     pub const fn new(params: Vec<u8>) -> Self {
         Self { params, payloads: RwLock::new(Vec::new()) }
+    }
+
+    fn payloads(&self) -> RwLockReadGuard<'_, Vec<Vec<u8>>> {
+        self.payloads.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BlockBytes for MemoryLog {
+    fn read_part(&self, offset: u64, range: Range<u32>) -> Result<Vec<u8>, LogError> {
+        let payloads = self.payloads();
+        let payload = usize::try_from(offset).ok().and_then(|offset| payloads.get(offset));
+        let part = payload.and_then(|payload| payload.get(range.start as usize..range.end as usize));
+        part.map(<[u8]>::to_vec).ok_or(LogError::NoSuchOffset { offset })
     }
 }
 
@@ -47,7 +61,7 @@ impl BlockLog for MemoryLog {
     }
 
     fn read(&self, offset: u64) -> Result<Frame, LogError> {
-        let payloads = self.payloads.read().unwrap_or_else(PoisonError::into_inner);
+        let payloads = self.payloads();
         let payload = usize::try_from(offset).ok().and_then(|offset| payloads.get(offset));
         let payload = payload.ok_or(LogError::NoSuchOffset { offset })?.clone();
         Ok(Frame { offset, end: offset + 1, height: Height(offset), payload })
@@ -58,7 +72,7 @@ impl BlockLog for MemoryLog {
     }
 
     fn end(&self) -> u64 {
-        self.payloads.read().unwrap_or_else(PoisonError::into_inner).len() as u64
+        self.payloads().len() as u64
     }
 
     fn tip(&self) -> Option<Height> {
@@ -82,6 +96,8 @@ mod tests {
         for height in 0..5_u8 {
             let offset = log.append(Height(height.into()), &[height; 3]).unwrap();
             assert_eq!(log.read(offset).unwrap().payload, [height; 3]);
+            assert_eq!(log.read_part(offset, 1..3).unwrap(), [height; 2]);
+            assert!(log.read_part(offset, 1..4).is_err());
             assert_eq!(log.tip(), Some(Height(height.into())));
         }
         let heights: Vec<u64> = Scan::new(&log, log.start()).map(|frame| frame.unwrap().height.0).collect();

@@ -15,6 +15,7 @@ mod memory;
 mod reader;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 pub use error::{Damage, LogError};
 pub use file::{FileLog, TornTail};
@@ -42,8 +43,18 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
+/// Blocks of which parts can be read.
+pub trait BlockBytes: Debug + Send + Sync {
+    /// Bytes of the payload of the block at an offset. They are not held against the block's checksum: whoever asks
+    /// for a part knows the checksum of that.
+    ///
+    /// # Errors
+    /// A range that is not in the log; a failure of the medium.
+    fn read_part(&self, offset: u64, range: Range<u32>) -> Result<Vec<u8>, LogError>;
+}
+
 /// An append-only list of blocks. Reading and appending may happen at once.
-pub trait BlockLog: Debug + Send + Sync {
+pub trait BlockLog: BlockBytes {
     /// The parameters given when the log was made.
     fn params(&self) -> &[u8];
 

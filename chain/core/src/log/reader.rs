@@ -6,13 +6,15 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::frame::{
     CRC_BYTES, FILE_PREFIX_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameHeader, VERSION, parse_file_prefix,
+    start_of_part,
 };
-use super::{CleanMarker, Damage, Frame, LogError};
+use super::{BlockBytes, CleanMarker, Damage, Frame, LogError};
 use crate::ids::Height;
 
 /// Bytes that are read at a time.
@@ -106,6 +108,16 @@ impl LogReader {
 
     fn io(&self, error: io::Error) -> LogError {
         LogError::io(&self.path, error)
+    }
+}
+
+impl BlockBytes for LogReader {
+    fn read_part(&self, offset: u64, range: Range<u32>) -> Result<Vec<u8>, LogError> {
+        let start = start_of_part(self.start..self.end, offset, &range);
+        let start = start.ok_or(LogError::NoSuchOffset { offset })?;
+        let mut bytes = vec![0; range.len()];
+        self.file.read_exact_at(&mut bytes, start).map_err(|error| self.io(error))?;
+        Ok(bytes)
     }
 }
 

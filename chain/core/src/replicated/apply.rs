@@ -43,7 +43,7 @@ pub(super) fn apply_batch(
     let Admitted { fresh, mut outcomes, repeats } = admit(ledger, batch, &mut sessions)?;
 
     let changesets: Vec<Changeset> = fresh.iter().map(|(_, write)| write.changeset.clone()).collect();
-    let mut judged = apply::judge(rules, &head, store.index(), changesets)?;
+    let mut judged = apply::judge(rules, &head, store.state()?, changesets)?;
     let verdicts = std::mem::take(&mut judged.verdicts);
     let stands: BTreeSet<usize> = fresh
         .iter()

@@ -204,3 +204,9 @@ fn a_missing_or_unreadable_page_is_named() {
         assert!(matches!(error, IndexError::Corrupt { space: Space::Tree, key: named } if named == key));
     }
 }
+
+#[test]
+fn a_value_hash_binds_value_and_height() {
+    assert_ne!(value_hash(Height(1), b"v"), value_hash(Height(2), b"v"));
+    assert_ne!(value_hash(Height(1), b"v"), value_hash(Height(1), b"w"));
+}
