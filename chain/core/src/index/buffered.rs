@@ -3,35 +3,106 @@
 //! The block log is the truth and an index may lag behind it, so nothing has to reach the disk with every
 //! block. Records that change with every block, such as the upper branches of the state tree, are then written
 //! once instead of a hundred times. What is handed on is one atomic batch: the index below always stands at
-//! the end of some block.
+//! the end of some block. It is handed on by a thread of its own, while the next writes are collected.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::{self, JoinHandle};
 
 use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
-/// Bytes of keys and values that are collected before they are handed on.
-const MOST_BYTES: usize = 4 << 20;
+/// Bytes of keys and values that are collected before they are handed on. As many again may be on their way. Few in
+/// tests, so that they see them go.
+const MOST_BYTES: usize = if cfg!(test) { 64 } else { 8 << 20 };
 
 /// An [`Index`] over another one.
 #[derive(Debug)]
-pub struct BufferedIndex<I: Index> {
-    below: I,
+pub struct BufferedIndex<I: Index + 'static> {
+    below: Arc<I>,
     pending: RwLock<Pending>,
 }
 
-/// Changes that the index below does not have yet; `None` removes.
+/// Changes that the index below need not have yet, the newest first.
 #[derive(Debug, Default)]
 struct Pending {
+    newest: Changes,
+    older: Arc<Changes>,
+    /// Hands on the older ones. Where there is none, it has been done or has failed.
+    thread: Option<JoinHandle<Result<(), IndexError>>>,
+}
+
+/// Changes by key; `None` removes.
+#[derive(Debug, Default)]
+struct Changes {
     spaces: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Space::ALL.len()],
     bytes: usize,
 }
 
-impl<I: Index> BufferedIndex<I> {
+impl Changes {
+    fn of(&self, space: Space) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        &self.spaces[space as usize]
+    }
+
+    fn add(&mut self, IndexOp { space, key, value }: IndexOp) {
+        let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let key_bytes = 1 + key.len();
+        self.bytes += key_bytes + len(&value);
+        if let Some(replaced) = self.spaces[space as usize].insert(key, value) {
+            self.bytes -= key_bytes + len(&replaced); // counted when it was written
+        }
+    }
+
+    fn write_to(&self, index: &impl Index) -> Result<(), IndexError> {
+        let spaces = Space::ALL.into_iter().zip(&self.spaces);
+        let mut changes = spaces.flat_map(|(space, changes)| {
+            changes.iter().map(move |(key, value)| (space, key.as_slice(), value.as_deref()))
+        });
+        index.write_sorted(&mut changes)
+    }
+}
+
+impl Pending {
+    /// What has become of a key; `None` where only the index below knows.
+    fn change(&self, space: Space, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+        self.newest.of(space).get(key).or_else(|| self.older.of(space).get(key))
+    }
+
+    /// The greatest key of a range with a value here.
+    fn last(&self, space: Space, range: (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> Option<Entry> {
+        let newest = self.newest.of(space).range(range.clone()).rev();
+        let newest = newest.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
+        let older = self.older.of(space).range(range).rev();
+        let older = older.filter(|(key, _)| !self.newest.of(space).contains_key(*key));
+        let older = older.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
+        newest.max(older).map(|(key, value)| (key.clone(), value.clone()))
+    }
+
+    /// Returns when the index below has the older changes. Where that fails they stay, and are handed on again.
+    fn settle(&mut self, below: &impl Index) -> Result<(), IndexError> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(handed_on)) => handed_on?,
+            // Nothing was begun, it has failed before, or the thread panicked.
+            None | Some(Err(_)) if self.older.bytes > 0 => self.older.write_to(below)?,
+            None | Some(Err(_)) => {}
+        }
+        self.older = Arc::default();
+        Ok(())
+    }
+
+    /// Returns when the index below has everything.
+    fn settle_all(&mut self, below: &impl Index) -> Result<(), IndexError> {
+        self.settle(below)?;
+        self.older = Arc::new(std::mem::take(&mut self.newest));
+        self.settle(below)
+    }
+}
+
+impl<I: Index + 'static> BufferedIndex<I> {
     /// Collects the writes to an index.
     #[must_use]
     pub fn new(below: I) -> Self {
-        Self { below, pending: RwLock::default() }
+        Self { below: Arc::new(below), pending: RwLock::default() }
     }
 
     // Nothing that can panic runs under the write lock, so a poisoned lock says nothing about the maps.
@@ -44,25 +115,24 @@ impl<I: Index> BufferedIndex<I> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands everything on. Where that fails, it stays.
+    /// Has a thread hand on what was collected, once the one before is through.
     fn hand_on(&self, pending: &mut Pending) -> Result<(), IndexError> {
-        if pending.bytes == 0 {
-            return Ok(());
+        pending.settle(&*self.below)?;
+        pending.older = Arc::new(std::mem::take(&mut pending.newest));
+        let (below, changes) = (Arc::clone(&self.below), Arc::clone(&pending.older));
+        let thread = thread::Builder::new().name("index".to_owned());
+        match thread.spawn(move || changes.write_to(&*below)) {
+            Ok(thread) => pending.thread = Some(thread),
+            Err(_) => pending.settle(&*self.below)?,
         }
-        let spaces = Space::ALL.into_iter().zip(&pending.spaces);
-        let mut changes = spaces.flat_map(|(space, changes)| {
-            changes.iter().map(move |(key, value)| (space, key.as_slice(), value.as_deref()))
-        });
-        self.below.write_sorted(&mut changes)?;
-        *pending = Pending::default();
         Ok(())
     }
 }
 
-impl<I: Index> Lookup for BufferedIndex<I> {
+impl<I: Index + 'static> Lookup for BufferedIndex<I> {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         let pending = self.read();
-        match pending.spaces[space as usize].get(key) {
+        match pending.change(space, key) {
             Some(change) => Ok(change.clone()),
             None => self.below.get(space, key),
         }
@@ -71,23 +141,21 @@ impl<I: Index> Lookup for BufferedIndex<I> {
     fn last(&self, space: Space, prefix: &[u8], at_most: Option<&[u8]>) -> Result<Option<Entry>, IndexError> {
         let Some(range) = bounds(prefix, None, at_most) else { return Ok(None) };
         let mut pending = self.modify();
-        let changes = &pending.spaces[space as usize];
         let below = self.below.last(space, prefix, at_most)?;
-        if below.as_ref().is_some_and(|(key, _)| changes.get(key) == Some(&None)) {
+        if below.as_ref().is_some_and(|(key, _)| pending.change(space, key) == Some(&None)) {
             // What was last there has been removed; which one comes before it only the index below knows.
-            self.hand_on(&mut pending)?;
+            pending.settle_all(&*self.below)?;
             return self.below.last(space, prefix, at_most);
         }
-        let newest = changes.range(range).rev().find_map(|(key, value)| Some((key.clone(), value.clone()?)));
         // Of the same key the pending value is the newer one.
-        Ok(match (newest, below) {
-            (Some(newest), Some(below)) => Some(if newest.0 >= below.0 { newest } else { below }),
-            (newest, below) => newest.or(below),
+        Ok(match (pending.last(space, range), below) {
+            (Some(pending), Some(below)) => Some(if pending.0 >= below.0 { pending } else { below }),
+            (pending, below) => pending.or(below),
         })
     }
 }
 
-impl<I: Index> Index for BufferedIndex<I> {
+impl<I: Index + 'static> Index for BufferedIndex<I> {
     fn scan(
         &self,
         space: Space,
@@ -96,54 +164,99 @@ impl<I: Index> Index for BufferedIndex<I> {
         visit: &mut Visit<'_>,
     ) -> Result<(), IndexError> {
         // Scans are questions of people, writes are work: the pending changes go first.
-        let mut pending = self.modify();
-        self.hand_on(&mut pending)?;
-        drop(pending);
+        self.modify().settle_all(&*self.below)?;
         self.below.scan(space, prefix, from, visit)
     }
 
     fn write(&self, ops: Vec<IndexOp>) -> Result<(), IndexError> {
         let mut pending = self.modify();
-        for IndexOp { space, key, value } in ops {
-            let Pending { spaces, bytes } = &mut *pending;
-            let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-            let key_bytes = 1 + key.len();
-            *bytes += key_bytes + len(&value);
-            if let Some(replaced) = spaces[space as usize].insert(key, value) {
-                *bytes -= key_bytes + len(&replaced); // counted when it was written
-            }
-        }
-        if pending.bytes < MOST_BYTES {
+        ops.into_iter().for_each(|op| pending.newest.add(op));
+        if pending.newest.bytes < MOST_BYTES {
             return Ok(());
         }
         self.hand_on(&mut pending)
     }
 
     fn len(&self, space: Space) -> Result<u64, IndexError> {
-        let mut pending = self.modify();
-        self.hand_on(&mut pending)?;
+        self.modify().settle_all(&*self.below)?;
         self.below.len(space)
     }
 
     fn clear(&self) -> Result<(), IndexError> {
         let mut pending = self.modify();
+        // Whether or not that goes well, nothing comes after the index below has been cleared.
+        drop(pending.settle(&*self.below));
         *pending = Pending::default();
         self.below.clear()
     }
 
     fn flush(&self) -> Result<(), IndexError> {
         let mut pending = self.modify();
-        self.hand_on(&mut pending)?;
+        pending.settle_all(&*self.below)?;
         self.below.flush()
     }
 }
 
-impl<I: Index> Drop for BufferedIndex<I> {
+impl<I: Index + 'static> Drop for BufferedIndex<I> {
     /// Spares the next open the replay of the last blocks; where it fails, they are replayed.
     fn drop(&mut self) {
         let mut pending = std::mem::take(&mut *self.modify());
-        if let Err(error) = self.hand_on(&mut pending) {
+        if let Err(error) = pending.settle_all(&*self.below) {
             tracing::warn!(%error, "the index lags behind the block log and will be brought up to date");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::index_probe::IndexProbe;
+
+    fn put(key: &[u8], bytes: usize) -> IndexOp {
+        IndexOp::put(Space::State, key.to_vec(), vec![1; bytes])
+    }
+
+    fn last_key(index: &impl Index) -> Option<Vec<u8>> {
+        index.last(Space::State, b"", None).unwrap().map(|(key, _)| key)
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_seen_and_what_came_later_counts() {
+        let probe = Arc::new(IndexProbe::default());
+        let index = BufferedIndex::new(Arc::clone(&probe));
+        let held = probe.hold_writes.lock().unwrap();
+        index.write(vec![put(b"a", MOST_BYTES), put(b"b", 1), put(b"c", 1)]).unwrap();
+        index.write(vec![IndexOp::delete(Space::State, b"b".to_vec()), put(b"c", 2)]).unwrap();
+        index.write(vec![IndexOp::delete(Space::State, b"d".to_vec())]).unwrap();
+        assert_eq!(probe.get(Space::State, b"a").unwrap(), None);
+        let agrees = || {
+            let len = |key| index.get(Space::State, key).unwrap().map(|value| value.len());
+            assert_eq!([len(b"a"), len(b"b"), len(b"c"), len(b"d")], [Some(MOST_BYTES), None, Some(2), None]);
+            assert_eq!(last_key(&index), Some(b"c".to_vec()));
+            let before_c = index.last(Space::State, b"", Some(b"bb")).unwrap();
+            assert_eq!(before_c.map(|(key, _)| key), Some(b"a".to_vec()));
+        };
+        agrees();
+        drop(held);
+        agrees();
+        assert_eq!(index.len(Space::State).unwrap(), 2);
+        agrees();
+    }
+
+    #[test]
+    fn what_could_not_be_handed_on_is_reported_and_stays() {
+        let probe = Arc::new(IndexProbe::default());
+        let index = BufferedIndex::new(Arc::clone(&probe));
+        probe.fail_writes.store(true, Ordering::Relaxed);
+        index.write(vec![put(b"a", MOST_BYTES)]).unwrap();
+        assert!(index.write(vec![put(b"b", MOST_BYTES)]).is_err());
+        assert!(index.flush().is_err());
+        assert_eq!(last_key(&index), Some(b"b".to_vec()));
+        assert!(index.get(Space::State, b"a").unwrap().is_some());
+        probe.fail_writes.store(false, Ordering::Relaxed);
+        index.flush().unwrap();
+        assert_eq!(probe.len(Space::State).unwrap(), 2);
     }
 }
