@@ -362,7 +362,7 @@ mod tests {
             assert_eq!(log.read(offset).unwrap().payload.len(), 100 * usize::from(height));
             assert_eq!(log.read_part(offset, 0..u32::from(height)).unwrap(), vec![height; height.into()]);
             let beyond = u32::from(height) * 100 + 1;
-            for range in [0..beyond, beyond..beyond + 1, 2..1, 0..u32::MAX] {
+            for range in [0..beyond, beyond..beyond + 1, Range { start: 2, end: 1 }, 0..u32::MAX] {
                 assert!(matches!(log.read_part(offset, range), Err(LogError::NoSuchOffset { .. })));
             }
         }
