@@ -164,10 +164,15 @@ impl Block {
         self.changesets.iter().flat_map(Changeset::transactions)
     }
 
+    /// Bytes that the changesets encode to.
+    pub(crate) fn changeset_bytes(&self) -> usize {
+        self.changesets.iter().map(Changeset::encoded_len).sum()
+    }
+
     /// Where each operation ends in the canonical bytes.
     pub(crate) fn operation_ends(&self) -> Vec<u32> {
         let mut ends = Vec::with_capacity(self.changesets.len());
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(self.changeset_bytes());
         self.header.encode(&mut writer);
         writer.varint(self.changesets.len() as u64);
         for changeset in &self.changesets {

@@ -1,7 +1,7 @@
 //! What can be checked about a block without any state: its place, its roots, its time and its signature.
 
 use crate::block::{BLOCK_VERSION, Block};
-use crate::changeset::{Changeset, MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS};
+use crate::changeset::{MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS};
 use crate::genesis::ChainParams;
 use crate::head::Tip;
 use crate::ids::{BlockHash, Height, NodeId, StateRoot, TxRoot};
@@ -151,7 +151,7 @@ pub(crate) fn check_place(
 pub(crate) fn check_contents(block: &Block, params: &ChainParams) -> Result<(), BlockFault> {
     let changesets = block.changesets.len();
     let transactions = block.transactions().count();
-    let bytes = changeset_bytes(block);
+    let bytes = block.changeset_bytes();
     let genesis = block.header.height == Height::GENESIS;
     if genesis != (changesets == 0) || transactions > MAX_BLOCK_TRANSACTIONS || bytes > MAX_BLOCK_BYTES {
         return Err(BlockFault::Size { changesets, transactions, bytes });
@@ -171,9 +171,4 @@ pub(crate) fn check_contents(block: &Block, params: &ChainParams) -> Result<(), 
         None if block.is_signed(params.chain_id) => Ok(()),
         None => Err(BlockFault::Signature { proposer: block.header.proposer }),
     }
-}
-
-/// Bytes that the changesets of a block encode to.
-pub(crate) fn changeset_bytes(block: &Block) -> usize {
-    block.changesets.iter().map(Changeset::encoded_len).sum()
 }

@@ -13,7 +13,6 @@ use crate::error::ChainError;
 use crate::genesis::ChainParams;
 use crate::head::{Head, Rules, Tip};
 use crate::ids::Height;
-
 use crate::index::{Index, MemoryIndex};
 use crate::log::{BlockBytes, Tail};
 use crate::replay::{self, ReplayError};
@@ -133,7 +132,7 @@ fn next_chunk(
     while chunk.len() < BLOCKS_AT_ONCE && bytes < BYTES_AT_ONCE {
         match blocks.next() {
             Some(Ok(placed)) => {
-                bytes += block_check::changeset_bytes(&placed.1);
+                bytes += placed.1.changeset_bytes();
                 chunk.push(placed);
             }
             Some(Err(error)) => return (chunk, Some(Err(error))),

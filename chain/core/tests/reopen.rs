@@ -7,14 +7,15 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use common::{begin_put, config, put};
 use tensor_chain::dir::DirError;
 use tensor_chain::encoding::Encode;
 use tensor_chain::log::{Damage, LogError};
 use tensor_chain::{
-    BlockFault, CODEBOOK_KEY, ChainConfig, ChainError, Changeset, GlobalCodebook, Height, StoreError,
-    TensorChain, TensorStore, VerifyDepth, dump_dir, verify_dir,
+    BlockFault, CODEBOOK_KEY, ChainConfig, ChainError, Changeset, GlobalCodebook, Height, Rejection,
+    StoreError, TensorChain, TensorStore, Transaction, TransactionFailure, VerifyDepth, dump_dir, verify_dir,
 };
 
 fn open(dir: &Path) -> TensorChain {
@@ -69,6 +70,70 @@ fn a_closed_chain_opens_as_it_was() {
     chain.verify_full().unwrap();
     chain.put("more", "").unwrap();
     assert_eq!(chain.height(), Height(23));
+}
+
+#[test]
+fn values_of_any_length_are_what_was_written_whoever_reads_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let value = |n: usize, len: usize| -> Vec<u8> { (0..len).map(|byte| (byte * 7 + n) as u8).collect() };
+    // Changesets of every form share a block: with reads, a height and a delta, and without.
+    let lengths = [0, 127, 128, 129, 130, 1_000, 70_000];
+    let chain = open(dir.path());
+    for round in 0..3 {
+        let changesets = lengths.iter().enumerate().map(|(n, &len)| {
+            let put = |key: String, data| Transaction::Put { key, data };
+            let transactions = vec![
+                put(format!("a{n}"), value(round, len)),
+                put(format!("b{n}"), value(n + round, len + 1)),
+            ];
+            match n % 2 {
+                0 => Changeset::new(None, [].into(), transactions, None).unwrap(),
+                _ => {
+                    let mut delta = [0.0; 4];
+                    delta[n / 2] = 1.0 + n as f32;
+                    let reads = [format!("read{n}")].into();
+                    Changeset::new(Some(chain.height()), reads, transactions, Some(common::delta(&delta)))
+                        .unwrap()
+                }
+            }
+        });
+        let changesets: Vec<_> = changesets.collect();
+        thread::scope(|scope| {
+            let commit = |changeset| chain.commit_changeset(changeset).unwrap();
+            changesets.into_iter().for_each(|changeset| drop(scope.spawn(move || commit(changeset))));
+        });
+    }
+    let holds = |chain: &TensorChain| {
+        for (n, &len) in lengths.iter().enumerate() {
+            assert_eq!(chain.get(&format!("a{n}")).unwrap(), Some(value(2, len)));
+            assert_eq!(chain.get(&format!("b{n}")).unwrap(), Some(value(n + 2, len + 1)));
+        }
+    };
+    holds(&chain);
+    // What is judged by a long value, one byte beside it too.
+    let (old, new) = (value(2, 70_000), value(5, 70_000));
+    let mut other = old.clone();
+    other[69_999] ^= 1;
+    let swap = |expected: &[u8]| {
+        let key = "a6".to_owned();
+        let swap = Transaction::CompareAndSwap { key, expected: Some(expected.to_vec()), new: new.clone() };
+        chain.commit_changeset(Changeset::single(swap).unwrap())
+    };
+    let refused = swap(&other).unwrap_err();
+    let differs =
+        Rejection::ValueDiffers { key: "a6".to_owned(), expected: Some(other), found: Some(old.clone()) };
+    assert!(
+        matches!(refused, ChainError::TransactionFailed(TransactionFailure::Rejected(verdict)) if verdict == differs)
+    );
+    swap(&old).unwrap();
+    swap(&new).unwrap();
+    let before = contents(&chain);
+    chain.verify_full().unwrap();
+    chain.close().unwrap();
+    verify_dir(dir.path(), VerifyDepth::Full).unwrap();
+    assert_eq!(contents(&open(dir.path())), before);
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(contents(&open(dir.path())), before);
 }
 
 #[test]
@@ -306,7 +371,7 @@ fn a_backup_taken_under_load_is_a_whole_chain() {
     let copy = to.path().join("copy");
     let chain = Arc::new(open(dir.path()));
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let height = std::thread::scope(|scope| {
+    let height = thread::scope(|scope| {
         for writer in 0..4 {
             let (chain, stop) = (&chain, &stop);
             scope.spawn(move || {
@@ -318,7 +383,7 @@ fn a_backup_taken_under_load_is_a_whole_chain() {
             });
         }
         while chain.height() < Height(10) {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         let height = chain.backup(&copy).unwrap();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
