@@ -250,6 +250,14 @@ fn conditions_see_earlier_operations_of_their_own_transaction() {
     workspace.add_operation(swap("wrong", "4")).unwrap();
     chain.commit(workspace).unwrap_err();
     assert_eq!(chain.get("other").unwrap(), None);
+
+    // A key that the transaction has deleted is absent, whatever it held before.
+    let update = Transaction::Update { key: "k".to_owned(), data: b"5".to_vec() };
+    let workspace = chain.begin().unwrap();
+    workspace.add_operation(delete("k")).unwrap();
+    workspace.add_operation(update).unwrap();
+    let error = chain.commit(workspace).unwrap_err();
+    assert_eq!(rejection(error), Rejection::KeyAbsent { key: "k".to_owned() });
 }
 
 #[test]
