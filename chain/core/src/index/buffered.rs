@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 
 use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
@@ -21,6 +22,7 @@ const MOST_BYTES: usize = if cfg!(test) { 64 } else { 8 << 20 };
 pub struct BufferedIndex<I: Index + 'static> {
     below: Arc<I>,
     pending: RwLock<Pending>,
+    courier: Option<Courier>,
 }
 
 /// Changes that the index below need not have yet, the newest first.
@@ -28,8 +30,48 @@ pub struct BufferedIndex<I: Index + 'static> {
 struct Pending {
     newest: Changes,
     older: Arc<Changes>,
-    /// Hands on the older ones. Where there is none, it has been done or has failed.
-    thread: Option<JoinHandle<Result<(), IndexError>>>,
+    /// Whether the courier has the older ones.
+    on_their_way: bool,
+}
+
+/// A thread that hands changes on, one lot after the other. One for all of them: what each of many threads allocates in
+/// the index below would stay with the allocator's arena for that thread.
+#[derive(Debug)]
+struct Courier {
+    lots: Sender<Arc<Changes>>,
+    results: Mutex<Receiver<Result<(), IndexError>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Courier {
+    /// `None` where no thread can be had.
+    fn start(below: Arc<impl Index + 'static>) -> Option<Self> {
+        let (lots, waiting) = mpsc::channel::<Arc<Changes>>();
+        let (done, results) = mpsc::channel();
+        let work = move || {
+            for changes in waiting {
+                let written = changes.write_to(&*below);
+                drop(changes);
+                if done.send(written).is_err() {
+                    return; // nobody asks any more
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("index".to_owned()).spawn(work).ok()?;
+        Some(Self { lots, results: Mutex::new(results), thread })
+    }
+
+    /// What became of the lot before; `None` where the thread has panicked.
+    fn result(&self) -> Option<Result<(), IndexError>> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+
+    /// Returns when the thread is gone, and with it its share of the index below.
+    fn end(self) {
+        drop(self.lots);
+        // Whether it has panicked says nothing any more.
+        drop(self.thread.join());
+    }
 }
 
 /// Changes by key; `None` removes.
@@ -77,32 +119,15 @@ impl Pending {
         let older = older.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
         newest.max(older).map(|(key, value)| (key.clone(), value.clone()))
     }
-
-    /// Returns when the index below has the older changes. Where that fails they stay, and are handed on again.
-    fn settle(&mut self, below: &impl Index) -> Result<(), IndexError> {
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(handed_on)) => handed_on?,
-            // Nothing was begun, it has failed before, or the thread panicked.
-            None | Some(Err(_)) if self.older.bytes > 0 => self.older.write_to(below)?,
-            None | Some(Err(_)) => {}
-        }
-        self.older = Arc::default();
-        Ok(())
-    }
-
-    /// Returns when the index below has everything.
-    fn settle_all(&mut self, below: &impl Index) -> Result<(), IndexError> {
-        self.settle(below)?;
-        self.older = Arc::new(std::mem::take(&mut self.newest));
-        self.settle(below)
-    }
 }
 
 impl<I: Index + 'static> BufferedIndex<I> {
     /// Collects the writes to an index.
     #[must_use]
     pub fn new(below: I) -> Self {
-        Self { below: Arc::new(below), pending: RwLock::default() }
+        let below = Arc::new(below);
+        let courier = Courier::start(Arc::clone(&below));
+        Self { below, pending: RwLock::default(), courier }
     }
 
     // Nothing that can panic runs under the write lock, so a poisoned lock says nothing about the maps.
@@ -115,17 +140,32 @@ impl<I: Index + 'static> BufferedIndex<I> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a thread hand on what was collected, once the one before is through.
-    fn hand_on(&self, pending: &mut Pending) -> Result<(), IndexError> {
-        pending.settle(&*self.below)?;
-        pending.older = Arc::new(std::mem::take(&mut pending.newest));
-        let (below, changes) = (Arc::clone(&self.below), Arc::clone(&pending.older));
-        let thread = thread::Builder::new().name("index".to_owned());
-        match thread.spawn(move || changes.write_to(&*below)) {
-            Ok(thread) => pending.thread = Some(thread),
-            Err(_) => pending.settle(&*self.below)?,
+    /// Returns when the index below has the older changes. Where that fails they stay, and are handed on again.
+    fn settle(&self, pending: &mut Pending) -> Result<(), IndexError> {
+        let on_their_way = std::mem::take(&mut pending.on_their_way);
+        match self.courier.as_ref().filter(|_| on_their_way).and_then(Courier::result) {
+            Some(written) => written?,
+            None if pending.older.bytes > 0 => pending.older.write_to(&*self.below)?,
+            None => {}
         }
+        pending.older = Arc::default();
         Ok(())
+    }
+
+    /// Returns when the index below has everything.
+    fn settle_all(&self, pending: &mut Pending) -> Result<(), IndexError> {
+        self.settle(pending)?;
+        pending.older = Arc::new(std::mem::take(&mut pending.newest));
+        self.settle(pending)
+    }
+
+    /// Gives the courier what was collected, once it is through with what it had.
+    fn hand_on(&self, pending: &mut Pending) -> Result<(), IndexError> {
+        self.settle(pending)?;
+        pending.older = Arc::new(std::mem::take(&mut pending.newest));
+        let lot = Arc::clone(&pending.older);
+        pending.on_their_way = self.courier.as_ref().is_some_and(|courier| courier.lots.send(lot).is_ok());
+        if pending.on_their_way { Ok(()) } else { self.settle(pending) }
     }
 }
 
@@ -144,7 +184,7 @@ impl<I: Index + 'static> Lookup for BufferedIndex<I> {
         let below = self.below.last(space, prefix, at_most)?;
         if below.as_ref().is_some_and(|(key, _)| pending.change(space, key) == Some(&None)) {
             // What was last there has been removed; which one comes before it only the index below knows.
-            pending.settle_all(&*self.below)?;
+            self.settle_all(&mut pending)?;
             return self.below.last(space, prefix, at_most);
         }
         // Of the same key the pending value is the newer one.
@@ -164,7 +204,7 @@ impl<I: Index + 'static> Index for BufferedIndex<I> {
         visit: &mut Visit<'_>,
     ) -> Result<(), IndexError> {
         // Scans are questions of people, writes are work: the pending changes go first.
-        self.modify().settle_all(&*self.below)?;
+        self.settle_all(&mut self.modify())?;
         self.below.scan(space, prefix, from, visit)
     }
 
@@ -178,21 +218,21 @@ impl<I: Index + 'static> Index for BufferedIndex<I> {
     }
 
     fn len(&self, space: Space) -> Result<u64, IndexError> {
-        self.modify().settle_all(&*self.below)?;
+        self.settle_all(&mut self.modify())?;
         self.below.len(space)
     }
 
     fn clear(&self) -> Result<(), IndexError> {
         let mut pending = self.modify();
         // Whether or not that goes well, nothing comes after the index below has been cleared.
-        drop(pending.settle(&*self.below));
+        drop(self.settle(&mut pending));
         *pending = Pending::default();
         self.below.clear()
     }
 
     fn flush(&self) -> Result<(), IndexError> {
         let mut pending = self.modify();
-        pending.settle_all(&*self.below)?;
+        self.settle_all(&mut pending)?;
         self.below.flush()
     }
 }
@@ -200,10 +240,10 @@ impl<I: Index + 'static> Index for BufferedIndex<I> {
 impl<I: Index + 'static> Drop for BufferedIndex<I> {
     /// Spares the next open the replay of the last blocks; where it fails, they are replayed.
     fn drop(&mut self) {
-        let mut pending = std::mem::take(&mut *self.modify());
-        if let Err(error) = pending.settle_all(&*self.below) {
+        if let Err(error) = self.settle_all(&mut self.modify()) {
             tracing::warn!(%error, "the index lags behind the block log and will be brought up to date");
         }
+        self.courier.take().into_iter().for_each(Courier::end);
     }
 }
 
