@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tensor_bench::cli::{Cli, run};
 
+/// As in `tensorchain`, whose chain is measured here.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(Cli::parse(), &mut std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
