@@ -20,6 +20,9 @@ const WORDS_FROM: usize = 4_096;
 /// A normalised operation has length 1.0 in units of 2^-24.
 const UNIT_BITS: u32 = 24;
 
+/// Dimensions up to which every component has a counter of its own; more would not stay in the fastest cache.
+const MOST_COUNTERS: u32 = 2_048;
+
 /// What a feature says about its operation; equal bytes of different kinds are different features.
 #[derive(Clone, Copy)]
 enum Feature {
@@ -79,9 +82,8 @@ impl OperationEncoder {
         &self,
         operations: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<DeltaVector, KernelError> {
-        let mut sum =
-            summed(operations.into_iter().flat_map(|(key, value)| self.unit_vector(key, value)).collect());
-        sum.retain(|(_, component)| *component != 0);
+        let units = operations.into_iter().flat_map(|(key, value)| self.unit_vector(key, value));
+        let sum = self.summed(units.collect());
         // Rounding to f32 and scaling by a power of two are the same on every machine.
         let scale = 1.0 / (1_u32 << UNIT_BITS) as f32;
         let (buckets, values) =
@@ -99,11 +101,27 @@ impl OperationEncoder {
             add(Feature::Value, value);
             words(&value[..value.len().min(WORDS_FROM)]).for_each(|word| add(Feature::ValueWord, word));
         }
-        let counts = summed(signs);
+        let counts = self.summed(signs);
         // At most a few thousand features: the squared norm stays below 2^26, and shifted below 2^58.
         let squared_norm: u64 = counts.iter().map(|(_, count)| count.unsigned_abs().pow(2)).sum();
         let norm = i64::try_from((squared_norm << 32).isqrt()).unwrap_or(i64::MAX); // in units of 2^-16
         counts.into_iter().map(move |(bucket, count)| (bucket, (count << (UNIT_BITS + 16)) / norm.max(1)))
+    }
+
+    /// Each bucket that does not cancel, ascending, with the sum of what it was given. A component is at most 2^24, so no
+    /// real number of operations overflows.
+    fn summed(&self, parts: Vec<(u32, i64)>) -> Vec<(u32, i64)> {
+        if self.dim() > MOST_COUNTERS {
+            return summed_by_sorting(parts);
+        }
+        let mut sums = vec![0_i64; self.dim() as usize];
+        for (bucket, part) in parts {
+            // Every bucket is below the dimension.
+            if let Some(sum) = sums.get_mut(bucket as usize) {
+                *sum = sum.saturating_add(part);
+            }
+        }
+        (0..).zip(sums).filter(|(_, sum)| *sum != 0).collect()
     }
 
     /// Bucket and sign of a feature, from the two ends of its hash.
@@ -115,15 +133,15 @@ impl OperationEncoder {
     }
 }
 
-/// Each bucket once, ascending, with the sum of what it was given. A component is at most 2^24, so no real number of
-/// operations overflows.
-fn summed(mut parts: Vec<(u32, i64)>) -> Vec<(u32, i64)> {
+/// As [`OperationEncoder::summed`], for dimensions of which few have a part.
+fn summed_by_sorting(mut parts: Vec<(u32, i64)>) -> Vec<(u32, i64)> {
     parts.sort_unstable_by_key(|(bucket, _)| *bucket);
     parts.dedup_by(|next, sum| {
         let same = next.0 == sum.0;
         sum.1 = if same { sum.1.saturating_add(next.1) } else { sum.1 };
         same
     });
+    parts.retain(|(_, sum)| *sum != 0);
     parts
 }
 
@@ -187,6 +205,14 @@ mod tests {
             let encoder = OperationEncoder::new(NonZeroU32::new(dim).unwrap());
             let length = norm(&encoder.encode([(key.as_str(), &value[..])]).unwrap());
             prop_assert!(length == 0.0 || (length - 1.0).abs() < 1e-2, "{length}");
+        }
+
+        #[test]
+        fn counting_and_sorting_come_to_the_same(
+            parts in proptest::collection::vec((0u32..40, -3i64..=3), 0..60),
+        ) {
+            let counted = OperationEncoder::new(NonZeroU32::new(40).unwrap()).summed(parts.clone());
+            prop_assert_eq!(summed_by_sorting(parts), counted);
         }
 
         #[test]

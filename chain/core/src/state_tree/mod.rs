@@ -130,11 +130,12 @@ impl Update<'_> {
         if changes.is_empty() {
             return Ok(node);
         }
-        let was_branch = matches!(node, Node::Branch { .. });
-        let mut page = match was_branch.then(|| self.cache.take(path)) {
-            Some(Some(page)) => page,
-            Some(None) => Box::new(Page::load(self.index, path)?),
-            None => Box::new(Page::EMPTY),
+        if !matches!(node, Node::Branch { .. }) {
+            return Ok(self.build_page(path, &leaves_after(node, changes)));
+        }
+        let mut page = match self.cache.take(path) {
+            Some(page) => page,
+            None => Page::load(self.index, path)?,
         };
         let new = self.subtree(&mut page, Place::TOP, node, path, changes)?;
         match new {
@@ -144,8 +145,7 @@ impl Update<'_> {
                 }
                 self.cache.put(*path, page);
             }
-            Node::Empty | Node::Leaf { .. } if was_branch => self.ops.push(Page::delete(path)),
-            _ => {}
+            Node::Empty | Node::Leaf { .. } => self.ops.push(Page::delete(path)),
         }
         Ok(new)
     }
@@ -208,13 +208,17 @@ impl Update<'_> {
 
     /// As [`build`](Self::build), where a page begins.
     fn build_page(&mut self, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
-        let mut page = Box::new(Page::EMPTY);
-        let node = self.build(&mut page, Place::TOP, path, leaves);
-        if matches!(node, Node::Branch { .. }) {
-            self.ops.push(page.put(path));
-            self.cache.put(*path, page);
+        match *leaves {
+            [] => Node::Empty,
+            [(key_hash, value_hash)] => Node::Leaf { key_hash, value_hash },
+            _ => {
+                let mut page = Box::new(Page::EMPTY);
+                let node = self.build(&mut page, Place::TOP, path, leaves);
+                self.ops.push(page.put(path));
+                self.cache.put(*path, page);
+                node
+            }
         }
-        node
     }
 }
 

@@ -36,10 +36,10 @@ impl Page {
     pub const EMPTY: Self = Self([[Node::Empty; 2]; PLACES]);
 
     /// The page of the branch at `path`.
-    pub fn load(index: &dyn Lookup, path: &Path) -> Result<Self, IndexError> {
+    pub fn load(index: &dyn Lookup, path: &Path) -> Result<Box<Self>, IndexError> {
         let key = path.to_key();
         let stored = if path.can_branch() { index.get(Space::Tree, &key)? } else { None };
-        let page = stored.and_then(|bytes| Self::from_bytes(&bytes).ok());
+        let page = stored.and_then(|bytes| Box::from_bytes(&bytes).ok());
         page.ok_or(IndexError::Corrupt { space: Space::Tree, key })
     }
 
@@ -82,7 +82,7 @@ impl Encode for Page {
 }
 
 /// Goes no deeper than a page has levels, whatever the bytes say.
-impl Decode for Page {
+impl Decode for Box<Page> {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         fn below(page: &mut Page, place: Place, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
             for right in [false, true] {
@@ -94,7 +94,7 @@ impl Decode for Page {
             }
             Ok(())
         }
-        let mut page = Self::EMPTY;
+        let mut page = Self::new(Page::EMPTY);
         below(&mut page, Place::TOP, reader)?;
         Ok(page)
     }
@@ -134,18 +134,18 @@ mod tests {
         fn a_page_comes_back_from_its_bytes(nodes in proptest::array::uniform15([node(), node()])) {
             let page = page(&nodes);
             let bytes = page.to_bytes();
-            prop_assert_eq!(Page::from_bytes(&bytes), Ok(page));
+            prop_assert_eq!(Box::from_bytes(&bytes), Ok(Box::new(page)));
             for len in [0, 1, bytes.len() / 2, bytes.len() - 1] {
-                prop_assert!(Page::from_bytes(&bytes[..len]).is_err());
+                prop_assert!(Box::<Page>::from_bytes(&bytes[..len]).is_err());
             }
-            prop_assert!(Page::from_bytes(&[bytes, vec![0]].concat()).is_err());
+            prop_assert!(Box::<Page>::from_bytes(&[bytes, vec![0]].concat()).is_err());
         }
 
         #[test]
         fn no_bytes_panic_and_each_page_has_one_encoding(
             bytes in proptest::collection::vec(prop_oneof![4 => 0..4_u8, 1 => any::<u8>()], 0..400),
         ) {
-            if let Ok(page) = Page::from_bytes(&bytes) {
+            if let Ok(page) = Box::<Page>::from_bytes(&bytes) {
                 prop_assert_eq!(page.to_bytes(), bytes);
             }
         }
