@@ -6,6 +6,10 @@ echo "every byte of the block log, one flip each"
 EVERY_BYTE=1 cargo test --release -p tensor-node --test faults -- two_thousand --nocapture
 echo "20 rounds of 100 killed puts, fresh seeds"
 for _ in $(seq 20); do cargo test -q --release -p tensor-node --test faults -- killing --nocapture; done
+echo "power losses: 3,000 moments of a chain in a directory, 500 of a node, 40 of one whose log begins and removes files"
+POWER_IMAGES=3000 POWER_NODE_IMAGES=500 cargo test --release -p tensor-node --test power -- --nocapture
+POWER_NODE_WRITES=2400 POWER_NODE_BYTES=200000 POWER_NODE_IMAGES=40 \
+  cargo test --release -p tensor-node --test power -- of_a_node --nocapture
 echo "100,000 log entries on different hardware, compared at every checkpoint"
 DIVERGENCE_ENTRIES=100000 cargo test --release -p tensor-node --test divergence -- agree --nocapture
 echo "a cluster of real processes: 1,000 kills, 100 pauses, 200 partitions, every system call up to 200, 1,000 flips"

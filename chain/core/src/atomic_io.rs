@@ -170,16 +170,38 @@ pub(crate) fn create_dirs(dir: &Path) -> Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
-    let above = match dir.parent() {
-        Some(above) if above != Path::new("") => above,
-        _ => Path::new("."),
-    };
+    let above = above(dir);
     if above != dir {
         create_dirs(above)?;
     }
     match fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
         _ => sync_dir(above),
+    }
+}
+
+/// Makes a directory where there is none, and makes durable what a process that was killed may have left undone: its
+/// name, and the names in it. Whoever opens a directory goes by the names that it sees, and a power loss could take
+/// those back that were never synced.
+///
+/// # Errors
+/// See [`AtomicIoError`].
+pub fn settle_dir(dir: impl AsRef<Path>) -> Result<()> {
+    let dir = dir.as_ref();
+    create_dirs(dir)?;
+    match sync_dir(above(dir)) {
+        // Whose names one may not read are somebody else's business.
+        Err(AtomicIoError::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        synced => synced?,
+    }
+    sync_dir(dir)
+}
+
+/// The directory in which a directory is.
+fn above(dir: &Path) -> &Path {
+    match dir.parent() {
+        Some(above) if above != Path::new("") => above,
+        _ => Path::new("."),
     }
 }
 

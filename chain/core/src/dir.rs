@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::atomic_io::{AtomicIoError, atomic_write, create_dirs, sweep_orphans};
+use crate::atomic_io::{AtomicIoError, atomic_write, settle_dir, sweep_orphans};
 
 /// Content of the file `FORMAT`.
 const FORMAT: &str = "tensor-chain data directory, format 1\n";
@@ -62,7 +62,7 @@ impl DataDir {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DirError> {
         let path = path.as_ref();
         let fail = |source| DirError::Io { dir: path.to_owned(), source };
-        create_dirs(path).map_err(fail)?;
+        settle_dir(path).map_err(fail)?;
         let lock = lock(path)?;
         check_format(path)?;
         let removed = sweep_orphans(path).map_err(fail)?;

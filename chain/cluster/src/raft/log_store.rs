@@ -4,6 +4,7 @@
 //! comes only after the sync. A change that could not be synced is never tried again: the library stops the node.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog};
+use tensor_chain::atomic_io::settle_dir;
 use tokio::sync::oneshot;
 
 use super::durable::Durable;
@@ -23,6 +25,7 @@ use super::log_record::{PayloadRecord, Place, VoteRecord, damaged};
 #[cfg(feature = "simulation")]
 use super::simulation::{self, Disk};
 use super::statistics::Counted;
+use super::torn_log;
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
 /// How long a change waits for others to be synced together with it. At 0 nothing would ever be.
@@ -120,8 +123,10 @@ impl LogStore {
     /// # Errors
     /// A log that is damaged or cannot be read or written.
     pub(super) fn open(dir: &Path, counted: Arc<Counted>, failure: FirstFailure) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
+        settle_dir(dir).map_err(io::Error::other)?;
         let before = file_lengths(dir)?;
+        // What a process that was killed had written is read as if it were on disk, and the leader is told so.
+        before.iter().try_for_each(|(file, _)| File::open(file)?.sync_all())?;
         let wal = raft_log::chunked_wal::Config {
             dir: path_text(dir)?,
             read_buffer_size: Some(READ_BYTES),
@@ -131,7 +136,12 @@ impl LogStore {
         };
         let config =
             raft_log::Config { wal, log_cache_max_items: None, log_cache_capacity: Some(CACHE_BYTES) };
-        let log = RaftLog::open(Arc::new(config)).map_err(|error| match error.raw_os_error() {
+        let config = Arc::new(config);
+        let log = match RaftLog::open(Arc::clone(&config)) {
+            Err(error) if error.raw_os_error().is_none() && torn_log::cut(&config)? => RaftLog::open(config),
+            opened => opened,
+        };
+        let log = log.map_err(|error| match error.raw_os_error() {
             Some(_) => error,
             // Damage, which the library names without saying where.
             None => io::Error::new(error.kind(), format!("{}: {error}", dir.display())),
@@ -476,6 +486,29 @@ mod tests {
                 std::fs::remove_file(path).unwrap();
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_sector_that_never_came_takes_its_record_and_what_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = written(dir.path()).await;
+        let sound = std::fs::read(&file).unwrap();
+        let sectors = sound.len().div_ceil(512);
+        assert!(sectors > 2);
+        let mut before = 0;
+        for sector in 1..sectors {
+            let mut torn = sound.clone();
+            let end = sound.len().min((sector + 1) * 512);
+            torn[sector * 512..end].fill(0);
+            std::fs::write(&file, torn).unwrap();
+            let last = last_index(dir.path()).await.unwrap();
+            assert!((before..ENTRIES - 1).contains(&last), "sector {sector}: {last} after {before}");
+            before = last;
+            for (path, _) in file_lengths(dir.path()).unwrap() {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        assert!(before > 0);
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ pub mod simulation;
 mod snapshots;
 mod state_machine;
 mod statistics;
+mod torn_log;
 #[cfg(test)]
 mod transfer_tests;
 mod types;

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tensor_chain::NodeId;
-use tensor_chain::atomic_io::{AtomicIoError, AtomicWriter};
+use tensor_chain::atomic_io::{AtomicIoError, AtomicWriter, settle_dir, sweep_orphans};
 use tensor_chain::log::LOG_FILE_NAME;
 use tensor_chain::replicated::{
     LogPosition, ReplicatedChain, SNAPSHOT_DIGEST_BYTES, SnapshotError, SnapshotHeader,
@@ -84,8 +84,8 @@ impl Snapshots {
     /// A medium that fails; a received snapshot that cannot be installed.
     pub(super) fn open(data_dir: &Path, chain: &ReplicatedChain) -> io::Result<Self> {
         let snapshots = Self::of(data_dir);
-        fs::create_dir_all(&snapshots.dir)?;
-        tensor_chain::atomic_io::sweep_orphans(&snapshots.dir).map_err(io::Error::other)?;
+        settle_dir(&snapshots.dir).map_err(io::Error::other)?;
+        sweep_orphans(&snapshots.dir).map_err(io::Error::other)?;
         for entry in fs::read_dir(&snapshots.dir)? {
             let path = entry?.path();
             if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("from-")) {

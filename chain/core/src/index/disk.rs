@@ -205,6 +205,8 @@ fn classify(error: fjall::Error) -> IndexError {
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 IndexError::Damaged(error)
             }
+            // A crash left some of its files when it was made, and it is about to make them again.
+            io::ErrorKind::AlreadyExists => IndexError::Damaged(error),
             _ if io.raw_os_error() == Some(EIO) => IndexError::Fsync(error),
             _ => IndexError::Storage(error),
         },
@@ -373,6 +375,27 @@ mod tests {
         read_everything(&path).unwrap_err();
         fill(&DiskIndex::create_anew(&path).unwrap());
         read_everything(&path).unwrap();
+    }
+
+    #[test]
+    fn an_index_of_which_a_crash_left_some_files_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join("whole");
+        drop(DiskIndex::open(&whole).unwrap());
+        for file in ["lock", "0.jnl", "version", "keyspaces/0/v0", "keyspaces/0/current"] {
+            let path = dir.path().join("index");
+            let left = path.join("fjall").join(file);
+            fs::create_dir_all(left.parent().unwrap()).unwrap();
+            fs::copy(whole.join("fjall").join(file), left).unwrap();
+            match DiskIndex::open(&path) {
+                Ok(index) => assert_eq!(all(&index, Space::State).unwrap(), [], "{file}"),
+                Err(error) => {
+                    assert!(error.needs_rebuild(), "{file}: {error}");
+                    fill(&DiskIndex::create_anew(&path).unwrap());
+                }
+            }
+            fs::remove_dir_all(path).unwrap();
+        }
     }
 
     #[test]

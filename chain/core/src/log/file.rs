@@ -155,9 +155,12 @@ impl FileLog {
         let torn = frames.tail().map(|tail| save_tail(&path, tail)).transpose()?;
         if torn.is_some() {
             medium.set_len(end).map_err(fail)?;
-            medium.sync_all().map_err(|source| LogError::Fsync { file: path.clone(), source })?;
         }
         let marker = reader.marker().copied();
+        if marker.is_none() {
+            // A process that was killed may have left blocks that are read as if they were on disk.
+            medium.sync_all().map_err(|source| LogError::Fsync { file: path.clone(), source })?;
+        }
         let log = Self {
             medium: Box::new(medium),
             dir: dir.to_owned(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use tensor_chain::atomic_io::settle_dir;
 use tensor_chain::dir::DataDir;
 use tensor_chain::{ChainConfig, ChainId, StoreError};
 use tensor_cluster::api::Peer;
@@ -58,7 +59,7 @@ impl Building {
         let name = dir.file_name().ok_or_else(|| io::Error::other("is no place for a directory"))?;
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        fs::create_dir_all(parent)?;
+        settle_dir(parent).map_err(io::Error::other)?;
         let name = format!(".{}.restoring-{}", name.to_string_lossy(), std::process::id());
         let path = parent.join(name);
         fs::create_dir(&path)?;

@@ -1,0 +1,66 @@
+//! The end of a Raft log whose last write a power loss cut short.
+//!
+//! A disk writes sectors in any order, so of a write that was never confirmed the end can be there and the middle not.
+//! The library takes away a record that is cut short, or of which nothing is there, and calls all else damage. What tells
+//! the two apart is that a sector that never came is all zeros, as no damaged one is. Nothing behind it was ever
+//! confirmed either: a sync covers all that was written before.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use raft_log::codeq::Span;
+use raft_log::{ChunkId, Config, Dump, DumpApi};
+
+use super::log_store::LogTypes;
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+/// Zeros that a record may begin with.
+const ZEROS_OF_A_RECORD: usize = 3;
+
+/// Takes a torn tail away from a log that could not be opened. Whether there was one.
+///
+/// # Errors
+/// A medium that fails.
+pub(super) fn cut(config: &Arc<Config>) -> io::Result<bool> {
+    let mut newest = None;
+    let mut bad: Option<(ChunkId, u64)> = None;
+    let mut end = 0;
+    Dump::<LogTypes>::new(Arc::clone(config))?.write_with(|chunk, _, record| {
+        if newest != Some(chunk) {
+            (newest, end) = (Some(chunk), 0);
+        }
+        match record {
+            Ok((segment, _)) => end = segment.end().0,
+            Err(_) => bad = bad.or(Some((chunk, end))),
+        }
+        Ok(())
+    })?;
+    // What lies in front of another file was synced before that was begun.
+    let Some((chunk, start)) = bad.filter(|(chunk, _)| newest == Some(*chunk)) else { return Ok(false) };
+    let file = OpenOptions::new().read(true).write(true).open(config.wal.chunk_path(chunk))?;
+    if !has_hole(&file, start)? {
+        return Ok(false);
+    }
+    file.set_len(start)?;
+    file.sync_all()?;
+    Ok(true)
+}
+
+/// Whether a sector was never written, of those from a record on.
+fn has_hole(file: &File, start: u64) -> io::Result<bool> {
+    let len = file.metadata()?.len();
+    let (mut at, mut sector) = (start, [0; SECTOR]);
+    while at < len {
+        let piece = (SECTOR as u64 - at % SECTOR as u64).min(len - at) as usize;
+        file.read_exact_at(&mut sector[..piece], at)?;
+        let says_something = at > start || piece > ZEROS_OF_A_RECORD;
+        if says_something && sector[..piece].iter().all(|&byte| byte == 0) {
+            return Ok(true);
+        }
+        at += piece as u64;
+    }
+    Ok(false)
+}
