@@ -79,7 +79,10 @@ impl Changeset {
         delta: Option<DeltaVector>,
     ) -> Result<Self, ChangesetError> {
         let mut parts = Self::checked(begin_height, reads, transactions, delta)?;
-        parts.encoded_len = parts.to_bytes().len();
+        let bytes = parts.to_bytes();
+        parts.encoded_len = bytes.len();
+        // Whoever makes one means to commit it; this is not the time of the one thread that writes for all.
+        parts.digest = merkle::leaf_hash(&bytes).into();
         Self::fitting(parts)
     }
 
