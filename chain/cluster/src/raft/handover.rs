@@ -352,13 +352,14 @@ mod tests {
         fn any_outlook()(
             own in prop_oneof![Just(SLOW_LOG), Just(DISK_FULL), any_condition()],
             others in proptest::collection::vec(
-                (90_u64..=100, proptest::option::weighted(0.9, prop_oneof![3 => Just(WELL), 1 => any_condition()])),
+                (95_u64..=100, 80_u64..=100, proptest::option::weighted(0.9, prop_oneof![3 => Just(WELL), 1 => any_condition()])),
                 0..7,
             ),
             last_log in 100_u64..104,
             calm in 50_u64..200,
         ) -> Outlook {
-            let voter = |(number, (matched, condition))| {
+            let voter = |(number, (matched, height, condition)): (u8, (u64, u64, Option<Condition>))| {
+                let condition = condition.map(|condition| Condition { height, ..condition });
                 Voter { node: node(number), matched: Some(matched), condition }
             };
             Outlook {
