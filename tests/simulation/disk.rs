@@ -19,6 +19,9 @@ use tensor_cluster::simulation::{Disk, LogMark};
 
 use crate::random::Random;
 
+/// Milliseconds that a sync takes on a sound disk.
+pub const SYNC_MS: Range<u64> = 1..4;
+
 /// What the disk does wrong, to see it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskBug {
@@ -56,12 +59,14 @@ struct State {
 }
 
 /// How far the Raft log goes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Extent {
     /// Counts writes.
     writes: u64,
     bytes: u64,
     mark: LogMark,
+    /// Its first file.
+    start: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +79,7 @@ impl SimulatedDisk {
     pub fn new(dir: &Path, random: u64, bug: Option<DiskBug>) -> Self {
         let state = State {
             life: 0,
-            sync_ms: 1..4,
+            sync_ms: SYNC_MS,
             random,
             written: Extent::default(),
             durable: Extent::default(),
@@ -92,6 +97,10 @@ impl SimulatedDisk {
         self.state().sync_ms = sync_ms;
     }
 
+    pub fn is_slow(&self) -> bool {
+        self.state().sync_ms != SYNC_MS
+    }
+
     /// What of the Raft log would be there after a crash now.
     pub fn durable(&self) -> LogMark {
         self.state().durable.mark
@@ -106,7 +115,10 @@ impl SimulatedDisk {
     /// was lost.
     pub fn lose(&self, random: &mut Random) -> String {
         let mut state = self.state();
-        let log = self.raft_log().map_or(0, |file| cut(&file, state.durable.bytes, random));
+        // A file is gone already because of a change whose sync is said to be under way: it was synced.
+        let is_synced = self.raft_log_start() != state.durable.start;
+        let log = self.raft_log().filter(|_| !is_synced);
+        let log = log.map_or(0, |file| cut(&file, state.durable.bytes, random));
         let file = self.dir.join(LOG_FILE_NAME);
         let blocks = if file.exists() && !self.dir.join("CLEAN").exists() {
             let floor = state.blocks.max(end_of_genesis(&self.dir));
@@ -122,17 +134,26 @@ impl SimulatedDisk {
         }
         state.live = Arc::new(copy(&state.kept));
         state.durable.bytes = self.raft_log().map_or(0, |file| len(&file));
+        state.durable.start = self.raft_log_start();
         state.blocks = len(&file);
         format!("lost {log} bytes of the log, {blocks} of the blocks, {lost} writes of the index")
     }
 
+    /// The file of the Raft log that is written to.
     fn raft_log(&self) -> Option<PathBuf> {
-        let files = fs::read_dir(self.dir.join("raft")).ok()?;
-        let mut logs = files.filter_map(|file| {
+        self.raft_log_files().max()
+    }
+
+    /// Where the Raft log begins. A file goes when all of it has been forgotten and that is on disk.
+    fn raft_log_start(&self) -> Option<PathBuf> {
+        self.raft_log_files().min()
+    }
+
+    fn raft_log_files(&self) -> impl Iterator<Item = PathBuf> {
+        fs::read_dir(self.dir.join("raft")).into_iter().flatten().filter_map(|file| {
             let path = file.ok()?.path();
             path.extension().is_some_and(|extension| extension == "wal").then_some(path)
-        });
-        logs.next()
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,18 +169,18 @@ impl Disk for SimulatedDisk {
     }
 
     fn log_opened(&self, mark: LogMark) {
-        let bytes = self.raft_log().map_or(0, |file| len(&file));
+        let (bytes, start) = (self.raft_log().map_or(0, |file| len(&file)), self.raft_log_start());
         let mut state = self.state();
-        state.written = Extent { bytes, mark, ..state.written };
-        state.durable = state.written;
+        state.written = Extent { bytes, mark, start, ..state.written };
+        state.durable = state.written.clone();
     }
 
     fn sync_log(&self, mark: LogMark) -> BoxFuture<'static, ()> {
         // Nothing is being written now; later there may be.
-        let bytes = self.raft_log().map_or(0, |file| len(&file));
+        let (bytes, start) = (self.raft_log().map_or(0, |file| len(&file)), self.raft_log_start());
         let (life, write) = {
             let mut state = self.state();
-            state.written = Extent { writes: state.written.writes + 1, bytes, mark };
+            state.written = Extent { writes: state.written.writes + 1, bytes, mark, start };
             (state.life, state.written.writes)
         };
         if self.bug == Some(DiskBug::SyncsNothing) {
@@ -175,7 +196,7 @@ impl Disk for SimulatedDisk {
                 let mut state = disk.state();
                 let mut random = Random::new(state.random);
                 state.random = random.number();
-                (state.written, random.of(state.sync_ms.clone()))
+                (state.written.clone(), random.of(state.sync_ms.clone()))
             };
             tokio::time::sleep(Duration::from_millis(ms)).await;
             let mut state = disk.state();

@@ -93,6 +93,8 @@ impl Faults {
         let Some(kind) = self.random.pick(&self.kinds) else { return };
         let random = &mut self.random;
         let lasts = random.of(30..400) * if random.percent(25) { 6 } else { 1 };
+        // A disk that was slow for a moment is nobody's reason to do anything.
+        let lasts = if kind == Kind::SlowDisk { lasts + random.of(500..2_500) } else { lasts };
         let any = random.index(self.machines);
         let victim = leader.filter(|_| random.percent(50)).unwrap_or(any);
         let others = |of: usize| (0..self.machines).filter(move |&other| other != of);

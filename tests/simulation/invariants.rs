@@ -8,10 +8,13 @@ use tensor_chain::{BlockHash, NodeId, StateRoot};
 use tensor_cluster::Replica;
 use tensor_cluster::api::{ReplicaStatus, Role};
 
-use crate::machine::Machine;
+use crate::machine::{LOOK, Machine};
 use crate::network::Network;
 
 type Hash = [u8; 32];
+
+/// Ticks for which a leader leads at least before it hands over by itself.
+pub const CALM: u64 = 30 * LOOK;
 
 #[derive(Default)]
 pub struct Invariants {
@@ -25,6 +28,8 @@ pub struct Invariants {
     nodes: BTreeMap<usize, Seen>,
     /// Snapshots that took the place of a log.
     pub installed: u64,
+    /// Times that a leader handed over by itself.
+    pub handovers: u64,
 }
 
 /// What was last seen of a node.
@@ -37,6 +42,11 @@ struct Seen {
     applied: u64,
     durable_term: u64,
     voters: Vec<NodeId>,
+    /// Times in this life that it handed over by itself, and when in any.
+    handovers: u64,
+    handed_over: Option<u64>,
+    /// When its disk was slow last.
+    slow: Option<u64>,
 }
 
 /// What does not hold.
@@ -46,13 +56,16 @@ impl Invariants {
     /// The machine has lost what was not durable.
     pub fn crashed(&mut self, place: usize) {
         let seen = self.nodes.entry(place).or_default();
-        (seen.committed, seen.applied) = (0, 0);
+        (seen.committed, seen.applied, seen.handovers) = (0, 0, 0);
         seen.log.clear();
     }
 
     pub fn check(&mut self, machines: &[Machine], network: &Network) -> Result<(), Violation> {
         for machine in machines {
             self.check_votes(machine)?;
+            if machine.disk.is_slow() {
+                self.nodes.entry(machine.place).or_default().slow = Some(network.now());
+            }
             let Some(replica) = machine.replica().filter(|_| machine.paused.is_none()) else { continue };
             let status = replica.status();
             if status.role == Role::Stopped {
@@ -63,6 +76,7 @@ impl Invariants {
             self.check_leader(machine.place, &status, network)?;
             self.check_committed(machines, machine.place, &status)?;
             self.check_blocks(machine.place, &status)?;
+            self.check_handovers(machine.place, replica, network)?;
         }
         Ok(())
     }
@@ -165,7 +179,9 @@ impl Invariants {
             Some(_) => return Ok(()),
             None => network.line(format_args!("machine {place} leads in term {}", status.term)),
         }
-        let Some((index, (term, _))) = self.committed.last_key_value() else { return Ok(()) };
+        // A candidate that stood still may learn late that it was elected: what came in later terms it need not have.
+        let before = self.committed.iter().rev().find(|(_, (term, _))| *term < status.term);
+        let Some((index, (term, _))) = before else { return Ok(()) };
         let seen = self.nodes.entry(place).or_default();
         if seen.log.get(index) == Some(term) || seen.purged >= *index {
             return Ok(());
@@ -227,6 +243,32 @@ impl Invariants {
         let logged = durable.is_some_and(|last| last.index >= index && last.term >= term);
         let log = seen.log.get(&index).is_none_or(|at| *at == term);
         logged && log || seen.applied >= index && seen.purged >= index
+    }
+
+    /// By itself no leader hands over whose disk is sound, and none twice in a short time.
+    fn check_handovers(
+        &mut self,
+        place: usize,
+        replica: &Replica,
+        network: &Network,
+    ) -> Result<(), Violation> {
+        let (now, handovers) = (network.now(), replica.handovers());
+        let seen = self.nodes.entry(place).or_default();
+        if handovers <= seen.handovers {
+            return Ok(());
+        }
+        network.line(format_args!("machine {place} hands over by itself"));
+        seen.handovers = handovers;
+        self.handovers += 1;
+        if seen.slow.is_none_or(|slow| now - slow > 4 * CALM) {
+            return Err(format!("NoNeedlessHandover: machine {place} hands over and its disk is sound"));
+        }
+        match seen.handed_over.replace(now) {
+            Some(before) if now - before < CALM => {
+                Err(format!("NoFlapping: machine {place} hands over again after {} ticks", now - before))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Equal heights have equal blocks and equal states.

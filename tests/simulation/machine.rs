@@ -22,6 +22,8 @@ use crate::random::Random;
 
 /// A tick of the world: what every machine's time goes on by.
 const TICK: Duration = Duration::from_millis(1);
+/// How often a machine looks whether another should lead, ticks. Syncs of a sound disk take a tenth of it.
+pub const LOOK: u64 = 30;
 /// 2026-01-01, when every simulation begins.
 const START_MS: u64 = 1_767_225_600_000;
 
@@ -104,6 +106,7 @@ impl Machine {
             keep_entries: self.tuning.keep_entries,
             write_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(1),
+            look_every: Duration::from_millis(LOOK),
             simulated: Some(Simulated {
                 disk: Arc::new(self.disk.clone()),
                 planted: self.tuning.bug.and_then(Bug::of_replica),

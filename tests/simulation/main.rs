@@ -107,12 +107,26 @@ fn fresh_seeds_hold_every_invariant() {
             "promote",
             "remove",
             "transfer",
+            "hand-over",
             "snapshot",
             "snapshot installed",
         ];
         let missing: Vec<_> =
             wanted.iter().filter(|name| counts.get(*name).is_none_or(|n| *n == 0)).collect();
         assert!(missing.is_empty(), "never happened: {missing:?}");
+    }
+}
+
+#[test]
+fn a_leader_with_a_slow_disk_hands_over_once_and_where_all_are_slow_nobody_does() {
+    let first = number("SIM_SEED").unwrap_or_else(fresh);
+    for seed in first..first + 4 {
+        for (all, handovers) in [(false, 1), (true, 0)] {
+            let report = world::run_on_slow_disks(seed, all);
+            let report = report.unwrap_or_else(|violation| panic!("all slow: {all}: {violation}"));
+            assert_eq!(report.counts["hand-over"], handovers, "seed {seed}, all slow: {all}");
+            eprintln!("seed {seed}, all slow: {all}: trace {}", report.trace);
+        }
     }
 }
 

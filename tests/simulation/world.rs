@@ -13,9 +13,10 @@ use tokio::runtime::Runtime;
 
 use crate::bug::Bug;
 use crate::client::{Client, Outside};
+use crate::disk::SYNC_MS;
 use crate::faults::{Event, Faults};
 use crate::history::{Action, History, Operation, Outcome};
-use crate::invariants::Invariants;
+use crate::invariants::{CALM, Invariants};
 use crate::linearizable;
 use crate::machine::{Machine, Tuning, pass, runtime};
 use crate::network::{Network, OUTSIDE, Weather};
@@ -44,9 +45,22 @@ pub struct Report {
 
 /// Runs a seed; the error says what does not hold, with the last events before.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Report, String> {
+    run_as(seed, bug, World::live)
+}
+
+/// Runs a seed in which nothing goes wrong, but for the disk of the leader that becomes slow, or the disks of all.
+pub fn run_on_slow_disks(seed: u64, all: bool) -> Result<Report, String> {
+    run_as(seed, None, |world| world.live_on_slow_disks(all))
+}
+
+fn run_as(
+    seed: u64,
+    bug: Option<Bug>,
+    live: impl FnOnce(&mut World) -> Result<(), String>,
+) -> Result<Report, String> {
     let root = tempfile::tempdir_in(root()).unwrap();
     let mut world = World::new(seed, bug, root.path());
-    let result = catch_unwind(AssertUnwindSafe(|| world.live()));
+    let result = catch_unwind(AssertUnwindSafe(|| live(&mut world)));
     let result = result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
@@ -139,6 +153,11 @@ impl World {
             }
             self.tick()?;
         }
+        self.end()
+    }
+
+    /// The faults are over, everybody comes to an end, and it is judged what came of it all.
+    fn end(&mut self) -> Result<(), String> {
         self.calm()?;
         let calm = self.now;
         self.until(LIVE_WITHIN, "Liveness: no write was acknowledged", |world| {
@@ -150,6 +169,33 @@ impl World {
         })?;
         self.until(SETTLED_WITHIN, "Liveness: nodes do not catch up", Self::settled)?;
         self.judge()
+    }
+
+    fn live_on_slow_disks(&mut self, all: bool) -> Result<(), String> {
+        // The last to be let in was the operator: who leads is not for him to say.
+        self.tasks.pop().ok_or("no operator")?.abort();
+        let leads = |world: &Self| world.leader().is_some();
+        self.until(LIVE_WITHIN, "Liveness: nobody leads", leads)?;
+        self.pass(2 * CALM)?;
+        let leader = self.leader().ok_or("nobody leads")?;
+        let sick: Vec<usize> = if all { (0..self.machines.len()).collect() } else { vec![leader] };
+        for place in sick {
+            self.happen(Event::SlowDisk(place, 200))?;
+        }
+        if !all {
+            let moved = |world: &Self| world.leader().is_some_and(|place| place != leader);
+            self.until(CALM, "the leader with the slow disk leads on", moved)?;
+        }
+        let leader = self.leader();
+        self.pass(4 * CALM)?;
+        if self.leader() != leader {
+            return Err(format!("the leadership went on from {leader:?} to {:?}", self.leader()));
+        }
+        self.end()
+    }
+
+    fn pass(&mut self, ticks: u64) -> Result<(), String> {
+        (0..ticks).try_for_each(|_| self.tick())
     }
 
     fn tick(&mut self) -> Result<(), String> {
@@ -240,7 +286,7 @@ impl World {
                 true
             }
             Event::FastDisk(place) => {
-                self.machines[place].disk.set_sync_ms(1..4);
+                self.machines[place].disk.set_sync_ms(SYNC_MS);
                 true
             }
             Event::Reset(place) => {
@@ -338,6 +384,7 @@ impl World {
             *counts.entry(deed).or_default() += 1;
         }
         counts.insert("snapshot installed", self.invariants.installed);
+        counts.insert("hand-over", self.invariants.handovers);
         let is_write = |operation: &Operation| !matches!(operation.action, Action::Read | Action::StaleRead);
         Report {
             trace: self.network.trace(|trace| trace.hash()),

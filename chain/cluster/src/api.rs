@@ -284,6 +284,8 @@ impl fmt::Debug for Export {
 pub struct ReplicaStatistics {
     /// How often it saw another leader than the one before.
     pub leader_changes: u64,
+    /// How often it, leading and not well, asked a voter to lead that was.
+    pub handovers: u64,
     /// Writes that wait to be proposed or for their outcome.
     pub writes_waiting: u64,
     /// Share of the room for such writes that is taken.

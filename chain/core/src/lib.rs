@@ -55,6 +55,7 @@ mod index_probe;
 mod keyed_delta;
 mod ledger;
 mod merge;
+mod nearness;
 mod opening;
 mod proof;
 mod quarantine;

@@ -53,7 +53,7 @@ impl RecentDeltas {
     }
 
     /// Deltas of all blocks above `begin`, oldest first.
-    pub(crate) fn since(&self, begin: Height) -> impl Iterator<Item = Portion<'_>> {
+    pub(crate) fn since(&self, begin: Height) -> impl DoubleEndedIterator<Item = Portion<'_>> {
         let begin = begin.max(self.oldest);
         let portion = move |stretch| Portion { stretch, deltas: Stretch::after(stretch, begin) };
         self.stretches.iter().map(portion).filter(|portion| !portion.deltas.is_empty())

@@ -38,6 +38,39 @@ fn chain_of_batches(count: usize) -> TensorChain {
     chain_with(ChainConfig { auto_merge, ..config() })
 }
 
+/// (cos + 1) / 2 of the sums up to each height and of all.
+#[test]
+fn an_earlier_state_is_as_near_as_the_deltas_up_to_it_point_where_all_of_them_do() {
+    let chain = chain();
+    assert_eq!(chain.nearness(Height(0)).unwrap(), 0.5, "nothing was supplied");
+    for (key, dense) in
+        [("a", [3.0, 0.0, 0.0, 0.0]), ("b", [-4.0, 0.0, 0.0, 0.0]), ("c", [1.0, 1.0, 0.0, 0.0])]
+    {
+        chain.commit(begin_delta(&chain, key, &dense)).unwrap();
+    }
+    // The sums are (3, 0), (-1, 0) and (0, 1).
+    let near = |height| chain.nearness(Height(height)).unwrap();
+    assert_eq!([near(0), near(1), near(2), near(3), near(9)], [0.5, 0.5, 0.5, 1.0, 1.0]);
+    chain.put("d", "nothing supplied").unwrap();
+    assert_eq!([near(2), near(3), near(4)], [0.5, 1.0, 1.0]);
+    chain.commit(begin_delta(&chain, "e", &[4.0, -1.0, 0.0, 0.0])).unwrap();
+    // Of all it is (4, 0) now.
+    assert_eq!([near(0), near(1), near(2), near(4), near(5)], [0.5, 1.0, 0.0, 0.5, 1.0]);
+}
+
+/// However many there are, the latest 1,024 count.
+#[test]
+fn what_was_committed_before_the_latest_deltas_has_no_part_in_nearness() {
+    let chain = chain();
+    for n in 0..1_024 {
+        let dense = if n == 0 { [0.0, 9e6, 0.0, 0.0] } else { [1.0, 0.0, 0.0, 0.0] };
+        chain.commit(begin_delta(&chain, &format!("key-{n}"), &dense)).unwrap();
+    }
+    assert!(chain.nearness(Height(1)).unwrap() > 0.99);
+    chain.commit(begin_delta(&chain, "last", &[1.0, 0.0, 0.0, 0.0])).unwrap();
+    assert_eq!(chain.nearness(Height(1)).unwrap(), 0.5);
+}
+
 #[test]
 fn a_delta_like_one_committed_since_begin_is_rejected_with_their_similarity() {
     let chain = chain();

@@ -37,6 +37,9 @@ pub struct Status {
     pub finalized: Option<Finalized>,
     /// Members of the cluster, by id.
     pub members: Vec<Member>,
+    /// How often it, leading and not well, asked a better voter to lead.
+    #[serde(default)]
+    pub handovers: u64,
     /// Version of the program.
     pub version: String,
     /// Instruction set that computes.

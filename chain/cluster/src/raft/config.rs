@@ -32,6 +32,9 @@ pub struct ReplicaConfig {
     pub checkpoint_every: NonZeroU64,
     /// From how full a disk on writes are refused, in percent of it. Default 95.
     pub disk_limit_percent: u8,
+    /// How often a node looks at itself, and a leader at whether another voter should lead. A log is slow whose changes take
+    /// half of this time to reach the disk. Default 1 s.
+    pub look_every: Duration,
     /// How long a write may take before its outcome is called unknown. Default 10 s.
     pub write_timeout: Duration,
     /// How long a read may wait for a quorum. Default 5 s.
@@ -53,6 +56,7 @@ impl ReplicaConfig {
             keep_entries: 1_000,
             checkpoint_every: CHECKPOINT_EVERY,
             disk_limit_percent: 95,
+            look_every: Duration::from_secs(1),
             write_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
             #[cfg(feature = "simulation")]

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::config::ReplicaConfig;
 use crate::api::SubmitError;
 
 /// How often the disk is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
-/// From how full on it is worth a warning.
-const WARN_PERCENT: u8 = 80;
+/// How far below the limit a warning is worth its while, in percent of the disk.
+const MARGIN_PERCENT: u8 = 15;
 
 /// How full the disk of a data directory is, and from when on that is too full.
 #[derive(Debug)]
@@ -22,9 +24,10 @@ pub(super) struct DiskGuard {
 }
 
 /// What a disk with so much in use means for writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Room {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Room {
     Ample,
+    /// Writes are taken, and soon may not be.
     Scarce,
     None,
 }
@@ -41,7 +44,7 @@ impl DiskGuard {
     /// [`SubmitError::DiskFull`] where there is no room for writes.
     pub(super) fn check(&self) -> Result<(), SubmitError> {
         let used_percent = self.used_percent.load(Ordering::Relaxed);
-        match self.room(used_percent) {
+        match self.room_with(used_percent) {
             Room::Ample | Room::Scarce => Ok(()),
             Room::None => Err(SubmitError::DiskFull { used_percent, limit_percent: self.limit_percent }),
         }
@@ -52,7 +55,7 @@ impl DiskGuard {
         let mut before = Room::Ample;
         loop {
             let used_percent = self.look();
-            let room = self.room(used_percent);
+            let room = self.room_with(used_percent);
             if room != before {
                 let (dir, limit_percent) = (self.dir.display(), self.limit_percent);
                 match room {
@@ -70,10 +73,15 @@ impl DiskGuard {
         }
     }
 
-    fn room(&self, used_percent: u8) -> Room {
+    /// What there was at the last look.
+    pub(super) fn room(&self) -> Room {
+        self.room_with(self.used_percent.load(Ordering::Relaxed))
+    }
+
+    fn room_with(&self, used_percent: u8) -> Room {
         match used_percent {
             used if used >= self.limit_percent => Room::None,
-            used if used >= WARN_PERCENT => Room::Scarce,
+            used if used >= self.limit_percent.saturating_sub(MARGIN_PERCENT) => Room::Scarce,
             _ => Room::Ample,
         }
     }
@@ -124,5 +132,6 @@ mod tests {
         let full = SubmitError::DiskFull { used_percent: 95, limit_percent: 95 };
         assert_eq!(guard(95).check(), Err(full));
         assert_eq!(guard(96).check(), Ok(()));
+        assert_eq!([95, 96, 111].map(|limit| guard(limit).room()), [Room::None, Room::Scarce, Room::Ample]);
     }
 }

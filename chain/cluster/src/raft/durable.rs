@@ -35,6 +35,11 @@ impl Durable {
         self.moved();
     }
 
+    /// The lowest index that may not be on disk.
+    pub(super) fn end(&self) -> u64 {
+        self.0.next.load(Ordering::Acquire)
+    }
+
     /// Whoever waits looks again: the log was synced, or never will be.
     pub(super) fn moved(&self) {
         self.0.moved.notify_waiters();
@@ -47,7 +52,7 @@ impl Durable {
     pub(super) async fn reach(&self, index: u64, failure: &FirstFailure) -> io::Result<()> {
         loop {
             let moved = self.0.moved.notified();
-            if self.0.next.load(Ordering::Acquire) > index {
+            if self.end() > index {
                 return Ok(());
             }
             if let Some(error) = failure.get() {

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -18,6 +18,7 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Callback, RaftLog};
 use tensor_chain::atomic_io::settle_dir;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::durable::Durable;
 use super::failure::{FirstFailure, ReplicaError};

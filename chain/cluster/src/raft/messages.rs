@@ -8,6 +8,7 @@ use openraft::raft::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::condition::Condition;
 use super::snapshots::{Held, Part, SnapshotDigest};
 use super::types::{Command, TypeConfig, Vote};
 
@@ -36,6 +37,8 @@ pub(super) enum Request {
     Install {
         vote: Vote,
     },
+    /// How well the node could lead.
+    Condition,
 }
 
 /// The answer to a question; of those in a stream all are `Streamed`.
@@ -54,6 +57,7 @@ pub(super) enum Response {
     Install {
         vote: Vote,
     },
+    Condition(Condition),
 }
 
 /// Bytes that are encoded as one piece.
@@ -81,5 +85,105 @@ pub(super) fn decode<M: DeserializeOwned>(frame: &[u8]) -> Option<M> {
     match postcard::take_from_bytes(frame) {
         Ok((message, [])) => Some(message),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::condition::Syncs;
+    use super::super::disk_guard::Room;
+    use super::*;
+    use proptest::prelude::*;
+    use tensor_tests::allocation::peak_bytes;
+
+    /// The first byte of either. Nodes of earlier versions have no such kind, and refuse the question.
+    const KIND: u8 = 9;
+    /// What the library for encodings takes at once for a list that says it is long.
+    const LIST_BYTES: usize = 1 << 20;
+
+    fn conditions() -> Vec<Condition> {
+        let ms = Duration::from_millis;
+        let sync = |best, worst| Some(Syncs { best, worst });
+        vec![
+            Condition { applied: None, height: 0, room: Room::Ample, sync: None },
+            Condition { applied: Some(0), height: 1, room: Room::Scarce, sync: sync(ms(1), ms(500)) },
+            Condition {
+                applied: Some(u64::MAX),
+                height: u64::MAX,
+                room: Room::None,
+                sync: sync(Duration::ZERO, Duration::MAX),
+            },
+        ]
+    }
+
+    #[test]
+    fn a_condition_is_asked_for_and_told_in_a_few_bytes() {
+        let question = encode(&Request::Condition).unwrap();
+        assert_eq!(&question[..], [KIND]);
+        assert!(matches!(decode(&question), Some(Request::Condition)));
+        for condition in conditions() {
+            let frame = encode(&Response::Condition(condition)).unwrap();
+            assert!(frame[0] == KIND && frame.len() < 64, "{frame:?}");
+            let told: Option<Response> = decode(&frame);
+            assert!(matches!(told, Some(Response::Condition(told)) if told == condition));
+            for end in 0..frame.len() {
+                assert!(decode::<Response>(&frame[..end]).is_none(), "cut at {end}: {frame:?}");
+            }
+            assert!(decode::<Response>(&[&frame[..], &[0]].concat()).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_makes_no_sense() {
+        let makes_sense = |frame: &[u8]| decode::<Response>(frame).is_some();
+        // The first kind that there is not, of a question and of an answer.
+        assert!(decode::<Request>(&[KIND + 1]).is_none() && !makes_sense(&[KIND + 1, 0, 0, 0, 0]));
+        // Rooms there are three.
+        assert!(makes_sense(&[KIND, 0, 0, 2, 0]) && !makes_sense(&[KIND, 0, 0, 3, 0]));
+        // Times: what is left over of a second may be a second more, if it is not the last that there is.
+        let time = |seconds: u64, nanos: u32| {
+            encode(&(KIND, 0_u8, 0_u8, 0_u8, 1_u8, seconds, nanos, 0_u64, 0_u32)).unwrap()
+        };
+        assert!(makes_sense(&time(u64::MAX, 999_999_999)) && !makes_sense(&time(u64::MAX, 1_000_000_000)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+        #[test]
+        fn no_frame_takes_more_memory_than_it_may(
+            kind in 0..12_u8,
+            rest in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let frame = [&[kind], &rest[..]].concat();
+            let allowed = 150 * frame.len() + 16_384;
+            for what in [
+                peak_bytes(|| decode::<Request>(&frame).is_some()),
+                peak_bytes(|| decode::<Response>(&frame).is_some()),
+            ] {
+                let list = if kind < 6 { LIST_BYTES } else { 0 };
+                prop_assert!(what.1 <= allowed + list, "{what:?} for {frame:?}");
+            }
+        }
+
+        #[test]
+        fn a_condition_that_was_altered_is_another_or_none(
+            which in 0..3_usize,
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut frame = encode(&Response::Condition(conditions()[which])).unwrap().to_vec();
+            let at = at.index(frame.len());
+            frame[at] = byte;
+            let (told, peak) = peak_bytes(|| decode::<Response>(&frame));
+            prop_assert!(peak <= LIST_BYTES + 16_384, "{peak}");
+            if let Some(Response::Condition(condition)) = told {
+                let again = encode(&Response::Condition(condition)).unwrap();
+                let told: Option<Response> = decode(&again);
+                prop_assert!(matches!(told, Some(Response::Condition(told)) if told == condition));
+            }
+        }
     }
 }

@@ -11,12 +11,14 @@
 mod admin;
 mod blocking;
 mod checkpoints;
+mod condition;
 mod config;
 #[cfg(test)]
 mod conformance_tests;
 mod disk_guard;
 mod durable;
 mod failure;
+mod handover;
 mod log_record;
 mod log_store;
 mod messages;

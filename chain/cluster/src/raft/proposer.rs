@@ -24,7 +24,7 @@ use crate::api::{ClientId, Committed, Peer, SubmitError, Write};
 
 /// Entries that are under way at once: enough that one is applied while the next is on its way to disk. More would only
 /// make each of them smaller, and what an entry costs by itself (signature, syncs, messages) is paid for each.
-const ENTRIES_UNDER_WAY: usize = 3;
+pub(super) const ENTRIES_UNDER_WAY: usize = 3;
 /// Writes that are looked at for one batch; no more fit a block.
 const CONSIDERED: usize = 1_000;
 /// Bytes of writes that may wait or be under way.

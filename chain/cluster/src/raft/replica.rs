@@ -16,9 +16,11 @@ use tokio::task::JoinSet;
 
 use super::blocking::blocking;
 use super::checkpoints::Voter;
+use super::condition::Watched;
 use super::config::ReplicaConfig;
 use super::disk_guard::DiskGuard;
 use super::failure::{FirstFailure, ReplicaError};
+use super::handover::Handover;
 use super::log_store::{Hold, LogFigures, LogStore};
 use super::messages::{Request, Response};
 use super::network::{self, Network};
@@ -55,6 +57,7 @@ struct Inner {
     log: Hold,
     queue: Queue,
     counted: Arc<Counted>,
+    watched: Arc<Watched>,
     /// When this node, leading, changed the voters last.
     voters_changed: Mutex<Option<tokio::time::Instant>>,
     disk: Arc<DiskGuard>,
@@ -97,12 +100,12 @@ impl Replica {
         let (node, chain, snapshots, log) =
             blocking(open).await.map_err(|error| ReplicaError::Raft(error.to_string()))??;
         let patience = config.timing.patience();
-        let hold = log.hold();
+        let (hold, durable) = (log.hold(), log.durable());
         let network = Network { link: Arc::clone(&link), node: node.into(), patience };
         let machine = StateMachine::new(
             Arc::clone(&chain),
             Arc::clone(&snapshots),
-            log.durable(),
+            durable.clone(),
             Arc::clone(&counted),
             failure.clone(),
         );
@@ -125,8 +128,18 @@ impl Replica {
         tasks.spawn(stop_on_panic("voter", voter.run(), raft.clone()));
         tasks.spawn(count_leaders(raft.clone(), Arc::clone(&counted)));
         let disk = Arc::new(DiskGuard::new(&config));
-        let watched = Arc::clone(&disk);
-        tasks.spawn(stop_on_panic("disk_guard", async move { watched.watch().await }, raft.clone()));
+        let guard = Arc::clone(&disk);
+        tasks.spawn(stop_on_panic("disk_guard", async move { guard.watch().await }, raft.clone()));
+        let watched = Arc::new(Watched::new(
+            Arc::clone(&chain),
+            Arc::clone(&disk),
+            Arc::clone(&counted),
+            durable,
+            config.look_every,
+        ));
+        let handover =
+            Handover { raft: raft.clone(), link: Arc::clone(&link), watched: Arc::clone(&watched) };
+        tasks.spawn(stop_on_panic("handover", handover.run(), raft.clone()));
         let tasks = tokio::sync::Mutex::new(tasks);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -139,6 +152,7 @@ impl Replica {
                 log: hold,
                 queue,
                 counted,
+                watched,
                 voters_changed: Mutex::default(),
                 disk,
                 failure,
@@ -150,9 +164,13 @@ impl Replica {
     /// What answers the other nodes: to be handed everything that arrives from them.
     #[must_use]
     pub fn service(&self) -> Arc<dyn PeerService> {
-        let Inner { raft, snapshots, config, .. } = &*self.inner;
-        let deadline = config.write_timeout;
-        Arc::new(Service { raft: raft.clone(), snapshots: Arc::clone(snapshots), deadline })
+        let Inner { raft, snapshots, watched, config, .. } = &*self.inner;
+        Arc::new(Service {
+            raft: raft.clone(),
+            snapshots: Arc::clone(snapshots),
+            watched: Arc::clone(watched),
+            deadline: config.write_timeout,
+        })
     }
 
     /// The hash of this node's public key.

@@ -12,6 +12,7 @@ use tensor_chain::replicated::ReplicatedEntry;
 
 use super::blocking::blocking;
 use super::checkpoints::append;
+use super::condition::Watched;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
 use super::snapshots::Snapshots;
 use super::state_machine::{StateMachine, describe};
@@ -23,6 +24,7 @@ use crate::link::PeerService;
 pub(super) struct Service {
     pub(super) raft: Raft<TypeConfig, StateMachine>,
     pub(super) snapshots: Arc<Snapshots>,
+    pub(super) watched: Arc<Watched>,
     /// How long an entry may take that is proposed for another node.
     pub(super) deadline: Duration,
 }
@@ -60,6 +62,7 @@ impl Service {
             Request::Propose(command) if is_vote_of(from, command.entry()) => {
                 Some(Response::Proposed(append(&self.raft, command, self.deadline).await))
             }
+            Request::Condition => Some(Response::Condition(self.watched.condition(&self.raft))),
             Request::Offer { digest } => {
                 let snapshots = Arc::clone(&self.snapshots);
                 let offered = move || snapshots.offered(from, &digest);

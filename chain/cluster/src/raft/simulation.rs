@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -97,6 +98,12 @@ impl Replica {
             Ok((record.place.0, bytes))
         };
         log.read(from, u64::MAX).map(bytes).collect()
+    }
+
+    /// How often it has handed the leadership over by itself.
+    #[must_use]
+    pub fn handovers(&self) -> u64 {
+        self.counted().handovers.load(Ordering::Relaxed)
     }
 
     pub(super) fn index_without_quorum(&self) -> Option<u64> {

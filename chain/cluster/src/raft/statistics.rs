@@ -22,6 +22,7 @@ pub(super) struct Counted {
     pub(super) apply: Histogram,
     pub(super) batch_writes: Histogram,
     leader_changes: AtomicU64,
+    pub(super) handovers: AtomicU64,
 }
 
 impl Default for Counted {
@@ -31,6 +32,7 @@ impl Default for Counted {
             apply: Histogram::of_durations(),
             batch_writes: Histogram::of_numbers(),
             leader_changes: AtomicU64::new(0),
+            handovers: AtomicU64::new(0),
         }
     }
 }
@@ -69,6 +71,7 @@ impl Replica {
         let LogFigures { bytes: log_bytes, syncs: log_syncs } = self.log_figures();
         ReplicaStatistics {
             leader_changes: counted.leader_changes.load(Ordering::Relaxed),
+            handovers: counted.handovers.load(Ordering::Relaxed),
             writes_waiting: queue.waiting(),
             write_room_used: queue.room_used(),
             batch_writes: counted.batch_writes.distribution(),

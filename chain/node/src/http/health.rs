@@ -113,6 +113,7 @@ pub(super) async fn status(State(service): State<Arc<Service>>) -> Answer<wire::
             block_hash: block_hash.to_string(),
         }),
         members: members.into_iter().map(member).collect(),
+        handovers: service.ledger.statistics().handovers,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         isa: service.config.isa().to_string(),
         device: service.config.device(),

@@ -246,7 +246,7 @@ fn probes_tell_a_node_without_a_leader_from_a_dead_one() {
         (&status["role"], &status["height"], &status["leader"]),
         (&json!("leader"), &json!(0), &Value::Null)
     );
-    assert_eq!(status["isa"], "scalar");
+    assert_eq!((&status["isa"], &status["handovers"]), (&json!("scalar"), &json!(2)));
 }
 
 #[test]
@@ -260,6 +260,7 @@ fn every_metric_listed_has_moved_or_names_a_state() {
         "tensorchain_chain_height 1",
         "tensorchain_raft_term 3",
         "tensorchain_raft_applied_index 1",
+        "tensorchain_raft_leadership_handovers_total 2",
         "tensorchain_raft_role{role=\"leader\"} 1",
         "tensorchain_raft_role{role=\"follower\"} 0",
         "tensorchain_http_requests_total{route=\"/v1/kv/{key}\",method=\"PUT\",status=\"200\"} 1",

@@ -74,6 +74,13 @@ impl Replica {
             ("raft_leader_changes", "Times that the node saw another leader than before"),
             statistics.leader_changes,
         )?;
+        out.counter(
+            (
+                "raft_leadership_handovers",
+                "Times that the node, leading and not well, asked a better voter to lead",
+            ),
+            statistics.handovers,
+        )?;
         out.gauge(("raft_members", "Members of the cluster, learners included"), status.members.len())?;
         out.gauge(("raft_last_log_index", "Last entry of the node's log"), index(status.last_log))?;
         out.gauge(
