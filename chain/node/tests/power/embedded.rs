@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tensor_chain::{ChainError, TensorChain, TensorStore};
 
 use crate::crash::{FATES, Fate, below, write_image};
-use crate::disk::{Op, Syncs};
+use crate::disk::{Change, Op, Syncs};
 use crate::recording::{Recording, tracing, tracing_and_killing};
 use crate::{can_trace, data, dose, moment_of, random, tensorchain, verify};
 
@@ -22,6 +22,8 @@ const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const LENGTHS: [usize; 4] = [10, 200, 3_000, 20_000];
 const COMMANDS_A_LIFE: usize = 3;
 const IMAGES_A_LIFE: usize = 12;
+/// As often does a command make a call at which it can be killed.
+const TURNS: usize = 16;
 
 /// The value of each key that has one.
 type State = BTreeMap<String, String>;
@@ -54,19 +56,25 @@ impl Step {
 }
 
 impl Life {
-    /// Runs a few commands on what is below `root`, where the state is `before`.
-    fn live(root: &Path, recording: Recording, before: State, random: &mut ChaCha8Rng) -> Self {
+    /// Runs commands on what is below `root`, where the state is `before`; those with a number are killed at that turn.
+    fn live(
+        root: &Path,
+        recording: Recording,
+        before: State,
+        kills: &[Option<usize>],
+        random: &mut ChaCha8Rng,
+    ) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let trace = scratch.path().join("trace");
         let mut life = Self { recording, before, steps: Vec::new() };
-        for _ in 0..COMMANDS_A_LIFE {
+        for kill in kills {
             let key = KEYS[below(random, KEYS.len())];
             let number = format!("{}.", below(random, 1_000_000));
             let value = number.repeat(LENGTHS[below(random, LENGTHS.len())] / 5);
             let value = (below(random, 5) > 0).then_some(value);
-            let through = match below(random, 3) {
-                0 => tracing_and_killing(&trace, 1 + below(random, 50)),
-                _ => tracing(&trace),
+            let through = match kill {
+                Some(nth) => tracing_and_killing(&trace, *nth),
+                None => tracing(&trace),
             };
             let mut command = tensorchain(Some(through), root);
             match &value {
@@ -86,6 +94,19 @@ impl Life {
             life.steps.push(Step { began, acknowledged, key, value });
         }
         life
+    }
+
+    /// When the block of a step is on the disk, although nobody has been told.
+    fn when_written(&self, step: usize) -> usize {
+        let Step { began, key, value, .. } = &self.steps[step];
+        let text = value.as_deref().unwrap_or(key).as_bytes();
+        let writes = |op: &Op| {
+            matches!(op, Op::Change { change: Change::Write { data, .. }, .. }
+                if data.windows(text.len()).any(|part| part == text))
+        };
+        let written = began + self.recording.ops[*began..].iter().position(writes).unwrap();
+        let synced = |op: &Op| matches!(op, Op::SyncEnds { .. });
+        written + self.recording.ops[written..].iter().position(synced).unwrap() + 1
     }
 
     /// What a power loss may leave: what was acknowledged, and perhaps what was being done or not answered.
@@ -139,7 +160,8 @@ fn lose_power(images: usize, syncs: Syncs, fates: &[Fate], random: &mut ChaCha8R
         if life_number == 0 {
             recording.make_dir("data");
         }
-        let life = Life::live(root.path(), recording, state, random);
+        let kills = [(); COMMANDS_A_LIFE].map(|()| (below(random, 3) == 0).then(|| 1 + below(random, TURNS)));
+        let life = Life::live(root.path(), recording, state, &kills, random);
         for _ in 0..IMAGES_A_LIFE {
             let (moment, fate) = (moment_of(&life.recording, random), fates[below(random, fates.len())]);
             let disk = life.recording.disk_at(moment);
@@ -169,6 +191,27 @@ fn no_power_loss_takes_an_acknowledged_write_of_a_chain_in_a_directory() {
     if can_trace() {
         lose_power(dose("POWER_IMAGES", 96), Syncs::Honest, &FATES, &mut random()).unwrap();
     }
+}
+
+/// What a killed command had not synced is synced before the next one builds on it: killed at each turn in turn.
+#[test]
+fn what_a_killed_command_left_does_not_take_the_next_one_along() {
+    if !can_trace() {
+        return;
+    }
+    let (mut random, mut killed) = (random(), 0);
+    for nth in 1..=TURNS {
+        let root = tempfile::tempdir().unwrap();
+        let recording = Recording::of(root.path(), Syncs::Honest);
+        let life = Life::live(root.path(), recording, State::new(), &[None, Some(nth), None], &mut random);
+        killed += usize::from(life.steps[1].acknowledged.is_none());
+        let image = tempfile::tempdir().unwrap();
+        let moment = life.when_written(2);
+        write_image(&life.recording.disk_at(moment), Fate::Lost, &mut random, image.path());
+        let read = read(image.path()).unwrap_or_else(|error| panic!("killed at turn {nth}: {error}"));
+        assert!(life.allowed(moment).contains(&read), "killed at turn {nth}: {:?}", shown(&read));
+    }
+    assert!(killed * 3 > TURNS, "only {killed} of {TURNS} were killed");
 }
 
 /// A test of the test.

@@ -21,14 +21,19 @@ const CALLS: &str = "\
     chmod,fchmod,fchmodat,fchmodat2,copy_file_range,sendfile,splice,vmsplice,tee,ioctl,chdir,fchdir,chroot,\
     io_setup,io_submit,io_uring_setup,open_by_handle_at,memfd_create,fork,vfork,execve,execveat";
 
-/// What the process is told by the kernel in these tests: others may only look.
+/// What nobody but the owner may do here, whatever the umask is. Only the file of the key depends on its mode.
 const UMASK: u32 = 0o022;
 
 /// The program to run another one through so that its calls are written to a file.
 pub fn tracing(trace: &Path) -> Command {
+    // Other calls do not stop it.
+    writing_to(trace, &["--seccomp-bpf"])
+}
+
+fn writing_to(trace: &Path, options: &[&str]) -> Command {
     let calls: Vec<_> = CALLS.split(',').map(|call| format!("?{call}")).collect();
     let mut strace = Command::new("strace");
-    strace.args(["-f", "--seccomp-bpf", "-qq", "-s", "67108864", "-e", "signal=none"]);
+    strace.args(options).args(["-f", "-qq", "-s", "67108864", "-e", "signal=none"]);
     strace.args(["-e", &format!("trace={}", calls.join(","))]);
     strace.args(["-e", "raw=read,readv,preadv", "-e", "verbose=all", "-o"]).arg(trace);
     strace
@@ -37,11 +42,10 @@ pub fn tracing(trace: &Path) -> Command {
 /// Calls that make what a program does durable, or visible under its name.
 const TURNS: &str = "fsync,fdatasync,rename,renameat,unlink";
 
-/// As [`tracing`], and the program is killed when a thread makes its `nth` of some calls. Its files stay as they are.
+/// As [`tracing`], and the program is killed when a thread makes the `nth` of one of some calls. Its files stay as they are.
 pub fn tracing_and_killing(trace: &Path, nth: usize) -> Command {
-    let mut strace = tracing(trace);
-    strace.args(["-e", &format!("inject={TURNS}:signal=SIGKILL:when={nth}")]);
-    strace
+    // With a filter in the kernel strace sends no signal.
+    writing_to(trace, &["-e", &format!("inject={TURNS}:signal=SIGKILL:when={nth}")])
 }
 
 /// What has happened to the files below a directory.
@@ -218,7 +222,9 @@ impl Process<'_> {
         }
         let name = names.pop()?;
         for name in names {
-            dir = self.to.disk.named(dir, &name)?;
+            let below = self.to.disk.named(dir, &name);
+            dir = below
+                .unwrap_or_else(|| panic!("{name} is not there, as far as is known: {}", path.display()));
         }
         Some((dir, name))
     }

@@ -79,7 +79,7 @@ fn parse(thread: u32, text: &str) -> Call {
 /// A number as it was printed, in decimal or in hexadecimal.
 pub fn number(text: &str) -> Option<i64> {
     match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok().map(|value| value as i64),
+        Some(digits) => u64::from_str_radix(digits, 16).ok().map(u64::cast_signed),
         None => text.parse().ok(),
     }
 }
