@@ -21,7 +21,9 @@ use tensor_chain::replicated::LogPosition;
 
 /// Most bytes of a body: far above any batch.
 const MAX_BODY_BYTES: usize = 16 << 20;
-const HEAD_BYTES: usize = 4 + 8 + 8;
+const FIELDS_BYTES: usize = 4 + 8 + 8;
+/// Bytes of a payload before its body.
+pub(super) const HEAD_BYTES: usize = FIELDS_BYTES + 4 + 4;
 
 /// A place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,7 +96,7 @@ impl Encode for PayloadRecord {
         let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX_BODY_BYTES);
         let len = len.ok_or_else(|| io::Error::other(format!("an entry of {} bytes", body.len())))?;
         let LogPosition { term, index } = self.place.0;
-        let mut head = Vec::with_capacity(HEAD_BYTES + 8);
+        let mut head = Vec::with_capacity(HEAD_BYTES);
         head.extend_from_slice(&len.to_le_bytes());
         head.extend_from_slice(&index.to_le_bytes());
         head.extend_from_slice(&term.to_le_bytes());
@@ -110,21 +112,39 @@ impl Decode for PayloadRecord {
     fn decode<R: Read>(mut reader: R) -> io::Result<Self> {
         let mut head = [0; HEAD_BYTES];
         reader.read_exact(&mut head)?;
-        let [head_crc, body_crc] = [read_u32(&mut reader)?, read_u32(&mut reader)?];
-        let mut fields = head.as_slice();
-        let (len, index, term) =
-            (read_u32(&mut fields)? as usize, read_u64(&mut fields)?, read_u64(&mut fields)?);
-        if head_crc != crc32c::crc32c(&head) || len > MAX_BODY_BYTES {
-            return Err(damaged("the head of an entry"));
-        }
+        let Head { len, position, body_crc } =
+            Head::read(&head)?.ok_or_else(|| damaged("the head of an entry"))?;
         let mut body = vec![0; len];
         reader.read_exact(&mut body)?;
+        let LogPosition { term, index } = position;
         let entry = || damaged(&format!("the entry at index {index} of term {term}"));
         if body_crc != crc32c::crc32c(&body) {
             return Err(entry());
         }
         let payload = postcard::from_bytes(&body).map_err(|_| entry())?;
-        Ok(Self { place: Place(LogPosition { term, index }), payload })
+        Ok(Self { place: Place(position), payload })
+    }
+}
+
+/// What a payload says before its body.
+pub(super) struct Head {
+    /// Bytes of the body.
+    pub(super) len: usize,
+    position: LogPosition,
+    body_crc: u32,
+}
+
+impl Head {
+    /// `None` where the head does not have its checksum.
+    pub(super) fn read(head: &[u8; HEAD_BYTES]) -> io::Result<Option<Self>> {
+        let (fields, mut crcs) = head.split_at(FIELDS_BYTES);
+        let [head_crc, body_crc] = [read_u32(&mut crcs)?, read_u32(&mut crcs)?];
+        let sound = head_crc == crc32c::crc32c(fields);
+        let mut fields = fields;
+        let (len, index, term) =
+            (read_u32(&mut fields)? as usize, read_u64(&mut fields)?, read_u64(&mut fields)?);
+        let position = LogPosition { term, index };
+        Ok((sound && len <= MAX_BODY_BYTES).then_some(Self { len, position, body_crc }))
     }
 }
 

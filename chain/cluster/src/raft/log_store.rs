@@ -442,7 +442,8 @@ mod tests {
     use crate::raft::types::{Command, log_id};
     use openraft::storage::RaftLogStorageExt;
     use openraft::vote::RaftLeaderId;
-    use tensor_chain::replicated::{LogPosition, ReplicatedEntry};
+    use tensor_chain::replicated::{LogPosition, ProposedWrite, ReplicatedBatch, ReplicatedEntry};
+    use tensor_chain::{ChainId, Changeset, Identity, Transaction};
 
     const ENTRIES: u64 = 20;
 
@@ -510,6 +511,32 @@ mod tests {
             }
         }
         assert!(before > 0);
+    }
+
+    #[tokio::test]
+    async fn zeros_that_somebody_wrote_make_no_damaged_record_a_torn_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = LogStore::open(dir.path(), Arc::default(), FirstFailure::default()).unwrap();
+        let put = Transaction::Put { key: "k".to_owned(), data: vec![0; 4_096] };
+        let write = ProposedWrite { changeset: Changeset::single(put).unwrap(), session: None };
+        let identity = Identity::from_bytes(&[1; 32]);
+        let batch = ReplicatedBatch::sign(&identity, ChainId::default(), 7, vec![write]).unwrap();
+        let payload = Payload::Normal(Command::new(ReplicatedEntry::Batch(batch)));
+        let zeros = Entry { payload, ..entry(1) };
+        store.blocking_append([entry(0), zeros, entry(2)]).await.unwrap();
+        drop(store);
+        let files = file_lengths(dir.path()).unwrap();
+        let file = files.into_iter().max_by_key(|(_, len)| *len).unwrap().0;
+        let sound = std::fs::read(&file).unwrap();
+        let zeros = sound.windows(4_096).position(|bytes| bytes.iter().all(|&byte| byte == 0)).unwrap();
+        for position in (0..zeros - 200).step_by(7) {
+            let mut flipped = sound.clone();
+            flipped[position] ^= 0x41;
+            std::fs::write(&file, flipped).unwrap();
+            let opened = last_index(dir.path()).await;
+            assert!(opened.map_or(true, |last| last == 2), "byte {position}");
+            assert_eq!(file.metadata().unwrap().len(), sound.len() as u64, "byte {position}");
+        }
     }
 
     #[tokio::test]

@@ -2,8 +2,9 @@
 //!
 //! A disk writes sectors in any order, so of a write that was never confirmed the end can be there and the middle not.
 //! The library takes away a record that is cut short, or of which nothing is there, and calls all else damage. What tells
-//! the two apart is that a sector that never came is all zeros, as no damaged one is. Nothing behind it was ever
-//! confirmed either: a sync covers all that was written before.
+//! the two apart is that a sector that never came is all zeros. The first of them lies in the first bad record, and nothing
+//! behind it was ever confirmed: a sync covers all that was written before. Zeros elsewhere are somebody's value, so a
+//! damaged record is taken for a torn one only where it holds a whole sector of them itself.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,12 +14,18 @@ use std::sync::Arc;
 use raft_log::codeq::Span;
 use raft_log::{ChunkId, Config, Dump, DumpApi};
 
+use super::log_record::{HEAD_BYTES, Head};
 use super::log_store::LogTypes;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
 /// Zeros that a record may begin with.
 const ZEROS_OF_A_RECORD: usize = 3;
+/// What the library writes before the payload of an entry, kind and place, and behind it, a checksum.
+const BEFORE_PAYLOAD: usize = 4 + 16;
+const AFTER_PAYLOAD: usize = 8;
+/// Most bytes of a record that is no entry's: a vote, a place, the state.
+const SMALL_RECORD: usize = 128;
 
 /// Takes a torn tail away from a log that could not be opened. Whether there was one.
 ///
@@ -49,11 +56,12 @@ pub(super) fn cut(config: &Arc<Config>) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether a sector was never written, of those from a record on.
+/// Whether a sector was never written, of those in which the record is that begins here.
 fn has_hole(file: &File, start: u64) -> io::Result<bool> {
     let len = file.metadata()?.len();
+    let end = len.min(start + record_len(file, start)? as u64);
     let (mut at, mut sector) = (start, [0; SECTOR]);
-    while at < len {
+    while at < end {
         let piece = (SECTOR as u64 - at % SECTOR as u64).min(len - at) as usize;
         file.read_exact_at(&mut sector[..piece], at)?;
         let says_something = at > start || piece > ZEROS_OF_A_RECORD;
@@ -63,4 +71,16 @@ fn has_hole(file: &File, start: u64) -> io::Result<bool> {
         at += piece as u64;
     }
     Ok(false)
+}
+
+/// Length of the record that begins here: as its head says, or that of a small one where there is no sound head.
+fn record_len(file: &File, start: u64) -> io::Result<usize> {
+    let mut head = [0; HEAD_BYTES];
+    let head = match file.read_exact_at(&mut head, start + BEFORE_PAYLOAD as u64) {
+        Ok(()) => Head::read(&head)?,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Err(error) => return Err(error),
+    };
+    let of_entry = |head: Head| BEFORE_PAYLOAD + HEAD_BYTES + head.len + AFTER_PAYLOAD;
+    Ok(head.map_or(SMALL_RECORD, of_entry))
 }
