@@ -1,14 +1,13 @@
 //! What an operator asks: who takes part, who leads, when a snapshot is made.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
-use openraft::raft::ClientWriteResponse;
+use openraft::raft::Precondition;
 use tensor_chain::NodeId;
 use tokio::time::Instant;
 
@@ -23,7 +22,7 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait for one before asking again.
 const EXPORT_PAUSE: Duration = Duration::from_secs(1);
 
-type Changed = Result<ClientWriteResponse<TypeConfig>, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>;
+type Change = ChangeMembers<RaftNode, Addresses>;
 
 impl Replica {
     /// Makes a new cluster of these voters, of whom this node is one. The others learn of it from the log.
@@ -55,7 +54,7 @@ impl Replica {
             Some(_) => ChangeMembers::SetNodes([(node, addresses)].into()),
             None => ChangeMembers::AddNodes([(node, addresses)].into()),
         };
-        self.change(self.raft().change_membership(change, true)).await
+        self.change(change, true).await
     }
 
     /// Lets a learner vote that has caught up: it answers and lacks fewer than 100 entries. In a cluster of three voters
@@ -81,7 +80,7 @@ impl Replica {
         let metrics = self.raft().metrics().borrow_watched().clone();
         promotion::check(&metrics, node, since_change, self.patience(), force)?;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.into()]));
-        self.change(self.raft().change_membership(change, true)).await?;
+        self.change(change, true).await?;
         self.note_change_of_voters();
         Ok(())
     }
@@ -100,7 +99,7 @@ impl Replica {
         let nodes = BTreeSet::from([RaftNode::from(node)]);
         let change =
             if voter { ChangeMembers::RemoveVoters(nodes) } else { ChangeMembers::RemoveNodes(nodes) };
-        self.change(self.raft().change_membership(change, false)).await?;
+        self.change(change, false).await?;
         if voter {
             self.note_change_of_voters();
         }
@@ -160,7 +159,12 @@ impl Replica {
         }
     }
 
-    async fn change(&self, change: impl Future<Output = Changed>) -> Result<(), AdminError> {
+    /// Changes who takes part, from the membership that is seen here and from no other.
+    ///
+    /// Voters are changed in two steps. Where a leader was lost between them, the second one comes first: otherwise the
+    /// library would go on to a third membership, and may lead through two of which it is no member, which it does not
+    /// survive.
+    async fn change(&self, change: Change, retain: bool) -> Result<(), AdminError> {
         let status = self.status();
         let leads = status.leader.is_some_and(|leader| leader.node == status.node);
         if leads && status.role != Role::Leader {
@@ -168,9 +172,20 @@ impl Replica {
             // from it, which it does not expect further on.
             return Err(AdminError::MembershipChangeInProgress { log_index: None });
         }
-        let changed = tokio::time::timeout(self.write_timeout(), change).await;
+        let seen = self.raft().metrics().borrow_watched().membership_config.clone();
+        let half_done = seen.membership().get_joint_config().len() > 1;
+        let change = if half_done { ChangeMembers::AddVoterIds(BTreeSet::new()) } else { change };
+        let seen = Precondition::LastMembershipLogId { last_membership_log_id: *seen.log_id() };
+        let changed = self.raft().change_membership_if(change, retain, [seen]);
+        let changed = tokio::time::timeout(self.write_timeout(), changed).await;
         match changed.map_err(|_| AdminError::Unknown)? {
+            Ok(done) if half_done => {
+                Err(AdminError::MembershipChangeInProgress { log_index: Some(done.log_id.index()) })
+            }
             Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::PreconditionFailed(_))) => {
+                Err(AdminError::MembershipChangeInProgress { log_index: None })
+            }
             Err(RaftError::Fatal(_)) => Err(AdminError::Stopped),
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => Err(refused(error)),
             Err(RaftError::APIError(error)) => match submit_error(error) {
