@@ -1,8 +1,9 @@
-//! What test binaries share: every backend of this machine, values that are hard on them, and a count of the
-//! memory they hold.
+//! What test binaries share: every backend of this machine, values that are hard on them, a count of the memory they hold,
+//! and how faults are tried.
 #![deny(unsafe_code)]
 
 pub mod allocation;
+pub mod faults;
 pub mod golden;
 pub mod values;
 

@@ -58,16 +58,23 @@ fn an_earlier_state_is_as_near_as_the_deltas_up_to_it_point_where_all_of_them_do
     assert_eq!([near(0), near(1), near(2), near(4), near(5)], [0.5, 1.0, 0.0, 0.5, 1.0]);
 }
 
-/// However many there are, the latest 1,024 count.
+/// However many blocks are remembered, the latest 1,024 deltas count.
 #[test]
 fn what_was_committed_before_the_latest_deltas_has_no_part_in_nearness() {
-    let chain = chain();
-    for n in 0..1_024 {
-        let dense = if n == 0 { [0.0, 9e6, 0.0, 0.0] } else { [1.0, 0.0, 0.0, 0.0] };
-        chain.commit(begin_delta(&chain, &format!("key-{n}"), &dense)).unwrap();
-    }
+    let chain = chain_of_batches(2);
+    let commit_two = |block: u32| {
+        let (a, b) = match block {
+            1 => ([0.0, 9e6, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]),
+            _ => ([1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]),
+        };
+        let two = [("a", a), ("b", b)];
+        let two = two.map(|(key, dense)| begin_delta(&chain, &format!("{key}-{block}"), &dense));
+        commit_together(&chain, two.into()).into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    };
+    (1..=512).for_each(commit_two);
+    assert_eq!(chain.height(), Height(512));
     assert!(chain.nearness(Height(1)).unwrap() > 0.99);
-    chain.commit(begin_delta(&chain, "last", &[1.0, 0.0, 0.0, 0.0])).unwrap();
+    commit_two(513);
     assert_eq!(chain.nearness(Height(1)).unwrap(), 0.5);
 }
 

@@ -50,11 +50,12 @@ impl Replica {
     /// See [`AdminError`].
     pub async fn add_learner(&self, peer: Peer) -> Result<(), AdminError> {
         let (node, addresses) = (RaftNode::from(peer.node), Addresses::from(&peer));
-        let change = match self.find(peer.node) {
+        let seen = self.seen();
+        let change = match seen.membership_config.membership().get_node(&node) {
             Some(_) => ChangeMembers::SetNodes([(node, addresses)].into()),
             None => ChangeMembers::AddNodes([(node, addresses)].into()),
         };
-        self.change(change, true).await
+        self.change(&seen, change, true).await
     }
 
     /// Lets a learner vote that has caught up: it answers and lacks fewer than 100 entries. In a cluster of three voters
@@ -77,10 +78,10 @@ impl Replica {
 
     async fn promote_if(&self, node: NodeId, force: bool) -> Result<(), AdminError> {
         let since_change = self.voters_changed().map(|at| at.elapsed());
-        let metrics = self.raft().metrics().borrow_watched().clone();
-        promotion::check(&metrics, node, since_change, self.patience(), force)?;
+        let seen = self.seen();
+        promotion::check(&seen, node, since_change, self.patience(), force)?;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.into()]));
-        self.change(change, true).await?;
+        self.change(&seen, change, true).await?;
         self.note_change_of_voters();
         Ok(())
     }
@@ -90,16 +91,17 @@ impl Replica {
     /// # Errors
     /// See [`AdminError`]; [`NoVoters`](AdminError::NoVoters) for the last voter.
     pub async fn remove(&self, node: NodeId) -> Result<(), AdminError> {
-        let members = self.status().members;
-        let member = members.iter().find(|member| member.peer.node == node);
-        let voter = member.ok_or(AdminError::NodeNotFound { node })?.voter;
-        if voter && members.iter().filter(|member| member.voter).count() == 1 {
+        let (seen, removed) = (self.seen(), RaftNode::from(node));
+        let members = seen.membership_config.membership();
+        members.get_node(&removed).ok_or(AdminError::NodeNotFound { node })?;
+        let voter = members.voter_ids().any(|voter| voter == removed);
+        if voter && members.voter_ids().count() == 1 {
             return Err(AdminError::NoVoters);
         }
-        let nodes = BTreeSet::from([RaftNode::from(node)]);
+        let nodes = BTreeSet::from([removed]);
         let change =
             if voter { ChangeMembers::RemoveVoters(nodes) } else { ChangeMembers::RemoveNodes(nodes) };
-        self.change(change, false).await?;
+        self.change(&seen, change, false).await?;
         if voter {
             self.note_change_of_voters();
         }
@@ -159,12 +161,16 @@ impl Replica {
         }
     }
 
-    /// Changes who takes part, from the membership that is seen here and from no other.
+    fn seen(&self) -> Metrics {
+        self.raft().metrics().borrow_watched().clone()
+    }
+
+    /// Changes who takes part, if that is still as it was seen when it was decided.
     ///
     /// Voters are changed in two steps. Where a leader was lost between them, the second one comes first: otherwise the
     /// library would go on to a third membership, and may lead through two of which it is no member, which it does not
     /// survive.
-    async fn change(&self, change: Change, retain: bool) -> Result<(), AdminError> {
+    async fn change(&self, seen: &Metrics, change: Change, retain: bool) -> Result<(), AdminError> {
         let status = self.status();
         let leads = status.leader.is_some_and(|leader| leader.node == status.node);
         if leads && status.role != Role::Leader {
@@ -172,11 +178,13 @@ impl Replica {
             // from it, which it does not expect further on.
             return Err(AdminError::MembershipChangeInProgress { log_index: None });
         }
-        let seen = self.raft().metrics().borrow_watched().membership_config.clone();
+        let seen = &seen.membership_config;
         let half_done = seen.membership().get_joint_config().len() > 1;
-        let change = if half_done { ChangeMembers::AddVoterIds(BTreeSet::new()) } else { change };
-        let seen = Precondition::LastMembershipLogId { last_membership_log_id: *seen.log_id() };
-        let changed = self.raft().change_membership_if(change, retain, [seen]);
+        // Who is no voter any more was being removed: nothing else takes a voter away.
+        let finish = (ChangeMembers::AddVoterIds(BTreeSet::new()), false);
+        let (change, retain) = if half_done { finish } else { (change, retain) };
+        let as_seen = Precondition::LastMembershipLogId { last_membership_log_id: *seen.log_id() };
+        let changed = self.raft().change_membership_if(change, retain, [as_seen]);
         let changed = tokio::time::timeout(self.write_timeout(), changed).await;
         match changed.map_err(|_| AdminError::Unknown)? {
             Ok(done) if half_done => {

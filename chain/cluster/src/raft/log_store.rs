@@ -540,6 +540,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_zeros_that_a_vote_begins_with_are_no_hole() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = LogStore::open(dir.path(), Arc::default(), FirstFailure::default()).unwrap();
+        let written = || file_lengths(dir.path()).unwrap().into_iter().max_by_key(|(_, len)| *len).unwrap();
+        // The kind of the last vote, four zeros, ends a sector.
+        let vote = |term| {
+            let leader_id = <TypeConfig as openraft::RaftTypeConfig>::LeaderId::new(term, Default::default());
+            Vote { leader_id, committed: true }
+        };
+        let mut term = 1;
+        while written().1 % 512 != 508 {
+            store.save_vote(&vote(term)).await.unwrap();
+            term += 1;
+        }
+        let start = written().1 as usize;
+        store.save_vote(&vote(term)).await.unwrap();
+        drop(store);
+        let (file, len) = written();
+        let sound = std::fs::read(&file).unwrap();
+        for position in start + 4..len as usize {
+            let mut flipped = sound.clone();
+            flipped[position] ^= 0x41;
+            std::fs::write(&file, flipped).unwrap();
+            let opened = LogStore::open(dir.path(), Arc::default(), FirstFailure::default());
+            assert!(opened.is_err(), "byte {} of a vote", position - start);
+            assert_eq!(file.metadata().unwrap().len(), len);
+        }
+    }
+
+    #[tokio::test]
     async fn a_torn_tail_takes_only_what_was_not_finished() {
         let dir = tempfile::tempdir().unwrap();
         let file = written(dir.path()).await;

@@ -9,6 +9,8 @@
 //! a snapshot has made the blocks and the state durable.
 
 mod admin;
+#[cfg(test)]
+mod admin_tests;
 mod blocking;
 mod checkpoints;
 mod condition;

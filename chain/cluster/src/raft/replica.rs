@@ -30,7 +30,7 @@ use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
 use super::statistics::{Counted, count_leaders};
 use super::types::{Addresses, Command, RaftNode, TypeConfig, peer};
-use crate::api::{ClientId, Committed, Member, Peer, ReadError, ReplicaStatus, Role, SubmitError, Write};
+use crate::api::{ClientId, Committed, Member, ReadError, ReplicaStatus, Role, SubmitError, Write};
 use crate::link::{Channel, PeerLink, PeerService};
 
 /// How long the tasks of the library may take to end.
@@ -405,13 +405,6 @@ impl Replica {
 
     pub(super) fn write_timeout(&self) -> Duration {
         self.inner.config.write_timeout
-    }
-
-    /// A node by its id, as the cluster knows it.
-    pub(super) fn find(&self, node: NodeId) -> Option<Peer> {
-        let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        let raft_node = RaftNode::from(node);
-        Some(peer(raft_node, metrics.membership_config.membership().get_node(&raft_node)?))
     }
 }
 

@@ -19,8 +19,9 @@ use super::log_store::LogTypes;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
-/// Zeros that a record may begin with.
-const ZEROS_OF_A_RECORD: usize = 3;
+/// Zeros that an entry begins with: of its kind. A vote, whose kind is 0, may have those of its term besides.
+const ZEROS_OF_AN_ENTRY: usize = 3;
+const ZEROS_OF_A_VOTE: usize = 4 + 7;
 /// What the library writes before the payload of an entry, kind and place, and behind it, a checksum.
 const BEFORE_PAYLOAD: usize = 4 + 16;
 const AFTER_PAYLOAD: usize = 8;
@@ -58,13 +59,17 @@ pub(super) fn cut(config: &Arc<Config>) -> io::Result<bool> {
 
 /// Whether a sector was never written, of those in which the record is that begins here.
 fn has_hole(file: &File, start: u64) -> io::Result<bool> {
+    let (record, zeros) = match entry_len(file, start)? {
+        Some(entry) => (entry, ZEROS_OF_AN_ENTRY),
+        None => (SMALL_RECORD, ZEROS_OF_A_VOTE),
+    };
     let len = file.metadata()?.len();
-    let end = len.min(start + record_len(file, start)? as u64);
+    let end = len.min(start + record as u64);
     let (mut at, mut sector) = (start, [0; SECTOR]);
     while at < end {
         let piece = (SECTOR as u64 - at % SECTOR as u64).min(len - at) as usize;
         file.read_exact_at(&mut sector[..piece], at)?;
-        let says_something = at > start || piece > ZEROS_OF_A_RECORD;
+        let says_something = at > start || piece > zeros;
         if says_something && sector[..piece].iter().all(|&byte| byte == 0) {
             return Ok(true);
         }
@@ -73,14 +78,13 @@ fn has_hole(file: &File, start: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Length of the record that begins here: as its head says, or that of a small one where there is no sound head.
-fn record_len(file: &File, start: u64) -> io::Result<usize> {
+/// Length of the entry that begins here, as its head says; `None` where there is no sound head.
+fn entry_len(file: &File, start: u64) -> io::Result<Option<usize>> {
     let mut head = [0; HEAD_BYTES];
     let head = match file.read_exact_at(&mut head, start + BEFORE_PAYLOAD as u64) {
         Ok(()) => Head::read(&head)?,
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
         Err(error) => return Err(error),
     };
-    let of_entry = |head: Head| BEFORE_PAYLOAD + HEAD_BYTES + head.len + AFTER_PAYLOAD;
-    Ok(head.map_or(SMALL_RECORD, of_entry))
+    Ok(head.map(|head| BEFORE_PAYLOAD + HEAD_BYTES + head.len + AFTER_PAYLOAD))
 }

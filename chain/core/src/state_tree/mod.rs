@@ -188,37 +188,40 @@ impl Update<'_> {
 
     /// A subtree of nothing but these leaves, ascending, at a place of a page.
     fn build(&mut self, page: &mut Page, place: Place, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
-        match *leaves {
-            [] => Node::Empty,
-            [(key_hash, value_hash)] => Node::Leaf { key_hash, value_hash },
-            _ => {
-                let (left, right) = leaves.split_at(path.split_point(leaves, |leaf| &leaf.0));
-                let children = [(false, left), (true, right)].map(|(right, leaves)| {
-                    let path = path.child(right);
-                    match place.child(right) {
-                        Some(place) => self.build(page, place, &path, leaves),
-                        None => self.build_page(&path, leaves),
-                    }
-                });
-                page.set_children(place, children);
-                Node::branch(children)
-            }
+        if let Some(node) = without_branch(leaves) {
+            return node;
         }
+        let (left, right) = leaves.split_at(path.split_point(leaves, |leaf| &leaf.0));
+        let children = [(false, left), (true, right)].map(|(right, leaves)| {
+            let path = path.child(right);
+            match place.child(right) {
+                Some(place) => self.build(page, place, &path, leaves),
+                None => self.build_page(&path, leaves),
+            }
+        });
+        page.set_children(place, children);
+        Node::branch(children)
     }
 
     /// As [`build`](Self::build), where a page begins.
     fn build_page(&mut self, path: &Path, leaves: &[(Hash, Hash)]) -> Node {
-        match *leaves {
-            [] => Node::Empty,
-            [(key_hash, value_hash)] => Node::Leaf { key_hash, value_hash },
-            _ => {
-                let mut page = Box::new(Page::EMPTY);
-                let node = self.build(&mut page, Place::TOP, path, leaves);
-                self.ops.push(page.put(path));
-                self.cache.put(*path, page);
-                node
-            }
+        if let Some(node) = without_branch(leaves) {
+            return node;
         }
+        let mut page = Box::new(Page::EMPTY);
+        let node = self.build(&mut page, Place::TOP, path, leaves);
+        self.ops.push(page.put(path));
+        self.cache.put(*path, page);
+        node
+    }
+}
+
+/// What stands for so few leaves that there is no branch above them.
+fn without_branch(leaves: &[(Hash, Hash)]) -> Option<Node> {
+    match *leaves {
+        [] => Some(Node::Empty),
+        [(key_hash, value_hash)] => Some(Node::Leaf { key_hash, value_hash }),
+        _ => None,
     }
 }
 

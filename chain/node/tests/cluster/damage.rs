@@ -8,9 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tensor_client::Consistency;
 use tensor_client::blocking::Node as Client;
+use tensor_tests::faults::dose;
 
 use crate::disk::files_below;
-use crate::process::{Cluster, TOKEN, await_that, client, dose, seed};
+use crate::process::{Cluster, TOKEN, await_that, client, seed};
 
 const KEYS: usize = 30;
 

@@ -13,9 +13,10 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tensor_client::blocking::Node as Client;
 use tensor_client::wire::Problem;
 use tensor_client::{AttemptError, ClientConfig, ClientError};
+use tensor_tests::faults::dose;
 
 use crate::load::{self, Load};
-use crate::process::{Cluster, Ended, Setup, TOKEN, await_that, client, dose, seed};
+use crate::process::{Cluster, Ended, Setup, TOKEN, await_that, client, seed};
 use crate::strace::{Fault, SYNCS, WRITES, can_trace, injecting};
 
 /// Elections of a node alone need not wait for anybody.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use tensor_tests::faults::dose;
 
 use crate::load::{self, Load};
-use crate::process::{Cluster, await_that, dose, seed};
+use crate::process::{Cluster, await_that, seed};
 
 /// Each way to kill is taken in turn. CLUSTER_KILLS says how many processes die in all.
 #[test]

@@ -6,9 +6,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tensor_client::ClientConfig;
 use tensor_client::blocking::Node as Client;
+use tensor_tests::faults::dose;
 
 use crate::load::{self, Load};
-use crate::process::{Cluster, Setup, await_that, client, dose, seed};
+use crate::process::{Cluster, Setup, await_that, client, seed};
 
 /// Which links are cut of a node and the two others: pairs of sender and receiver.
 type Partition = fn(usize, usize, usize) -> Vec<(usize, usize)>;

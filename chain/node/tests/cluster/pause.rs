@@ -7,9 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tensor_client::ClientConfig;
 use tensor_client::blocking::Node as Client;
+use tensor_tests::faults::dose;
 
 use crate::load::{self, Load};
-use crate::process::{Cluster, await_that, client, dose, seed};
+use crate::process::{Cluster, await_that, client, seed};
 
 /// Readers that ask the stopped leader while another one leads: answered when it wakes, they must not see what was.
 #[test]

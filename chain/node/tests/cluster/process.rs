@@ -406,16 +406,7 @@ pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// How often to do something: as the variable says, or as the gate has time for.
-pub fn dose(variable: &str, in_the_gate: u32) -> u32 {
-    std::env::var(variable).map_or(in_the_gate, |dose| dose.parse().unwrap())
-}
-
-/// Where the random choices begin: CLUSTER_SEED, or a fresh one, which is printed.
-#[expect(clippy::print_stderr, reason = "whoever reads of a failure has to be able to repeat it")]
+/// Where the random choices begin.
 pub fn seed() -> u64 {
-    let given = std::env::var("CLUSTER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0));
-    eprintln!("CLUSTER_SEED={seed}");
-    seed
+    tensor_tests::faults::seed("CLUSTER_SEED")
 }

@@ -1,18 +1,9 @@
 //! Nodes whose system calls fail or never return, as `strace` is told.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-/// Whether this machine lets strace trace a child.
-#[expect(clippy::print_stderr, reason = "a skipped check says so")]
 pub fn can_trace() -> bool {
-    let traced = Command::new("strace").args(["-D", "-f", "-qq", "-o", "/dev/null", "true"]).output();
-    let able = traced.is_ok_and(|output| output.status.success());
-    if !able {
-        assert!(std::env::var_os("HAVE_STRACE").is_none(), "strace was promised and does not work");
-        eprintln!("SKIPPED: strace cannot trace here; no disk fault was injected into a node");
-    }
-    able
+    tensor_tests::faults::can_trace(&["-D"], "no disk fault was injected into a node")
 }
 
 /// What a system call does instead of what it should.

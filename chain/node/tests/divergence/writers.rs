@@ -9,6 +9,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tensor_chain::DEFAULT_EMBEDDING_DIM;
 use tensor_client::text::Data;
 use tensor_client::{ClientError, wire};
+use tensor_tests::faults;
 
 use crate::nodes::client;
 
@@ -24,7 +25,7 @@ pub struct Writers {
 
 impl Writers {
     pub fn start(endpoints: &[String]) -> Self {
-        let (stop, seed) = (Arc::new(AtomicBool::new(false)), seed());
+        let (stop, seed) = (Arc::new(AtomicBool::new(false)), faults::seed("DIVERGENCE_SEED"));
         let write = |writer: u64| {
             let (endpoints, stop) = (endpoints.to_vec(), Arc::clone(&stop));
             let random = ChaCha8Rng::seed_from_u64(seed ^ writer);
@@ -74,13 +75,4 @@ fn vector(random: &mut ChaCha8Rng) -> Vec<f32> {
     vector[second] = 0.5;
     vector[first] = 1.0;
     vector
-}
-
-/// Where the random choices begin: DIVERGENCE_SEED, or a fresh one, which is printed.
-#[expect(clippy::print_stderr, reason = "whoever reads of a failure has to be able to repeat it")]
-fn seed() -> u64 {
-    let given = std::env::var("DIVERGENCE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0));
-    eprintln!("DIVERGENCE_SEED={seed}");
-    seed
 }

@@ -7,15 +7,8 @@ use std::process::{Command, Output};
 
 use super::{succeeds, tensorchain};
 
-/// Whether this machine lets strace trace a child.
 fn can_trace() -> bool {
-    let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
-    let able = traced.is_ok_and(|output| output.status.success());
-    if !able {
-        assert!(std::env::var_os("HAVE_STRACE").is_none(), "strace was promised and does not work");
-        eprintln!("SKIPPED: strace cannot trace here; no disk fault was injected");
-    }
-    able
+    tensor_tests::faults::can_trace(&[], "no disk fault was injected")
 }
 
 /// `put KEY VALUE` with a fault in the `when`-th call of `calls`.

@@ -24,31 +24,18 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use recording::Recording;
 use tensor_chain::log::LOG_FILE_NAME;
+use tensor_tests::faults;
 
-/// Whether this machine lets strace trace a child.
-#[expect(clippy::print_stderr, reason = "a skipped check says so")]
 fn can_trace() -> bool {
-    let traced = recording::tracing("/dev/null".as_ref()).arg("true").output();
-    let able = traced.is_ok_and(|output| output.status.success());
-    if !able {
-        assert!(std::env::var_os("HAVE_STRACE").is_none(), "strace was promised and does not work");
-        eprintln!("SKIPPED: strace cannot trace here; no power loss was tried");
-    }
-    able
+    faults::can_trace(&["--seccomp-bpf"], "no power loss was tried")
 }
 
-/// How often to do something: as the variable says, or as the gate has time for.
-fn dose(variable: &str, in_the_gate: usize) -> usize {
-    std::env::var(variable).map_or(in_the_gate, |dose| dose.parse().unwrap())
+fn dose(variable: &str, in_the_gate: u32) -> usize {
+    faults::dose(variable, in_the_gate) as usize
 }
 
-/// Random choices from POWER_SEED, or from a fresh seed, which is printed.
-#[expect(clippy::print_stderr, reason = "whoever reads of a failure has to be able to repeat it")]
 fn random() -> ChaCha8Rng {
-    let given = std::env::var("POWER_SEED").ok().map(|seed| seed.parse().unwrap());
-    let seed = given.unwrap_or_else(|| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0));
-    eprintln!("POWER_SEED={seed}");
-    ChaCha8Rng::seed_from_u64(seed)
+    ChaCha8Rng::seed_from_u64(faults::seed("POWER_SEED"))
 }
 
 /// The data directory, below the directory that stands for the disk.
