@@ -69,7 +69,9 @@ fn what_was_committed_before_the_latest_deltas_has_no_part_in_nearness() {
         };
         let two = [("a", a), ("b", b)];
         let two = two.map(|(key, dense)| begin_delta(&chain, &format!("{key}-{block}"), &dense));
-        commit_together(&chain, two.into()).into_iter().for_each(|outcome| drop(outcome.unwrap()));
+        for outcome in commit_together(&chain, two.into()) {
+            outcome.unwrap();
+        }
     };
     (1..=512).for_each(commit_two);
     assert_eq!(chain.height(), Height(512));
