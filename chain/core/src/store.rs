@@ -134,8 +134,9 @@ pub enum StoreError {
 /// The key of the index record that says where the index stands.
 const TIP: &[u8] = b"tip";
 /// How the entries of the index are laid out; an index of another layout is built anew. 1, without a number of its
-/// own, had an entry for each branch of the state tree; 2 has pages of them; 3 leaves long values in the blocks.
-const INDEX_LAYOUT: u16 = 3;
+/// own, had an entry for each branch of the state tree; 2 has pages of them; 3 leaves long values in the blocks; 4 keeps
+/// what clients were answered in slots.
+const INDEX_LAYOUT: u16 = 4;
 
 impl TensorStore {
     /// An empty store in memory, with an identity of its own.

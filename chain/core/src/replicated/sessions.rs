@@ -8,7 +8,8 @@
 //! n                      number of clients
 //! c client               index of its last entry, its highest sequence number
 //! u last index, client   the same the other way round, for finding the most silent one
-//! r client, sequence     an outcome
+//! r client, slot         sequence number and outcome of the newest request whose number, modulo
+//!                        [`REMEMBERED_PER_SESSION`], is the slot
 //! ```
 
 use std::collections::BTreeMap;
@@ -67,15 +68,18 @@ impl<'i> Sessions<'i> {
             let Some(before) = known(self.index, client)? else { return Ok(Admission::Expired) };
             self.clients.insert(client, Client { before, highest: before.highest });
         }
-        let Some(Client { highest, .. }) = self.clients.get_mut(&client) else {
+        let Some(Client { before, highest }) = self.clients.get_mut(&client) else {
             return Ok(Admission::Expired);
         };
         let oldest = oldest(*highest);
         if sequence < oldest {
             return Ok(Admission::TooOld { oldest });
         }
-        if let Some(remembered) = self.index.get(Space::Sessions, &outcome_key(client, sequence))? {
-            return Remembered::from_bytes(&remembered).map(Admission::Known).map_err(StoreError::Session);
+        // Of what lies above all that was asked before nothing can be remembered.
+        if Some(sequence) <= before.highest
+            && let Some(remembered) = remembered(self.index, request)?
+        {
+            return Ok(Admission::Known(remembered));
         }
         *highest = (*highest).max(Some(sequence));
         Ok(Admission::Fresh)
@@ -90,18 +94,15 @@ impl<'i> Sessions<'i> {
     pub(super) fn into_ops(self) -> Vec<IndexOp> {
         let mut ops = Vec::new();
         for (&client, Client { before, highest }) in &self.clients {
-            for sequence in oldest(before.highest)..oldest(*highest).min(window_end(before.highest)) {
-                ops.push(IndexOp::delete(Space::Sessions, outcome_key(client, sequence)));
-            }
             ops.push(IndexOp::delete(Space::Sessions, used_key(before.last_used, client)));
             ops.extend(write(client, Known { last_used: self.log_index, highest: *highest }));
         }
+        // Ascending by sequence number: of a slot the newest is written last.
         for (request, outcome) in self.outcomes {
-            let SessionRequest { client, sequence } = request;
-            let highest = self.clients.get(&client).and_then(|client| client.highest);
-            if sequence >= oldest(highest) {
-                ops.push(IndexOp::put(Space::Sessions, outcome_key(client, sequence), outcome.to_bytes()));
-            }
+            let mut row = Writer::new();
+            row.u64(request.sequence);
+            outcome.encode(&mut row);
+            ops.push(IndexOp::put(Space::Sessions, slot_key(request), row.into_bytes()));
         }
         ops
     }
@@ -123,8 +124,10 @@ pub(super) fn open(index: &dyn Index, log_index: u64) -> Result<Vec<IndexOp>, St
     if let Some(Known { highest, .. }) = known(index, client)? {
         ops.push(IndexOp::delete(Space::Sessions, client_key(client)));
         ops.push(IndexOp::delete(Space::Sessions, used_key(last_used, client)));
-        let outcomes = oldest(highest)..window_end(highest);
-        ops.extend(outcomes.map(|sequence| IndexOp::delete(Space::Sessions, outcome_key(client, sequence))));
+        // Slots are used from the first on.
+        let used = highest.map_or(0, |highest| highest.saturating_add(1).min(REMEMBERED_PER_SESSION));
+        let slots = (0..used).map(|sequence| slot_key(SessionRequest { client, sequence }));
+        ops.extend(slots.map(|key| IndexOp::delete(Space::Sessions, key)));
     }
     Ok(ops)
 }
@@ -134,9 +137,11 @@ fn oldest(highest: Option<u64>) -> u64 {
     highest.map_or(0, |highest| highest.saturating_sub(REMEMBERED_PER_SESSION - 1))
 }
 
-/// Above every sequence number of which an outcome can be remembered.
-fn window_end(highest: Option<u64>) -> u64 {
-    highest.map_or(0, |highest| highest.saturating_add(1))
+/// What a client was answered, if its slot does not hold the answer to another request.
+fn remembered(index: &dyn Index, request: SessionRequest) -> Result<Option<Remembered>, StoreError> {
+    let Some(bytes) = index.get(Space::Sessions, &slot_key(request))? else { return Ok(None) };
+    let (sequence, outcome) = decode(&bytes, |reader| Ok((reader.u64()?, Remembered::decode(reader)?)))?;
+    Ok((sequence == request.sequence).then_some(outcome))
 }
 
 fn known(index: &dyn Index, client: u64) -> Result<Option<Known>, StoreError> {
@@ -193,8 +198,10 @@ fn used_key(last_used: u64, client: u64) -> Vec<u8> {
     [b"u".as_slice(), &last_used.to_be_bytes(), &client.to_be_bytes()].concat()
 }
 
-fn outcome_key(client: u64, sequence: u64) -> Vec<u8> {
-    [b"r".as_slice(), &client.to_be_bytes(), &sequence.to_be_bytes()].concat()
+/// Requests that may be remembered at the same time have different ones.
+fn slot_key(SessionRequest { client, sequence }: SessionRequest) -> Vec<u8> {
+    let slot = (sequence % REMEMBERED_PER_SESSION) as u16; // below 1,024
+    [b"r".as_slice(), &client.to_be_bytes(), &slot.to_be_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -228,6 +235,8 @@ mod tests {
         let index = index_with_client();
         assert_eq!(ask(&index, 2, CLIENT, 5), Admission::Fresh);
         assert_eq!(ask(&index, 3, CLIENT, 4), Admission::Fresh);
+        let second = Remembered::Committed { height: Height(4), log_index: 3 };
+        assert_eq!(ask(&index, 4, CLIENT, 4), Admission::Known(second));
         let first = Remembered::Committed { height: Height(5), log_index: 2 };
         assert_eq!(ask(&index, 4, CLIENT, 5), Admission::Known(first.clone()));
         // 1,024 are remembered: 5 to 1,028, and then 6 to 1,029.
@@ -240,25 +249,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_the_window_leaves_nothing_behind() {
+    fn a_client_takes_no_more_than_its_window_however_long_it_asks_and_however_far_it_jumps() {
         let index = index_with_client();
-        for (step, sequence) in [3, 1, 2, 40_000, u64::MAX].into_iter().enumerate() {
-            assert_eq!(ask(&index, 10 + step as u64, CLIENT, sequence), Admission::Fresh);
+        for (log_index, sequence) in (2..).zip((0..3_000).chain([40_000, u64::MAX])) {
+            assert_eq!(ask(&index, log_index, CLIENT, sequence), Admission::Fresh);
         }
-        // Client, its place among the silent, the number of clients, one outcome.
-        assert_eq!(index.len(Space::Sessions).unwrap(), 4);
+        // Client, its place among the silent, the number of clients, outcomes.
+        assert_eq!(index.len(Space::Sessions).unwrap(), 3 + REMEMBERED_PER_SESSION);
+        // Slots still hold what is below the window, and the window more than what was asked.
+        assert_eq!(ask(&index, 5_000, CLIENT, 2_999), Admission::TooOld { oldest: u64::MAX - 1_023 });
+        assert_eq!(ask(&index, 5_001, CLIENT, u64::MAX - 7), Admission::Fresh);
     }
 
     #[test]
     fn two_requests_of_one_entry_leave_only_what_the_window_holds() {
         let index = index_with_client();
         let mut sessions = Sessions::new(&index, 2);
-        for sequence in [1, 5_000] {
+        for sequence in [1, 5_121] {
             let request = SessionRequest { client: CLIENT, sequence };
             assert_eq!(sessions.admit(request).unwrap(), Admission::Fresh);
             sessions.remember(request, Remembered::Rejected(crate::Rejection::DetailsForgotten));
         }
         index.write(sessions.into_ops()).unwrap();
+        let forgotten = Admission::Known(Remembered::Rejected(crate::Rejection::DetailsForgotten));
+        assert_eq!(ask(&index, 3, CLIENT, 5_121), forgotten, "of the same slot as 1");
         assert_eq!(index.len(Space::Sessions).unwrap(), 4);
     }
 
@@ -267,6 +281,10 @@ mod tests {
         let index = MemoryIndex::new();
         for client in 1..=MAX_SESSIONS {
             index.write(open(&index, client).unwrap()).unwrap();
+        }
+        // When it was issued, so that this one stays the most silent but for one.
+        for sequence in [0, 5, 1_500] {
+            assert_eq!(ask(&index, 2, 2, sequence), Admission::Fresh);
         }
         let later = MAX_SESSIONS + 1;
         assert_eq!(ask(&index, later, 1, 1), Admission::Fresh);

@@ -27,7 +27,7 @@ use crate::index::{IndexOp, Space};
 use crate::log::{LogError, LogReader};
 use crate::store::{self, StoreError};
 
-const FORMAT: u16 = 2;
+const FORMAT: u16 = 3;
 /// Bytes of the digest with which a snapshot ends: no two snapshots have the same.
 pub const SNAPSHOT_DIGEST_BYTES: usize = 32;
 /// Most bytes of a header, a key or a value.
