@@ -6,7 +6,7 @@
 
 use tensor_kernels::{DeltaSum, DeltaVector, KernelError};
 
-use crate::block::{BLOCK_VERSION, Block, BlockHeader, Stamp, tx_root};
+use crate::block::{BLOCK_VERSION, Block, BlockHeader, Omitted, Stamp, tx_root};
 use crate::changeset::Changeset;
 use crate::clashes::Clashes;
 use crate::codes;
@@ -29,6 +29,8 @@ pub(crate) struct Judged {
     pub(crate) verdicts: Vec<Result<(), Rejection>>,
     /// The changesets that stand.
     pub(crate) accepted: Vec<Changeset>,
+    /// What their proposer signed besides: nothing, unless the caller says so.
+    pub(crate) omitted: Vec<Omitted>,
     /// What they write.
     effects: Effects,
 }
@@ -43,10 +45,11 @@ impl Judged {
     }
 }
 
-/// A block, what the index has to write for it, and what is then at hand of the state tree.
+/// A block, its canonical bytes, what the index has to write for it, and what is then at hand of the state tree.
 #[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) block: Block,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) ops: Vec<IndexOp>,
     pub(crate) tree: PageCache,
 }
@@ -81,7 +84,7 @@ pub(crate) fn judge(
     }
     let accepted =
         batch.into_iter().zip(stands).filter_map(|(changeset, stands)| stands.then_some(changeset));
-    Ok(Judged { verdicts, accepted: accepted.collect(), effects })
+    Ok(Judged { verdicts, accepted: accepted.collect(), omitted: Vec::new(), effects })
 }
 
 /// A begin height within the window below the tip, a delta of the chain's dimension, a codebook that follows
@@ -137,7 +140,7 @@ pub(crate) fn link(
     rules: &Rules,
     head: &Head,
     index: &dyn Lookup,
-    Judged { accepted, effects, .. }: Judged,
+    Judged { accepted, omitted, effects, .. }: Judged,
     stamp: Stamp,
     mut tree: PageCache,
 ) -> Result<Applied, ApplyError> {
@@ -160,9 +163,10 @@ pub(crate) fn link(
         proposer_key: stamp.proposer_key,
         signature: stamp.signature,
     };
-    let block = Block { header, changesets: accepted, omitted: Vec::new(), signatures: Vec::new() };
-    ops.extend(effects.index_ops(&block.operation_ends()));
-    Ok(Applied { block, ops, tree })
+    let block = Block { header, changesets: accepted, omitted, signatures: Vec::new() };
+    let (bytes, ends) = block.to_bytes_noting();
+    ops.extend(effects.index_ops(&ends));
+    Ok(Applied { block, bytes, ops, tree })
 }
 
 /// Why a changeset does not stand: a verdict against it, or a failure to come to one.

@@ -169,17 +169,21 @@ impl Block {
         self.changesets.iter().map(Changeset::encoded_len).sum()
     }
 
-    /// Where each operation ends in the canonical bytes.
-    pub(crate) fn operation_ends(&self) -> Vec<u32> {
+    /// As `to_bytes`, and where each operation ends in them.
+    pub(crate) fn to_bytes_noting(&self) -> (Vec<u8>, Vec<u32>) {
+        let mut writer = Writer::with_capacity(self.size_hint());
         let mut ends = Vec::with_capacity(self.changesets.len());
-        let mut writer = Writer::with_capacity(self.changeset_bytes());
-        self.header.encode(&mut writer);
+        // A block has little more than 1 MiB.
+        self.encode_noting(&mut writer, &mut |end| ends.push(end as u32));
+        (writer.into_bytes(), ends)
+    }
+
+    fn encode_noting(&self, writer: &mut Writer, note: &mut dyn FnMut(usize)) {
+        self.header.encode(writer);
         writer.varint(self.changesets.len() as u64);
-        for changeset in &self.changesets {
-            // A block has little more than 1 MiB.
-            changeset.encode_noting(&mut writer, &mut |end| ends.push(end as u32));
-        }
-        ends
+        self.changesets.iter().for_each(|changeset| changeset.encode_noting(writer, note));
+        encode_list(&self.omitted, writer);
+        encode_list(&self.signatures, writer);
     }
 
     /// Root of the Merkle tree whose leaves are the canonical changesets, as `tx_root` must be.
@@ -211,6 +215,11 @@ pub(crate) fn tx_root(changesets: &[Changeset]) -> TxRoot {
 
 /// The fields in the order of their declaration.
 impl Encode for BlockHeader {
+    fn size_hint(&self) -> usize {
+        // A component of the delta is rarely longer than 8 bytes.
+        size_of::<Self>() + 8 * self.delta.indices().len() + 2 * self.quantized_codes.len()
+    }
+
     fn encode(&self, writer: &mut Writer) {
         writer.u16(self.version);
         self.height.encode(writer);
@@ -255,10 +264,12 @@ impl Decode for BlockHeader {
 
 impl Encode for Block {
     fn encode(&self, writer: &mut Writer) {
-        self.header.encode(writer);
-        encode_list(&self.changesets, writer);
-        encode_list(&self.omitted, writer);
-        encode_list(&self.signatures, writer);
+        self.encode_noting(writer, &mut |_| ());
+    }
+
+    fn size_hint(&self) -> usize {
+        let lists = size_of_val(&self.omitted[..]) + size_of_val(&self.signatures[..]);
+        self.header.size_hint() + self.changeset_bytes() + lists + 16
     }
 }
 

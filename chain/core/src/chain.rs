@@ -271,6 +271,7 @@ impl TensorChain {
         if got > limit {
             return Err(TransactionFailure::TooManyOperations { got, limit }.into());
         }
+        running.ledger.rules().prepare(&changeset)?;
         running.committer.commit(changeset, &*running.ledger)
     }
 

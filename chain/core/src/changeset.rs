@@ -31,11 +31,13 @@ struct Parts {
     encoded_len: usize,
     /// Of the canonical bytes, once it has been asked for.
     digest: OnceLock<Hash>,
+    /// What an encoder makes of the operations, where somebody has had it made.
+    encoded_delta: OnceLock<DeltaVector>,
 }
 
 impl PartialEq for Parts {
     fn eq(&self, other: &Self) -> bool {
-        // Length and digest follow from the others.
+        // Everything else follows from these.
         self.begin_height == other.begin_height
             && self.reads == other.reads
             && self.transactions == other.transactions
@@ -100,7 +102,8 @@ impl Changeset {
         if let Some(key) = reads.iter().find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
             return Err(TransactionError::KeyLength { got: key.len() }.into());
         }
-        Ok(Parts { begin_height, reads, transactions, delta, encoded_len: 0, digest: OnceLock::new() })
+        let (digest, encoded_delta) = (OnceLock::new(), OnceLock::new());
+        Ok(Parts { begin_height, reads, transactions, delta, encoded_len: 0, digest, encoded_delta })
     }
 
     fn fitting(parts: Parts) -> Result<Self, ChangesetError> {
@@ -149,6 +152,17 @@ impl Changeset {
         self.0.delta.as_ref()
     }
 
+    /// Keeps what the encoder makes of the operations, for all clones.
+    pub(crate) fn keep_encoded_delta(&self, delta: DeltaVector) {
+        // What is there has been made of the same operations.
+        let _ = self.0.encoded_delta.set(delta);
+    }
+
+    /// What an encoder makes of the operations, where it has been kept.
+    pub(crate) fn encoded_delta(&self) -> Option<&DeltaVector> {
+        self.0.encoded_delta.get()
+    }
+
     /// Length of the canonical bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
@@ -172,11 +186,19 @@ impl Encode for Changeset {
     fn encode(&self, writer: &mut Writer) {
         self.0.encode(writer);
     }
+
+    fn size_hint(&self) -> usize {
+        self.encoded_len()
+    }
 }
 
 impl Encode for Parts {
     fn encode(&self, writer: &mut Writer) {
         self.encode_noting(writer, &mut |_| ());
+    }
+
+    fn size_hint(&self) -> usize {
+        self.transactions.iter().map(Transaction::size_hint).sum()
     }
 }
 

@@ -82,46 +82,36 @@ impl OperationEncoder {
         &self,
         operations: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<DeltaVector, KernelError> {
-        let units = operations.into_iter().flat_map(|(key, value)| self.unit_vector(key, value));
-        let sum = self.summed(units.collect());
+        let (mut counts, mut sum) = (Sums::new(self.dim()), Sums::new(self.dim()));
+        for (key, value) in operations {
+            self.count_features(key, value, &mut counts);
+            // At most a few thousand features: the squared norm stays below 2^26, and shifted below 2^58.
+            let counts = counts.take();
+            let squared_norm: u64 = counts.iter().map(|(_, count)| count.unsigned_abs().pow(2)).sum();
+            let norm = i64::try_from((squared_norm << 32).isqrt()).unwrap_or(i64::MAX); // in units of 2^-16
+            for (bucket, count) in counts {
+                sum.add(bucket, (count << (UNIT_BITS + 16)) / norm.max(1));
+            }
+        }
         // Rounding to f32 and scaling by a power of two are the same on every machine.
         let scale = 1.0 / (1_u32 << UNIT_BITS) as f32;
-        let (buckets, values) =
-            sum.into_iter().map(|(bucket, component)| (bucket, component as f32 * scale)).unzip();
+        let components = sum.take().into_iter();
+        let (buckets, values) = components.map(|(bucket, sum)| (bucket, sum as f32 * scale)).unzip();
         DeltaVector::from_sparse(&SparseVec::new(self.dim(), buckets, values)?)
     }
 
-    /// One operation's buckets, scaled to length 1 in units of 2^-24; zero where all features cancel.
-    fn unit_vector(&self, key: &str, value: &[u8]) -> impl Iterator<Item = (u32, i64)> + use<> {
-        let mut signs = Vec::new();
-        let mut add = |kind, bytes: &[u8]| signs.push(self.hash(kind, bytes));
+    /// Adds each feature of an operation, +1 or −1, to its bucket.
+    fn count_features(&self, key: &str, value: &[u8], counts: &mut Sums) {
+        let mut add = |kind, bytes: &[u8]| {
+            let (bucket, sign) = self.hash(kind, bytes);
+            counts.add(bucket, sign);
+        };
         add(Feature::Key, key.as_bytes());
         words(key.as_bytes()).for_each(|word| add(Feature::KeyWord, word));
         if !value.is_empty() {
             add(Feature::Value, value);
             words(&value[..value.len().min(WORDS_FROM)]).for_each(|word| add(Feature::ValueWord, word));
         }
-        let counts = self.summed(signs);
-        // At most a few thousand features: the squared norm stays below 2^26, and shifted below 2^58.
-        let squared_norm: u64 = counts.iter().map(|(_, count)| count.unsigned_abs().pow(2)).sum();
-        let norm = i64::try_from((squared_norm << 32).isqrt()).unwrap_or(i64::MAX); // in units of 2^-16
-        counts.into_iter().map(move |(bucket, count)| (bucket, (count << (UNIT_BITS + 16)) / norm.max(1)))
-    }
-
-    /// Each bucket that does not cancel, ascending, with the sum of what it was given. A component is at most 2^24, so no
-    /// real number of operations overflows.
-    fn summed(&self, parts: Vec<(u32, i64)>) -> Vec<(u32, i64)> {
-        if self.dim() > MOST_COUNTERS {
-            return summed_by_sorting(parts);
-        }
-        let mut sums = vec![0_i64; self.dim() as usize];
-        for (bucket, part) in parts {
-            // Every bucket is below the dimension.
-            if let Some(sum) = sums.get_mut(bucket as usize) {
-                *sum = sum.saturating_add(part);
-            }
-        }
-        (0..).zip(sums).filter(|(_, sum)| *sum != 0).collect()
     }
 
     /// Bucket and sign of a feature, from the two ends of its hash.
@@ -133,27 +123,105 @@ impl OperationEncoder {
     }
 }
 
-/// As [`OperationEncoder::summed`], for dimensions of which few have a part.
-fn summed_by_sorting(mut parts: Vec<(u32, i64)>) -> Vec<(u32, i64)> {
-    parts.sort_unstable_by_key(|(bucket, _)| *bucket);
-    parts.dedup_by(|next, sum| {
-        let same = next.0 == sum.0;
-        sum.1 = if same { sum.1.saturating_add(next.1) } else { sum.1 };
-        same
-    });
-    parts.retain(|(_, sum)| *sum != 0);
-    parts
+/// What each bucket was given. A part is at most 2^24, so no real number of operations overflows.
+enum Sums {
+    /// By bucket.
+    Counters(Vec<i64>),
+    /// As they came, for dimensions of which few have a part.
+    Parts(Vec<(u32, i64)>),
+}
+
+impl Sums {
+    fn new(dim: u32) -> Self {
+        match dim {
+            ..=MOST_COUNTERS => Self::Counters(vec![0; dim as usize]),
+            _ => Self::Parts(Vec::new()),
+        }
+    }
+
+    fn add(&mut self, bucket: u32, part: i64) {
+        match self {
+            Self::Counters(sums) => {
+                // Every bucket is below the dimension.
+                if let Some(sum) = sums.get_mut(bucket as usize) {
+                    *sum = sum.saturating_add(part);
+                }
+            }
+            Self::Parts(parts) => parts.push((bucket, part)),
+        }
+    }
+
+    /// Each bucket that does not cancel, ascending, with its sum. All are zero afterwards.
+    fn take(&mut self) -> Vec<(u32, i64)> {
+        match self {
+            Self::Counters(sums) => {
+                let sums = (0..).zip(sums.iter_mut()).filter(|(_, sum)| **sum != 0);
+                sums.map(|(bucket, sum)| (bucket, std::mem::take(sum))).collect()
+            }
+            Self::Parts(parts) => {
+                parts.sort_unstable_by_key(|(bucket, _)| *bucket);
+                parts.dedup_by(|next, sum| {
+                    let same = next.0 == sum.0;
+                    sum.1 = if same { sum.1.saturating_add(next.1) } else { sum.1 };
+                    same
+                });
+                parts.retain(|(_, sum)| *sum != 0);
+                std::mem::take(parts)
+            }
+        }
+    }
 }
 
 /// Maximal runs of ASCII letters and digits and of non-ASCII bytes, which is where UTF-8 letters lie.
 fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        rest = rest.get(run(rest, false)..)?;
+        let (word, behind) = rest.split_at_checked(run(rest, true))?;
+        rest = behind;
+        Some(word).filter(|word| !word.is_empty())
+    })
+}
+
+/// How many bytes at the front are letters in this sense, or how many are not.
+fn run(bytes: &[u8], of_letters: bool) -> usize {
+    let flip = if of_letters { HIGH_BITS } else { 0 };
+    let (eights, last) = bytes.as_chunks::<8>();
+    let mut before = 0;
+    for &eight in eights {
+        let others = letters(eight) ^ flip;
+        if others != 0 {
+            return before + others.trailing_zeros() as usize / 8;
+        }
+        before += 8;
+    }
+    let mut eight = [0; 8];
+    eight[..last.len()].copy_from_slice(last);
+    let others = letters(eight) ^ flip;
+    before + last.len().min(others.trailing_zeros() as usize / 8)
+}
+
+const HIGH_BITS: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// The high bit of each of eight bytes that is a letter, all at once.
+const fn letters(eight: [u8; 8]) -> u64 {
+    /// The high bit of each byte, of 7 bits, that is in a range: a sum carries into it from the range's ends on.
+    const fn within(bytes: u64, first: u8, last: u8) -> u64 {
+        let (from_first, above_last) = ([0x80 - first; 8], [0x7f - last; 8]);
+        bytes.wrapping_add(u64::from_le_bytes(from_first))
+            & !bytes.wrapping_add(u64::from_le_bytes(above_last))
+    }
+    let bytes = u64::from_le_bytes(eight);
+    let low = bytes & !HIGH_BITS;
+    let lower_case = low | u64::from_le_bytes([0x20; 8]);
+    (bytes | within(low, b'0', b'9') | within(lower_case, b'a', b'z')) & HIGH_BITS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn encode(operations: &[(&str, &[u8])]) -> DeltaVector {
         OperationEncoder::default().encode(operations.iter().copied()).unwrap()
@@ -197,6 +265,24 @@ mod tests {
         assert_eq!(words(&[0, 1, 2]).count(), 0);
     }
 
+    fn is_letter(byte: u8) -> bool {
+        !byte.is_ascii() || byte.is_ascii_alphanumeric()
+    }
+
+    #[test]
+    fn letters_are_told_apart_in_every_place() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                for others in [0, 0x2f, 0x30, 0x7f, 0x80, 0xff] {
+                    let mut eight = [others; 8];
+                    eight[place] = byte;
+                    let expected: [u8; 8] = eight.map(|byte| if is_letter(byte) { 0x80 } else { 0 });
+                    assert_eq!(letters(eight).to_le_bytes(), expected, "{eight:x?}");
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn each_operation_has_length_one_or_zero(
@@ -208,11 +294,32 @@ mod tests {
         }
 
         #[test]
+        fn words_are_what_lies_between_separators(bytes in proptest::collection::vec(
+            prop_oneof![2 => any::<u8>(), 1 => Just(b' '), 2 => Just(b'a')], 0..60,
+        )) {
+            let found: Vec<_> = words(&bytes).collect();
+            let between = bytes.split(|&byte| !is_letter(byte));
+            prop_assert_eq!(found, between.filter(|word| !word.is_empty()).collect::<Vec<_>>());
+        }
+
+        #[test]
         fn counting_and_sorting_come_to_the_same(
             parts in proptest::collection::vec((0u32..40, -3i64..=3), 0..60),
         ) {
-            let counted = OperationEncoder::new(NonZeroU32::new(40).unwrap()).summed(parts.clone());
-            prop_assert_eq!(summed_by_sorting(parts), counted);
+            let (mut counters, mut listed) = (Sums::new(40), Sums::Parts(Vec::new()));
+            // Twice: what has been taken is gone.
+            for parts in [&parts[..], &parts[..parts.len() / 2]] {
+                for &(bucket, part) in parts {
+                    counters.add(bucket, part);
+                    listed.add(bucket, part);
+                }
+                let mut expected = BTreeMap::<u32, i64>::new();
+                parts.iter().for_each(|&(bucket, part)| *expected.entry(bucket).or_default() += part);
+                expected.retain(|_, sum| *sum != 0);
+                let expected: Vec<_> = expected.into_iter().collect();
+                prop_assert_eq!(counters.take(), &expected[..]);
+                prop_assert_eq!(listed.take(), expected);
+            }
         }
 
         #[test]

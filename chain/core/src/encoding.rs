@@ -14,9 +14,14 @@ pub trait Encode {
     /// Appends the canonical bytes.
     fn encode(&self, writer: &mut Writer);
 
+    /// About how many bytes there will be: with as many at hand, nothing is copied while they are collected.
+    fn size_hint(&self) -> usize {
+        0
+    }
+
     /// The canonical bytes.
     fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(self.size_hint());
         self.encode(&mut writer);
         writer.into_bytes()
     }

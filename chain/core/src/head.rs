@@ -35,15 +35,28 @@ impl Rules {
 
     /// The delta of a changeset: the caller's, or else the encoder's.
     pub(crate) fn delta<'c>(&self, changeset: &'c Changeset) -> Result<Cow<'c, DeltaVector>, KernelError> {
-        match changeset.supplied_delta() {
+        // What was kept may be of another chain.
+        let kept = || changeset.encoded_delta().filter(|delta| delta.dim() == self.encoder.dim());
+        match changeset.supplied_delta().or_else(kept) {
             Some(delta) => Ok(Cow::Borrowed(delta)),
-            None => {
-                let operations = changeset.transactions();
-                let written: Vec<_> = operations.iter().map(|op| op.written().unwrap_or_default()).collect();
-                let keys = operations.iter().map(Transaction::key);
-                Ok(Cow::Owned(self.encoder.encode(keys.zip(written.iter().map(AsRef::as_ref)))?))
-            }
+            None => self.encode(changeset).map(Cow::Owned),
         }
+    }
+
+    /// Makes the delta of a changeset that has none, which is better done by the thread of each caller than by the one
+    /// that writes for all of them.
+    pub(crate) fn prepare(&self, changeset: &Changeset) -> Result<(), KernelError> {
+        if changeset.supplied_delta().is_none() {
+            changeset.keep_encoded_delta(self.encode(changeset)?);
+        }
+        Ok(())
+    }
+
+    fn encode(&self, changeset: &Changeset) -> Result<DeltaVector, KernelError> {
+        let operations = changeset.transactions();
+        let written: Vec<_> = operations.iter().map(|op| op.written().unwrap_or_default()).collect();
+        let keys = operations.iter().map(Transaction::key);
+        self.encoder.encode(keys.zip(written.iter().map(AsRef::as_ref)))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::block_check;
 use crate::changeset::Changeset;
 use crate::committer::{CommitReceipt, Outcome, Writer};
 use crate::config::Clock;
+use crate::encoding::Encode;
 use crate::error::{ChainError, TransactionFailure};
 use crate::head::{Head, Rules, Tip};
 use crate::history;
@@ -114,7 +115,7 @@ impl Ledger {
         let Applied { ops, tree, .. } = self.check_and_replay(&mut head, block)?;
         let tip = Tip::of(block);
         head.advance(block, tip, tree);
-        self.write_block(disk, block, tip, ops)
+        self.write_block(disk, &block.to_bytes(), tip, ops)
     }
 
     /// As [`append`](Self::append) for a block that a replicated log has led to elsewhere: it is durable only after
@@ -124,7 +125,7 @@ impl Ledger {
         let _disk = self.writable_disk()?;
         let Applied { ops, tree, .. } = self.check_and_replay(&mut head, block)?;
         let tip = Tip::of(block);
-        self.store.append_replicated(block, tip, ops)?;
+        self.store.append_replicated(&block.to_bytes(), tip, ops)?;
         self.advance(&mut head, block, tip, tree);
         Ok(())
     }
@@ -172,13 +173,14 @@ impl Ledger {
         }
         let stamp = self.sign(&head, &judged.accepted)?;
         let tree = std::mem::take(&mut head.tree);
-        let Applied { block, ops, tree } = apply::link(&self.rules, &head, &index, judged, stamp, tree)?;
+        let Applied { block, bytes, ops, tree } =
+            apply::link(&self.rules, &head, &index, judged, stamp, tree)?;
         let disk = self.writable_disk()?;
         let tip = Tip::of(&block);
         head.advance(&block, tip, tree);
         drop(head);
         pass_turn();
-        let written = self.write_block(disk, &block, tip, ops);
+        let written = self.write_block(disk, &bytes, tip, ops);
         let answer =
             |verdict: Result<(), Rejection>| verdict.map_err(Into::into).and_then(|()| written.clone());
         Ok(verdicts.into_iter().map(answer).collect())
@@ -195,7 +197,7 @@ impl Ledger {
     fn write_block(
         &self,
         mut disk: MutexGuard<'_, Disk>,
-        block: &Block,
+        block: &[u8],
         tip: Tip,
         ops: Vec<IndexOp>,
     ) -> Outcome {

@@ -321,11 +321,11 @@ impl TensorStore {
         Ok(self.log().ok_or(StoreError::NoLog)?.close(tip_hash)?)
     }
 
-    /// Appends a block to the log and then writes its effects, its place and the new tip to the index, as one
+    /// Appends a block, its canonical bytes, to the log and then writes its effects, its place and the new tip to the index, as one
     /// batch. When this returns, the block is durable.
-    pub(crate) fn append(&self, block: &Block, tip: Tip, effects: Vec<IndexOp>) -> Result<(), StoreError> {
+    pub(crate) fn append(&self, block: &[u8], tip: Tip, effects: Vec<IndexOp>) -> Result<(), StoreError> {
         let log = self.log().ok_or(StoreError::NoLog)?;
-        let offset = log.append(tip.height, &block.to_bytes())?;
+        let offset = log.append(tip.height, block)?;
         self.write_effects(tip, offset, effects)
     }
 
@@ -348,18 +348,18 @@ impl TensorStore {
     /// hold blocks that the index does not know: then the same block must come again.
     pub(crate) fn append_replicated(
         &self,
-        block: &Block,
+        block: &[u8],
         tip: Tip,
         effects: Vec<IndexOp>,
     ) -> Result<(), StoreError> {
         let log = self.log().ok_or(StoreError::NoLog)?;
-        let (height, bytes) = (tip.height, block.to_bytes());
+        let height = tip.height;
         let offset = if log.tip() < Some(height) {
-            log.append_unsynced(height, &bytes)?
+            log.append_unsynced(height, block)?
         } else {
             let below = height.previous().ok_or(StoreError::Misplaced { height })?;
             let offset = self.end_of(below)?;
-            if log.read(offset)?.payload != bytes {
+            if log.read(offset)?.payload != block {
                 return Err(StoreError::OtherBlock { height });
             }
             offset

@@ -170,6 +170,16 @@ impl Encode for Transaction {
             }
         }
     }
+
+    fn size_hint(&self) -> usize {
+        let value = match self {
+            Self::Put { data, .. } | Self::Update { data, .. } => data.len(),
+            Self::Delete { .. } => 0,
+            Self::Embed { vector, .. } => 4 * vector.nnz(), // a short gap and a code
+            Self::CompareAndSwap { expected, new, .. } => expected.as_ref().map_or(0, Vec::len) + new.len(),
+        };
+        16 + self.key().len() + value // with tag and lengths
+    }
 }
 
 impl Decode for Transaction {

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::{DeltaVector, MIN_EXPONENT, SparseVec, check_indices};
 use crate::error::KernelError;
 
+/// Dimensions up to which every component has an accumulator of its own; more would not stay in the fastest caches.
+const MOST_ACCUMULATORS: u32 = 4_096;
+
 /// The exact sum of deltas of one dimension: component `i` is `components[i] · 2^exponent`.
 ///
 /// Every delta value is an integer multiple of 2^-64 below 2^31, so i128 holds the sum of 2^31 deltas.
@@ -30,8 +33,28 @@ impl DeltaSum {
     /// # Errors
     /// A delta of another dimension, or more than 2^31 deltas.
     pub fn of<'v>(dim: u32, deltas: impl IntoIterator<Item = &'v DeltaVector>) -> Result<Self, KernelError> {
+        let (indices, components) = if dim <= MOST_ACCUMULATORS {
+            let mut sum = vec![0_i128; dim as usize];
+            // Every index is below the dimension.
+            Self::add_up(dim, deltas, |index, part| {
+                sum.get_mut(index as usize).into_iter().for_each(|component| *component += part);
+            })?;
+            (0..).zip(sum).filter(|(_, component)| *component != 0).unzip()
+        } else {
+            let mut sum = BTreeMap::<u32, i128>::new();
+            Self::add_up(dim, deltas, |index, part| *sum.entry(index).or_default() += part)?;
+            sum.into_iter().filter(|(_, component)| *component != 0).unzip()
+        };
+        Ok(Self::reduce(dim, indices, components))
+    }
+
+    /// Gives each component of each delta to `add`, in units of 2^-64.
+    fn add_up<'v>(
+        dim: u32,
+        deltas: impl IntoIterator<Item = &'v DeltaVector>,
+        mut add: impl FnMut(u32, i128),
+    ) -> Result<(), KernelError> {
         const MOST_DELTAS: usize = 1 << 31;
-        let mut sum = BTreeMap::<u32, i128>::new();
         for (count, delta) in deltas.into_iter().enumerate() {
             if delta.dim() != dim {
                 let (got, expected) = (delta.dim() as usize, dim as usize);
@@ -47,11 +70,10 @@ impl DeltaSum {
             let shift = (i32::from(delta.exponent()) - i32::from(MIN_EXPONENT)).unsigned_abs();
             for (&index, &code) in delta.indices().iter().zip(delta.codes()) {
                 // |code · 2^shift| < 2^95 and at most 2^31 terms: below 2^126.
-                *sum.entry(index).or_default() += i128::from(code) << shift;
+                add(index, i128::from(code) << shift);
             }
         }
-        sum.retain(|_, component| *component != 0);
-        Ok(Self::reduce(dim, sum.keys().copied().collect(), sum.into_values().collect()))
+        Ok(())
     }
 
     /// Divides non-zero multiples of 2^-64 by their greatest common power of two.
@@ -198,6 +220,18 @@ mod tests {
             let deltas: Vec<_> = rows.iter().map(|row| delta(row)).collect();
             let forward = DeltaSum::of(5, &deltas).unwrap();
             prop_assert_eq!(&forward, &DeltaSum::of(5, deltas.iter().rev()).unwrap());
+            // The same where not every component has an accumulator.
+            let dim = MOST_ACCUMULATORS + 5;
+            let wide = |narrow: &DeltaVector| {
+                let indices = narrow.indices().iter().map(|index| index + MOST_ACCUMULATORS).collect();
+                DeltaVector::from_canonical(dim, indices, narrow.codes().to_vec(), narrow.exponent()).unwrap()
+            };
+            let wide: Vec<_> = deltas.iter().map(wide).collect();
+            let sum = DeltaSum::of(dim, &wide).unwrap();
+            prop_assert_eq!(sum.components(), forward.components());
+            prop_assert_eq!(sum.exponent(), forward.exponent());
+            let indices: Vec<_> = forward.indices().iter().map(|index| index + MOST_ACCUMULATORS).collect();
+            prop_assert_eq!(sum.indices(), indices);
             let again = DeltaSum::from_canonical(
                 5, forward.exponent(), forward.indices().to_vec(), forward.components().to_vec());
             prop_assert_eq!(again.as_ref(), Ok(&forward));

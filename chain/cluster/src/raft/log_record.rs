@@ -16,6 +16,7 @@ use std::io::{self, Read, Write};
 use openraft::vote::RaftLeaderId;
 use raft_log::codeq::{Decode, Encode};
 
+use super::messages::to_vec;
 use super::types::{LogId, Payload, RaftNode, TypeConfig, Vote, log_id, position};
 use tensor_chain::replicated::LogPosition;
 
@@ -92,7 +93,7 @@ pub(super) struct PayloadRecord {
 
 impl Encode for PayloadRecord {
     fn encode<W: Write>(&self, mut writer: W) -> io::Result<usize> {
-        let body = postcard::to_stdvec(&self.payload).map_err(io::Error::other)?;
+        let body = to_vec(&self.payload).map_err(io::Error::other)?;
         let len = u32::try_from(body.len()).ok().filter(|_| body.len() <= MAX_BODY_BYTES);
         let len = len.ok_or_else(|| io::Error::other(format!("an entry of {} bytes", body.len())))?;
         let LogPosition { term, index } = self.place.0;

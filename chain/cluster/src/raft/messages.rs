@@ -77,7 +77,13 @@ impl<'de> Deserialize<'de> for ChunkBytes {
 
 /// A frame.
 pub(super) fn encode(message: &impl Serialize) -> Result<Bytes, postcard::Error> {
-    postcard::to_stdvec(message).map(Bytes::from)
+    to_vec(message).map(Bytes::from)
+}
+
+/// Encodes in two passes, the first of which only counts: nothing is copied while the bytes are collected.
+pub(super) fn to_vec(message: &impl Serialize) -> Result<Vec<u8>, postcard::Error> {
+    let len = postcard::serialize_with_flavor(message, postcard::ser_flavors::Size::default())?;
+    postcard::to_extend(message, Vec::with_capacity(len))
 }
 
 /// What a frame says; `None` where it makes no sense or has more bytes than it should.

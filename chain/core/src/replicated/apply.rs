@@ -52,20 +52,20 @@ pub(super) fn apply_batch(
         .collect();
     let (mut ops, mut written) = (vec![applied_op(position)], None);
     if !judged.accepted.is_empty() {
-        let tree = std::mem::take(&mut head.tree);
-        let applied = apply::link(rules, &head, store.index(), judged, stamp.clone(), tree)?;
-        let Applied { mut block, ops: effects, tree } = applied;
-        block.omitted = (0..) // of at most 1,000 writes
+        judged.omitted = (0..) // of at most 1,000 writes
             .zip(&digests)
             .filter(|(row, _)| !stands.contains(&(*row as usize)))
             .map(|(position, &digest)| Omitted { position, digest })
             .collect();
+        let tree = std::mem::take(&mut head.tree);
+        let applied = apply::link(rules, &head, store.index(), judged, stamp.clone(), tree)?;
+        let Applied { block, bytes, ops: effects, tree } = applied;
         ops.extend(effects);
         let tip = Tip::of(&block);
-        written = Some((block, tip, tree));
+        written = Some((block, bytes, tip, tree));
     }
     // Where nothing stands, no write is told of a block.
-    let Tip { height, hash, .. } = written.as_ref().map_or(head.tip, |(_, tip, _)| *tip);
+    let Tip { height, hash, .. } = written.as_ref().map_or(head.tip, |(_, _, tip, _)| *tip);
     for ((row, write), verdict) in fresh.into_iter().zip(verdicts) {
         let (outcome, remembered) = match verdict {
             Ok(()) => {
@@ -82,8 +82,8 @@ pub(super) fn apply_batch(
     }
     ops.extend(sessions.into_ops());
     match written {
-        Some((block, tip, tree)) => {
-            store.append_replicated(&block, tip, ops)?;
+        Some((block, bytes, tip, tree)) => {
+            store.append_replicated(&bytes, tip, ops)?;
             ledger.advance(&mut head, &block, tip, tree);
         }
         None => store.write(ops)?,

@@ -45,9 +45,7 @@ impl Page {
 
     /// Writes the page of the branch at `path`.
     pub fn put(&self, path: &Path) -> IndexOp {
-        let mut writer = Writer::with_capacity(self.0.as_flattened().iter().map(Node::encoded_len).sum());
-        self.encode(&mut writer);
-        IndexOp::put(Space::Tree, path.to_key(), writer.into_bytes())
+        IndexOp::put(Space::Tree, path.to_key(), self.to_bytes())
     }
 
     /// Removes the page of what was a branch at `path`.
@@ -78,6 +76,10 @@ impl Encode for Page {
             }
         }
         below(self, Place::TOP, writer);
+    }
+
+    fn size_hint(&self) -> usize {
+        self.0.as_flattened().iter().map(Node::encoded_len).sum()
     }
 }
 
