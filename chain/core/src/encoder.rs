@@ -155,8 +155,10 @@ impl Sums {
     fn take(&mut self) -> Vec<(u32, i64)> {
         match self {
             Self::Counters(sums) => {
+                let mut taken = Vec::with_capacity(sums.len());
                 let sums = (0..).zip(sums.iter_mut()).filter(|(_, sum)| **sum != 0);
-                sums.map(|(bucket, sum)| (bucket, std::mem::take(sum))).collect()
+                taken.extend(sums.map(|(bucket, sum)| (bucket, std::mem::take(sum))));
+                taken
             }
             Self::Parts(parts) => {
                 parts.sort_unstable_by_key(|(bucket, _)| *bucket);

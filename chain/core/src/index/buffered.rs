@@ -15,7 +15,7 @@ use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
 /// Bytes of keys and values that are collected before they are handed on. As many again may be on their way. Few in
 /// tests, so that they see them go.
-const MOST_BYTES: usize = if cfg!(test) { 64 } else { 8 << 20 };
+const MOST_BYTES: usize = if cfg!(test) { 64 } else { 32 << 20 };
 
 /// An [`Index`] over another one.
 #[derive(Debug)]

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use super::node::{Node, Path};
 use super::page::Page;
 
-/// Pages of one age that are kept; two ages are, and a page takes 2 KiB. Few in tests, so that they see pages go.
-const MOST_PAGES: usize = if cfg!(test) { 2 } else { 8_192 };
+/// Bytes of pages of one age that are kept; two ages are. Few in tests, so that they see pages go.
+const MOST_BYTES: usize = if cfg!(test) { 1_024 } else { 16 << 20 };
+/// Bytes that a page takes in the map besides its own.
+const OVERHEAD_BYTES: usize = 2 * size_of::<Path>();
 
 /// The root and some pages of a tree; none of any other.
 ///
@@ -17,8 +19,9 @@ const MOST_PAGES: usize = if cfg!(test) { 2 } else { 8_192 };
 #[derive(Debug, Default)]
 pub struct PageCache {
     root: Option<Node>,
-    young: HashMap<Path, Box<Page>>,
-    old: HashMap<Path, Box<Page>>,
+    young: HashMap<Path, Page>,
+    young_bytes: usize,
+    old: HashMap<Path, Page>,
 }
 
 impl PageCache {
@@ -31,16 +34,24 @@ impl PageCache {
     }
 
     /// Takes out the page of the branch at `path`.
-    pub(super) fn take(&mut self, path: &Path) -> Option<Box<Page>> {
+    pub(super) fn take(&mut self, path: &Path) -> Option<Page> {
         // If both had one, the old one would be out of date; but what is put back has been taken.
-        self.young.remove(path).or_else(|| self.old.remove(path))
+        let Some(page) = self.young.remove(path) else { return self.old.remove(path) };
+        self.young_bytes -= bytes(&page);
+        Some(page)
     }
 
     /// Puts in the page of the branch at `path`.
-    pub(super) fn put(&mut self, path: Path, page: Box<Page>) {
-        if self.young.len() == MOST_PAGES {
+    pub(super) fn put(&mut self, path: Path, page: Page) {
+        if self.young_bytes >= MOST_BYTES {
             self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
+        self.young_bytes += bytes(&page);
         self.young.insert(path, page);
     }
+}
+
+fn bytes(page: &Page) -> usize {
+    page.memory() + OVERHEAD_BYTES
 }

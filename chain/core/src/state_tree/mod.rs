@@ -208,7 +208,7 @@ impl Update<'_> {
         if let Some(node) = without_branch(leaves) {
             return node;
         }
-        let mut page = Box::new(Page::EMPTY);
+        let mut page = Page::EMPTY;
         let node = self.build(&mut page, Place::TOP, path, leaves);
         self.ops.push(page.put(path));
         self.cache.put(*path, page);

@@ -27,19 +27,23 @@ impl Place {
     }
 }
 
-/// The children of the branches of a page, by their places. Where there is no branch they are empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Page([[Node; 2]; PLACES]);
+/// The children of the branches of a page. Most pages have few, and none takes much more room than it needs.
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    /// Where the children of each place are kept, counted from 1; 0 where there is no branch.
+    slots: [u8; PLACES],
+    kept: Vec<[Node; 2]>,
+}
 
 impl Page {
     /// A page without branches.
-    pub const EMPTY: Self = Self([[Node::Empty; 2]; PLACES]);
+    pub const EMPTY: Self = Self { slots: [0; PLACES], kept: Vec::new() };
 
     /// The page of the branch at `path`.
-    pub fn load(index: &dyn Lookup, path: &Path) -> Result<Box<Self>, IndexError> {
+    pub fn load(index: &dyn Lookup, path: &Path) -> Result<Self, IndexError> {
         let key = path.to_key();
         let stored = if path.can_branch() { index.get(Space::Tree, &key)? } else { None };
-        let page = stored.and_then(|bytes| Box::from_bytes(&bytes).ok());
+        let page = stored.and_then(|bytes| Self::from_bytes(&bytes).ok());
         page.ok_or(IndexError::Corrupt { space: Space::Tree, key })
     }
 
@@ -53,14 +57,40 @@ impl Page {
         IndexOp::delete(Space::Tree, path.to_key())
     }
 
-    /// The children of the branch at a place, left and right.
-    pub const fn children(&self, place: Place) -> [Node; 2] {
-        self.0[place.0]
+    /// The children of the branch at a place, left and right; empty ones where there is no branch.
+    pub fn children(&self, place: Place) -> [Node; 2] {
+        let position = usize::from(self.slots[place.0]).checked_sub(1);
+        position.and_then(|position| self.kept.get(position).copied()).unwrap_or([Node::Empty; 2])
     }
 
     /// Puts children below a place: two empty ones where there is no branch any more.
-    pub const fn set_children(&mut self, place: Place, children: [Node; 2]) {
-        self.0[place.0] = children;
+    pub fn set_children(&mut self, place: Place, children: [Node; 2]) {
+        let slot = self.slots[place.0];
+        let position = usize::from(slot).checked_sub(1);
+        let is_branch = children != [Node::Empty; 2];
+        match position.and_then(|position| Some((position, self.kept.get_mut(position)?))) {
+            Some((_, kept)) if is_branch => *kept = children,
+            Some((position, _)) => {
+                let last = self.kept.len() as u8; // at most PLACES
+                self.kept.swap_remove(position);
+                self.slots[place.0] = 0;
+                // Those that were kept last have taken their place, unless they are the ones that went.
+                self.slots.iter_mut().filter(|other| **other == last).for_each(|other| *other = slot);
+            }
+            None if is_branch => {
+                if self.kept.len() == self.kept.capacity() {
+                    self.kept.reserve_exact(1 + self.kept.len() / 2);
+                }
+                self.kept.push(children);
+                self.slots[place.0] = self.kept.len() as u8; // at most PLACES
+            }
+            None => {}
+        }
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.kept.capacity() * size_of::<[Node; 2]>()
     }
 }
 
@@ -79,24 +109,26 @@ impl Encode for Page {
     }
 
     fn size_hint(&self) -> usize {
-        self.0.as_flattened().iter().map(Node::encoded_len).sum()
+        self.kept.as_flattened().iter().map(Node::encoded_len).sum()
     }
 }
 
 /// Goes no deeper than a page has levels, whatever the bytes say.
-impl Decode for Box<Page> {
+impl Decode for Page {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         fn below(page: &mut Page, place: Place, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+            let mut children = [Node::Empty; 2];
             for right in [false, true] {
                 let node = Node::decode(reader)?;
-                page.0[place.0][usize::from(right)] = node;
+                children[usize::from(right)] = node;
                 if let (Node::Branch { .. }, Some(child)) = (node, place.child(right)) {
                     below(page, child, reader)?;
                 }
             }
+            page.set_children(place, children);
             Ok(())
         }
-        let mut page = Self::new(Page::EMPTY);
+        let mut page = Self::EMPTY;
         below(&mut page, Place::TOP, reader)?;
         Ok(page)
     }
@@ -133,21 +165,43 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_page_keeps_the_children_of_each_place(
+            changes in proptest::collection::vec((0..PLACES, [node(), node()]), 0..60),
+        ) {
+            let (mut page, mut expected) = (Page::EMPTY, [[Node::Empty; 2]; PLACES]);
+            for (place, children) in changes {
+                // As often gone as set.
+                let children = if children[0] == Node::Empty { [Node::Empty; 2] } else { children };
+                page.set_children(Place(place), children);
+                expected[place] = children;
+                for (place, expected) in expected.iter().enumerate() {
+                    prop_assert_eq!(page.children(Place(place)), *expected);
+                }
+                let branches = expected.iter().filter(|children| **children != [Node::Empty; 2]).count();
+                prop_assert_eq!(page.kept.len(), branches);
+                prop_assert!(page.memory() <= size_of::<Page>() + PLACES.next_power_of_two() * 130 + 130);
+            }
+        }
+
+        #[test]
         fn a_page_comes_back_from_its_bytes(nodes in proptest::array::uniform15([node(), node()])) {
             let page = page(&nodes);
             let bytes = page.to_bytes();
-            prop_assert_eq!(Box::from_bytes(&bytes), Ok(Box::new(page)));
-            for len in [0, 1, bytes.len() / 2, bytes.len() - 1] {
-                prop_assert!(Box::<Page>::from_bytes(&bytes[..len]).is_err());
+            let back = Page::from_bytes(&bytes).unwrap();
+            for place in (0..PLACES).map(Place) {
+                prop_assert_eq!(back.children(place), page.children(place));
             }
-            prop_assert!(Box::<Page>::from_bytes(&[bytes, vec![0]].concat()).is_err());
+            for len in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+                prop_assert!(Page::from_bytes(&bytes[..len]).is_err());
+            }
+            prop_assert!(Page::from_bytes(&[bytes, vec![0]].concat()).is_err());
         }
 
         #[test]
         fn no_bytes_panic_and_each_page_has_one_encoding(
             bytes in proptest::collection::vec(prop_oneof![4 => 0..4_u8, 1 => any::<u8>()], 0..400),
         ) {
-            if let Ok(page) = Box::<Page>::from_bytes(&bytes) {
+            if let Ok(page) = Page::from_bytes(&bytes) {
                 prop_assert_eq!(page.to_bytes(), bytes);
             }
         }
