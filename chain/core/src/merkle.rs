@@ -5,7 +5,7 @@
 //! SHA-256(0x01 ‖ left ‖ right), the tree of no leaves = SHA-256 of nothing; the left side of a branch holds
 //! the largest power of two of leaves that leaves the right side some.
 
-use crate::hash::{Hash, sha256};
+use crate::hash::{Hash, sha256, sha256_of_pair};
 
 /// Root of the tree over `leaves`.
 #[must_use]
@@ -74,7 +74,7 @@ pub(crate) fn leaf_hash(leaf: &[u8]) -> Hash {
 }
 
 fn branch_hash(left: &Hash, right: &Hash) -> Hash {
-    sha256(&[&[0x01], left, right])
+    sha256_of_pair(0x01, left, right)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! once instead of a hundred times. What is handed on is one atomic batch: the index below always stands at
 //! the end of some block. It is handed on by a thread of its own, while the next writes are collected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -74,20 +74,72 @@ impl Courier {
     }
 }
 
-/// Changes by key; `None` removes.
-#[derive(Debug, Default)]
+/// The value that a key has got; `None` where it was removed.
+type NewValue = Option<Vec<u8>>;
+
+/// Changes by space and key.
+#[derive(Debug)]
 struct Changes {
-    spaces: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Space::ALL.len()],
+    spaces: [OfSpace; Space::ALL.len()],
     bytes: usize,
 }
 
+/// The changes of a space.
+#[derive(Debug)]
+enum OfSpace {
+    /// Of history, which is asked for the last key of a range.
+    Sorted(BTreeMap<Vec<u8>, NewValue>),
+    /// Of all else, where keys are asked for by themselves and order is dear.
+    Unsorted(HashMap<Vec<u8>, NewValue>),
+}
+
+impl OfSpace {
+    fn new(space: Space) -> Self {
+        match space {
+            Space::History => Self::Sorted(BTreeMap::new()),
+            _ => Self::Unsorted(HashMap::new()),
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<&NewValue> {
+        match self {
+            Self::Sorted(changes) => changes.get(key),
+            Self::Unsorted(changes) => changes.get(key),
+        }
+    }
+
+    fn insert(&mut self, key: Vec<u8>, value: NewValue) -> Option<NewValue> {
+        match self {
+            Self::Sorted(changes) => changes.insert(key, value),
+            Self::Unsorted(changes) => changes.insert(key, value),
+        }
+    }
+
+    fn sorted(&self) -> Vec<(&Vec<u8>, &NewValue)> {
+        match self {
+            Self::Sorted(changes) => changes.iter().collect(),
+            Self::Unsorted(changes) => {
+                let mut sorted: Vec<_> = changes.iter().collect();
+                sorted.sort_unstable_by_key(|(key, _)| *key);
+                sorted
+            }
+        }
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { spaces: Space::ALL.map(OfSpace::new), bytes: 0 }
+    }
+}
+
 impl Changes {
-    fn of(&self, space: Space) -> &BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    fn of(&self, space: Space) -> &OfSpace {
         &self.spaces[space as usize]
     }
 
     fn add(&mut self, IndexOp { space, key, value }: IndexOp) {
-        let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let len = |value: &NewValue| value.as_ref().map_or(0, Vec::len);
         let key_bytes = 1 + key.len();
         self.bytes += key_bytes + len(&value);
         if let Some(replaced) = self.spaces[space as usize].insert(key, value) {
@@ -98,7 +150,8 @@ impl Changes {
     fn write_to(&self, index: &impl Index) -> Result<(), IndexError> {
         let spaces = Space::ALL.into_iter().zip(&self.spaces);
         let mut changes = spaces.flat_map(|(space, changes)| {
-            changes.iter().map(move |(key, value)| (space, key.as_slice(), value.as_deref()))
+            let sorted = changes.sorted().into_iter();
+            sorted.map(move |(key, value)| (space, key.as_slice(), value.as_deref()))
         });
         index.write_sorted(&mut changes)
     }
@@ -106,19 +159,28 @@ impl Changes {
 
 impl Pending {
     /// What has become of a key; `None` where only the index below knows.
-    fn change(&self, space: Space, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+    fn change(&self, space: Space, key: &[u8]) -> Option<&NewValue> {
         self.newest.of(space).get(key).or_else(|| self.older.of(space).get(key))
     }
 
-    /// The greatest key of a range with a value here.
-    fn last(&self, space: Space, range: (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> Option<Entry> {
-        let newest = self.newest.of(space).range(range.clone()).rev();
-        let newest = newest.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
-        let older = self.older.of(space).range(range).rev();
-        let older = older.filter(|(key, _)| !self.newest.of(space).contains_key(*key));
-        let older = older.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
-        newest.max(older).map(|(key, value)| (key.clone(), value.clone()))
+    /// The changes of a space that is sorted, the newest and the older ones.
+    fn sorted(&self, space: Space) -> Option<[&BTreeMap<Vec<u8>, NewValue>; 2]> {
+        match (self.newest.of(space), self.older.of(space)) {
+            (OfSpace::Sorted(newest), OfSpace::Sorted(older)) => Some([newest, older]),
+            _ => None,
+        }
     }
+}
+
+/// The greatest key of a range with a value.
+fn last_of(
+    [newest, older]: [&BTreeMap<Vec<u8>, NewValue>; 2],
+    range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+) -> Option<Entry> {
+    let last_newest = newest.range(range.clone()).rev().find_map(|(key, value)| Some((key, value.as_ref()?)));
+    let older = older.range(range).rev().filter(|(key, _)| !newest.contains_key(*key));
+    let last_older = older.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?)));
+    last_newest.max(last_older).map(|(key, value)| (key.clone(), value.clone()))
 }
 
 impl<I: Index + 'static> BufferedIndex<I> {
@@ -182,13 +244,15 @@ impl<I: Index + 'static> Lookup for BufferedIndex<I> {
         let Some(range) = bounds(prefix, None, at_most) else { return Ok(None) };
         let mut pending = self.modify();
         let below = self.below.last(space, prefix, at_most)?;
-        if below.as_ref().is_some_and(|(key, _)| pending.change(space, key) == Some(&None)) {
-            // What was last there has been removed; which one comes before it only the index below knows.
+        let is_gone = below.as_ref().is_some_and(|(key, _)| pending.change(space, key) == Some(&None));
+        let Some(sorted) = pending.sorted(space).filter(|_| !is_gone) else {
+            // Nothing is in order here, or what was last below has been removed, and which one comes before it only the
+            // index below knows.
             self.settle_all(&mut pending)?;
             return self.below.last(space, prefix, at_most);
-        }
+        };
         // Of the same key the pending value is the newer one.
-        Ok(match (pending.last(space, range), below) {
+        Ok(match (last_of(sorted, range), below) {
             (Some(pending), Some(below)) => Some(if pending.0 >= below.0 { pending } else { below }),
             (pending, below) => pending.or(below),
         })
@@ -254,12 +318,15 @@ mod tests {
     use super::*;
     use crate::index_probe::IndexProbe;
 
+    /// Sorted, so that nothing has to be handed on for an answer.
+    const SPACE: Space = Space::History;
+
     fn put(key: &[u8], bytes: usize) -> IndexOp {
-        IndexOp::put(Space::State, key.to_vec(), vec![1; bytes])
+        IndexOp::put(SPACE, key.to_vec(), vec![1; bytes])
     }
 
     fn last_key(index: &impl Index) -> Option<Vec<u8>> {
-        index.last(Space::State, b"", None).unwrap().map(|(key, _)| key)
+        index.last(SPACE, b"", None).unwrap().map(|(key, _)| key)
     }
 
     #[test]
@@ -268,20 +335,20 @@ mod tests {
         let index = BufferedIndex::new(Arc::clone(&probe));
         let held = probe.hold_writes.lock().unwrap();
         index.write(vec![put(b"a", MOST_BYTES), put(b"b", 1), put(b"c", 1)]).unwrap();
-        index.write(vec![IndexOp::delete(Space::State, b"b".to_vec()), put(b"c", 2)]).unwrap();
-        index.write(vec![IndexOp::delete(Space::State, b"d".to_vec())]).unwrap();
-        assert_eq!(probe.get(Space::State, b"a").unwrap(), None);
+        index.write(vec![IndexOp::delete(SPACE, b"b".to_vec()), put(b"c", 2)]).unwrap();
+        index.write(vec![IndexOp::delete(SPACE, b"d".to_vec())]).unwrap();
+        assert_eq!(probe.get(SPACE, b"a").unwrap(), None);
         let agrees = || {
-            let len = |key| index.get(Space::State, key).unwrap().map(|value| value.len());
+            let len = |key| index.get(SPACE, key).unwrap().map(|value| value.len());
             assert_eq!([len(b"a"), len(b"b"), len(b"c"), len(b"d")], [Some(MOST_BYTES), None, Some(2), None]);
             assert_eq!(last_key(&index), Some(b"c".to_vec()));
-            let before_c = index.last(Space::State, b"", Some(b"bb")).unwrap();
+            let before_c = index.last(SPACE, b"", Some(b"bb")).unwrap();
             assert_eq!(before_c.map(|(key, _)| key), Some(b"a".to_vec()));
         };
         agrees();
         drop(held);
         agrees();
-        assert_eq!(index.len(Space::State).unwrap(), 2);
+        assert_eq!(index.len(SPACE).unwrap(), 2);
         agrees();
     }
 
@@ -294,9 +361,9 @@ mod tests {
         assert!(index.write(vec![put(b"b", MOST_BYTES)]).is_err());
         assert!(index.flush().is_err());
         assert_eq!(last_key(&index), Some(b"b".to_vec()));
-        assert!(index.get(Space::State, b"a").unwrap().is_some());
+        assert!(index.get(SPACE, b"a").unwrap().is_some());
         probe.fail_writes.store(false, Ordering::Relaxed);
         index.flush().unwrap();
-        assert_eq!(probe.len(Space::State).unwrap(), 2);
+        assert_eq!(probe.len(SPACE).unwrap(), 2);
     }
 }

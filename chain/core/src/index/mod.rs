@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn space() -> impl Strategy<Value = Space> {
-        prop_oneof![Just(Space::Meta), Just(Space::State), Just(Space::Tree)]
+        prop_oneof![Just(Space::Meta), Just(Space::History), Just(Space::Tree)]
     }
 
     fn batches() -> impl Strategy<Value = Vec<Vec<IndexOp>>> {

@@ -20,8 +20,6 @@ mod proof;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 pub use cache::PageCache;
 use node::{Node, Path};
 use page::{Page, Place};
@@ -60,9 +58,13 @@ pub fn apply<'k>(
     index: &dyn Lookup,
     changes: impl IntoIterator<Item = (&'k [u8], Option<Hash>)>,
 ) -> Result<(StateRoot, Vec<IndexOp>), IndexError> {
-    let by_hash: BTreeMap<Hash, Option<Hash>> =
-        changes.into_iter().map(|(key, value)| (sha256(&[key]), value)).collect();
-    let changes: Vec<Change> = by_hash.into_iter().collect();
+    let mut changes: Vec<Change> = changes.into_iter().map(|(key, value)| (sha256(&[key]), value)).collect();
+    changes.sort_by_key(|change| change.0);
+    changes.dedup_by(|later, change| {
+        let same = later.0 == change.0;
+        change.1 = if same { later.1 } else { change.1 };
+        same
+    });
     let old = cache.root().map_or_else(|| load_root(index), Ok)?;
     let mut update = Update { cache, index, ops: Vec::new() };
     let new = update.page(old, &Path::ROOT, &changes)?;

@@ -1,7 +1,7 @@
 //! Nodes of the state tree and the paths that lead to them.
 
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
-use crate::hash::{Hash, sha256};
+use crate::hash::{Hash, sha256_of_pair};
 
 const LEAF_TAG: u8 = 0x00;
 const BRANCH_TAG: u8 = 0x01;
@@ -22,7 +22,7 @@ impl Node {
     pub fn hash(&self) -> Hash {
         match self {
             Self::Empty => EMPTY_HASH,
-            Self::Leaf { key_hash, value_hash } => tagged_hash(LEAF_TAG, key_hash, value_hash),
+            Self::Leaf { key_hash, value_hash } => sha256_of_pair(LEAF_TAG, key_hash, value_hash),
             Self::Branch { hash } => *hash,
         }
     }
@@ -53,15 +53,7 @@ impl Node {
 
 /// Hash of a branch from those of its children.
 pub(super) fn branch_hash(left: &Hash, right: &Hash) -> Hash {
-    tagged_hash(BRANCH_TAG, left, right)
-}
-
-/// SHA-256(tag ‖ left ‖ right), hashed in one piece.
-fn tagged_hash(tag: u8, left: &Hash, right: &Hash) -> Hash {
-    let mut bytes = [tag; 1 + 2 * size_of::<Hash>()];
-    bytes[1..=left.len()].copy_from_slice(left);
-    bytes[1 + left.len()..].copy_from_slice(right);
-    sha256(&[&bytes])
+    sha256_of_pair(BRANCH_TAG, left, right)
 }
 
 /// Kind; for a leaf the two hashes, for a branch its hash.
@@ -158,6 +150,7 @@ pub(super) fn bit(hash: &Hash, position: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::sha256;
 
     #[test]
     fn paths_are_the_first_bits_of_the_hashes_below() {
