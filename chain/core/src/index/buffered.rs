@@ -15,7 +15,7 @@ use super::{Entry, Index, IndexError, IndexOp, Lookup, Space, Visit, bounds};
 
 /// Bytes that changes take in memory before they are handed on. As many again may be on their way. Few in
 /// tests, so that they see them go.
-const MOST_BYTES: usize = if cfg!(test) { 64 } else { 24 << 20 };
+const MOST_BYTES: usize = if cfg!(test) { 64 } else { 16 << 20 };
 
 /// What a change takes in memory besides the bytes of its key and value, about.
 const OVERHEAD_BYTES: usize = if cfg!(test) { 0 } else { 80 };
