@@ -136,7 +136,11 @@ async fn a_new_node_gets_a_snapshot_and_then_goes_on_as_the_others() {
     cluster.stop((leader + 1) % 3).await;
     cluster.node(leader).transfer_leader(cluster.id(new)).await.unwrap();
     cluster.until(new, |status| status.role == Role::Leader).await;
+    let term = cluster.node(new).status().term;
+    // A leader that is told to lead goes on leading.
+    cluster.node(new).transfer_leader(cluster.id(new)).await.unwrap();
     let again = cluster.put("key-0", "again", Some((client, 1_299))).await;
+    assert_eq!(cluster.node(new).status().term, term);
     assert_eq!(again.height.0, cluster.node(new).chain().height().0);
 }
 

@@ -37,7 +37,7 @@ struct Parts {
 
 impl PartialEq for Parts {
     fn eq(&self, other: &Self) -> bool {
-        // Everything else follows from these.
+        // Length and digest follow from these, and what an encoder makes of them says nothing about them.
         self.begin_height == other.begin_height
             && self.reads == other.reads
             && self.transactions == other.transactions

@@ -321,8 +321,8 @@ impl TensorStore {
         Ok(self.log().ok_or(StoreError::NoLog)?.close(tip_hash)?)
     }
 
-    /// Appends a block, its canonical bytes, to the log and then writes its effects, its place and the new tip to the index, as one
-    /// batch. When this returns, the block is durable.
+    /// Appends a block, its canonical bytes, to the log and then writes its effects, its place and the new tip to the
+    /// index, as one batch. When this returns, the block is durable.
     pub(crate) fn append(&self, block: &[u8], tip: Tip, effects: Vec<IndexOp>) -> Result<(), StoreError> {
         let log = self.log().ok_or(StoreError::NoLog)?;
         let offset = log.append(tip.height, block)?;

@@ -120,6 +120,10 @@ impl Replica {
         if !status.members.iter().any(|member| member.voter && member.peer.node == to) {
             return Err(AdminError::NodeNotFound { node: to });
         }
+        if to == status.node {
+            // The library would end its leadership and have an election.
+            return Ok(());
+        }
         self.raft().trigger().transfer_leader(to.into()).await.map_err(|_| AdminError::Stopped)
     }
 

@@ -352,8 +352,9 @@ impl Encode for SnapshotHeader {
 
 impl Decode for SnapshotHeader {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        if reader.u16()? != FORMAT {
-            return Err(DecodeError::Invalid { what: "snapshot format" });
+        match reader.u16()? {
+            FORMAT => {}
+            other => return Err(DecodeError::UnknownTag { what: "format of snapshots", got: other as u8 }),
         }
         let position = match reader.bool()? {
             true => Some(LogPosition::decode(reader)?),

@@ -88,7 +88,7 @@ pub fn prove(
     let key_hash = sha256(&[key]);
     let (mut node, mut path, mut siblings) = (load_root(index)?, Path::ROOT, Vec::new());
     while let Node::Branch { .. } = node {
-        let page = Page::load(index, &path)?;
+        let page = Page::load(index, &path, node)?;
         let mut place = Some(Place::TOP);
         while let (Node::Branch { .. }, Some(branch)) = (node, place) {
             let [left, right] = page.children(branch);
@@ -137,7 +137,7 @@ impl Update<'_> {
         }
         let mut page = match self.cache.take(path) {
             Some(page) => page,
-            None => Page::load(self.index, path)?,
+            None => Page::load(self.index, path, node)?,
         };
         let new = self.subtree(&mut page, Place::TOP, node, path, changes)?;
         match new {

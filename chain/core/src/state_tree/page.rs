@@ -27,7 +27,7 @@ impl Place {
     }
 }
 
-/// The children of the branches of a page. Most pages have few, and none takes much more room than it needs.
+/// The children of the branches of a page. Most pages have few, and none takes much more room than it has ever needed.
 #[derive(Debug, Clone)]
 pub(super) struct Page {
     /// Where the children of each place are kept, counted from 1; 0 where there is no branch.
@@ -39,11 +39,12 @@ impl Page {
     /// A page without branches.
     pub const EMPTY: Self = Self { slots: [0; PLACES], kept: Vec::new() };
 
-    /// The page of the branch at `path`.
-    pub fn load(index: &dyn Lookup, path: &Path) -> Result<Self, IndexError> {
+    /// The page of a branch at `path`. One that is of another branch, or of the same one as it was before, is corrupt.
+    pub fn load(index: &dyn Lookup, path: &Path, branch: Node) -> Result<Self, IndexError> {
         let key = path.to_key();
         let stored = if path.can_branch() { index.get(Space::Tree, &key)? } else { None };
         let page = stored.and_then(|bytes| Self::from_bytes(&bytes).ok());
+        let page = page.filter(|page| Node::branch(page.children(Place::TOP)) == branch);
         page.ok_or(IndexError::Corrupt { space: Space::Tree, key })
     }
 
@@ -79,7 +80,8 @@ impl Page {
             }
             None if is_branch => {
                 if self.kept.len() == self.kept.capacity() {
-                    self.kept.reserve_exact(1 + self.kept.len() / 2);
+                    let len = self.kept.len();
+                    self.kept.reserve_exact((1 + len / 2).min(PLACES.saturating_sub(len)));
                 }
                 self.kept.push(children);
                 self.slots[place.0] = self.kept.len() as u8; // at most PLACES
@@ -166,12 +168,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_page_keeps_the_children_of_each_place(
-            changes in proptest::collection::vec((0..PLACES, [node(), node()]), 0..60),
+            changes in proptest::collection::vec((0..PLACES, any::<bool>(), [node(), node()]), 0..60),
         ) {
             let (mut page, mut expected) = (Page::EMPTY, [[Node::Empty; 2]; PLACES]);
-            for (place, children) in changes {
-                // As often gone as set.
-                let children = if children[0] == Node::Empty { [Node::Empty; 2] } else { children };
+            for (place, gone, children) in changes {
+                let children = if gone { [Node::Empty; 2] } else { children };
                 page.set_children(Place(place), children);
                 expected[place] = children;
                 for (place, expected) in expected.iter().enumerate() {
@@ -179,7 +180,7 @@ mod tests {
                 }
                 let branches = expected.iter().filter(|children| **children != [Node::Empty; 2]).count();
                 prop_assert_eq!(page.kept.len(), branches);
-                prop_assert!(page.memory() <= size_of::<Page>() + PLACES.next_power_of_two() * 130 + 130);
+                prop_assert!(page.memory() <= size_of::<Page>() + PLACES * size_of::<[Node; 2]>());
             }
         }
 

@@ -186,13 +186,16 @@ fn more_siblings_than_bits_are_refused() {
 }
 
 #[test]
-fn a_missing_or_unreadable_page_is_named() {
+fn a_missing_or_unreadable_or_other_page_is_named() {
     let (index, _) = sample();
     let below_the_first_page =
         [true, false, true, true].into_iter().fold(Path::ROOT, |path, bit| path.child(bit));
     let key = below_the_first_page.to_key();
-    assert!(index.get(Space::Tree, &key).unwrap().is_some());
+    let sound = index.get(Space::Tree, &key).unwrap().unwrap();
+    let other = index.get(Space::Tree, &Path::ROOT.to_key()).unwrap().unwrap();
+    assert_ne!(sound, other);
     for op in [
+        IndexOp::put(Space::Tree, key.clone(), other),
         IndexOp::put(Space::Tree, key.clone(), vec![3]),
         IndexOp::put(Space::Tree, key.clone(), vec![]),
         IndexOp::delete(Space::Tree, key.clone()),

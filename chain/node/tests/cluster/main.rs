@@ -6,6 +6,7 @@
 mod bad_input;
 mod damage;
 mod disk;
+mod handover;
 mod history;
 mod kills;
 mod load;

@@ -398,10 +398,15 @@ pub fn client(endpoints: &[String]) -> Client {
 }
 
 /// Waits for a condition by name.
-pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn await_that(what: &str, holds: impl FnMut() -> bool) {
+    await_within(DEADLINE, what, holds);
+}
+
+/// As [`await_that`], for what takes its time.
+pub fn await_within(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < DEADLINE, "waited in vain until {what}");
+        assert!(began.elapsed() < deadline, "waited in vain until {what}");
         thread::park_timeout(BETWEEN_LOOKS);
     }
 }

@@ -1,6 +1,7 @@
-//! Nodes whose system calls fail or never return, as `strace` is told.
+//! Nodes whose system calls fail, are slow or never return, as `strace` is told.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub fn can_trace() -> bool {
     tensor_tests::faults::can_trace(&["-D"], "no disk fault was injected into a node")
@@ -30,10 +31,23 @@ pub fn injecting(fault: Fault, calls: &str, nth: u32, files: &[PathBuf]) -> Vec<
         Fault::Enospc => "error=ENOSPC",
         Fault::Kill => "signal=SIGKILL",
     };
-    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{effect}:when={nth}"));
-    let fixed = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    // Other calls are not slowed down by it. With it no signal is delivered (strace 6.1).
-    let filter = (fault != Fault::Kill).then_some("--seccomp-bpf".to_owned());
+    // No signal is delivered with it (strace 6.1).
+    let filter = (fault != Fault::Kill).then_some(FILTER.to_owned());
     let paths = files.iter().flat_map(|file| ["-P".to_owned(), file.display().to_string()]);
-    fixed.into_iter().map(str::to_owned).chain(filter).chain(paths).collect()
+    strace(calls, &format!("{effect}:when={nth}")).into_iter().chain(filter).chain(paths).collect()
+}
+
+/// As [`injecting`], so that in each of its threads some calls take longer, from the `nth` on.
+pub fn delaying(delay: Duration, calls: &str, nth: usize) -> Vec<String> {
+    let effect = format!("delay_enter={}:when={nth}+", delay.as_micros());
+    strace(calls, &effect).into_iter().chain([FILTER.to_owned()]).collect()
+}
+
+/// With it no other calls are slowed down.
+const FILTER: &str = "--seccomp-bpf";
+
+fn strace(calls: &str, effect: &str) -> Vec<String> {
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{effect}"));
+    let fixed = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    fixed.map(str::to_owned).to_vec()
 }
