@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -263,22 +264,21 @@ fn a_disk_that_fills_up_refuses_writes_answers_reads_and_recovers_by_itself() {
     await_that("writes are taken again", || refusal(&node, "key", b"after".to_vec()).is_none());
     assert_eq!(node.wait(node.client().get("key")).unwrap().value.as_deref(), Some(&b"after"[..]));
 
-    // Faster than anybody looks: the log itself meets the end of the disk.
+    // All of them are let in before anybody looks: the log itself meets the end of the disk.
     disk.fill(4_000); // 94 %
-    let mut acknowledged = 0;
-    for n in 0..64 {
-        let key = format!("large-{n}");
-        acknowledged += u32::from(node.wait(node.client().put(&key, vec![7; 1_000_000])).is_ok());
-        if cluster.has_ended(0) {
-            break;
-        }
-    }
+    let put = |n| {
+        let node = hasty(&cluster.endpoint(0));
+        move || node.wait(node.client().put(&format!("large-{n}"), vec![7; 1_000_000])).is_ok()
+    };
+    let puts: Vec<_> = (0..8).map(|n| (n, thread::spawn(put(n)))).collect();
+    let acknowledged: Vec<_> =
+        puts.into_iter().filter_map(|(n, put)| put.join().unwrap().then_some(n)).collect();
     let ended = cluster.await_end(0);
     assert_named(Fault::Enospc, "a full disk", &ended);
     disk.make_room();
     cluster.try_start(0, &disk.inside()).unwrap();
     let node = client(&cluster.endpoints());
-    for n in 0..acknowledged {
+    for n in acknowledged {
         let found = node.wait(node.client().get(&format!("large-{n}"))).unwrap().value;
         assert_eq!(found, Some(vec![7; 1_000_000]), "large-{n} was acknowledged");
     }
