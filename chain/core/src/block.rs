@@ -215,11 +215,6 @@ pub(crate) fn tx_root(changesets: &[Changeset]) -> TxRoot {
 
 /// The fields in the order of their declaration.
 impl Encode for BlockHeader {
-    fn size_hint(&self) -> usize {
-        // A component of the delta is rarely longer than 8 bytes.
-        size_of::<Self>() + 8 * self.delta.indices().len() + 2 * self.quantized_codes.len()
-    }
-
     fn encode(&self, writer: &mut Writer) {
         writer.u16(self.version);
         self.height.encode(writer);
@@ -235,6 +230,11 @@ impl Encode for BlockHeader {
         self.proposer.encode(writer);
         writer.raw(&self.proposer_key);
         writer.raw(&self.signature);
+    }
+
+    fn size_hint(&self) -> usize {
+        // A component of the delta is rarely longer than 8 bytes.
+        size_of::<Self>() + 8 * self.delta.indices().len() + 2 * self.quantized_codes.len()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::index::{Entry, Index, IndexError, IndexOp, Lookup, MemoryIndex, Space, Visit};
+use crate::index::{Change, Entry, Index, IndexError, IndexOp, Lookup, MemoryIndex, Space, Visit};
 
 #[derive(Debug, Default)]
 pub(crate) struct IndexProbe {
@@ -54,6 +54,17 @@ impl Index for std::sync::Arc<IndexProbe> {
             return Err(IndexError::Corrupt { space: Space::Meta, key: Vec::new() });
         }
         self.index.write(ops)
+    }
+
+    fn write_sorted(&self, changes: &mut dyn Iterator<Item = Change<'_>>) -> Result<(), IndexError> {
+        let op = |(space, key, value): Change<'_>| IndexOp {
+            space,
+            key: key.to_vec(),
+            value: value.map(<[u8]>::to_vec),
+        };
+        let ops: Vec<_> = changes.map(op).collect();
+        assert!(ops.is_sorted_by(|a, b| (a.space, &a.key) < (b.space, &b.key)), "in no order");
+        self.write(ops)
     }
 
     fn len(&self, space: Space) -> Result<u64, IndexError> {

@@ -206,6 +206,19 @@ fn the_header_holds_the_exact_sum_of_supplied_and_encoded_deltas() {
 }
 
 #[test]
+fn a_changeset_goes_to_chains_of_any_dimension() {
+    let changeset = Changeset::single(put("a", "1")).unwrap();
+    for dim in [4, 8] {
+        let embedding_dim = dim.try_into().unwrap();
+        let chain = chain_with(ChainConfig { embedding_dim, ..config() });
+        let height = chain.commit_changeset(changeset.clone()).unwrap().height;
+        let encoded = tensor_chain::OperationEncoder::new(embedding_dim).encode([("a", &b"1"[..])]).unwrap();
+        let block = chain.get_block(height).unwrap().unwrap();
+        assert_eq!(block.header.delta, DeltaSum::of(dim, [&encoded]).unwrap());
+    }
+}
+
+#[test]
 fn another_dimension_is_refused_at_the_door() {
     let chain = chain();
     let workspace = chain.begin().unwrap();

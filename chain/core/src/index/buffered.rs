@@ -356,6 +356,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_handed_on_is_in_order() {
+        let probe = Arc::new(IndexProbe::default());
+        let index = BufferedIndex::new(Arc::clone(&probe));
+        let changes =
+            (0..100_u8).flat_map(|n| [Space::Tree, Space::Meta].map(|space| (space, n.wrapping_mul(37))));
+        let put = |(space, key)| IndexOp::put(space, vec![key], Vec::new());
+        index.write(changes.map(put).collect()).unwrap();
+        index.flush().unwrap();
+        assert_eq!(probe.len(Space::Tree).unwrap(), 100);
+    }
+
+    #[test]
     fn what_could_not_be_handed_on_is_reported_and_stays() {
         let probe = Arc::new(IndexProbe::default());
         let index = BufferedIndex::new(Arc::clone(&probe));

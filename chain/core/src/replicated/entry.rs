@@ -145,17 +145,6 @@ const BATCH: u8 = 2;
 const VOTE: u8 = 3;
 
 impl Encode for ReplicatedEntry {
-    fn size_hint(&self) -> usize {
-        match self {
-            Self::Batch(ReplicatedBatch { stamp, writes }) => {
-                // Flag, client and sequence number of a session.
-                let write = |write: &ProposedWrite| 24 + write.changeset.encoded_len();
-                size_of_val(stamp) + writes.iter().map(write).sum::<usize>()
-            }
-            Self::Genesis { .. } | Self::Session | Self::Vote(_) => 0,
-        }
-    }
-
     fn encode(&self, writer: &mut Writer) {
         match self {
             Self::Genesis { params, stamp } => {
@@ -173,6 +162,17 @@ impl Encode for ReplicatedEntry {
                 writer.u8(VOTE);
                 vote.encode(writer);
             }
+        }
+    }
+
+    fn size_hint(&self) -> usize {
+        match self {
+            Self::Batch(ReplicatedBatch { stamp, writes }) => {
+                // Flag, client and sequence number of a session.
+                let write = |write: &ProposedWrite| 24 + write.changeset.encoded_len();
+                size_of_val(stamp) + writes.iter().map(write).sum::<usize>()
+            }
+            Self::Genesis { .. } | Self::Session | Self::Vote(_) => 0,
         }
     }
 }

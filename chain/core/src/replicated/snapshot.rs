@@ -352,9 +352,8 @@ impl Encode for SnapshotHeader {
 
 impl Decode for SnapshotHeader {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match reader.u16()? {
-            FORMAT => {}
-            other => return Err(DecodeError::UnknownTag { what: "format of snapshots", got: other as u8 }),
+        if reader.u16()? != FORMAT {
+            return Err(DecodeError::Invalid { what: "snapshot format: it is another version's" });
         }
         let position = match reader.bool()? {
             true => Some(LogPosition::decode(reader)?),

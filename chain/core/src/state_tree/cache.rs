@@ -10,9 +10,9 @@ use super::page::Page;
 
 /// Bytes of pages of one age that are kept; two ages are. Few in tests, so that they see pages go.
 ///
-/// A block is linked while the one before it is being written, whose pages the index does not have yet: those of two
-/// blocks, of 1,000 operations each, fit an age. If ever they did not, the page that is read would be found not to be of
-/// its branch.
+/// A block is linked while the one before it is being written, whose pages the index does not have yet. Up to a hundred
+/// million keys those of two blocks, of 1,000 operations each, fit an age; beyond, a page that was lost too early is read
+/// as it was, and found not to be of its branch.
 const MOST_BYTES: usize = if cfg!(test) { 1_024 } else { 16 << 20 };
 /// Bytes that a page takes in the map besides its own.
 const OVERHEAD_BYTES: usize = 2 * size_of::<Path>();

@@ -25,19 +25,24 @@ impl Place {
         let child = 2 * self.0 + 1 + usize::from(right);
         (child < PLACES).then_some(Self(child))
     }
+
+    const fn bit(self) -> u16 {
+        1 << self.0
+    }
 }
 
 /// The children of the branches of a page. Most pages have few, and none takes much more room than it has ever needed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Page {
-    /// Where the children of each place are kept, counted from 1; 0 where there is no branch.
-    slots: [u8; PLACES],
+    /// A bit for each place with a branch.
+    branches: u16,
+    /// Their children, in the order of their places.
     kept: Vec<[Node; 2]>,
 }
 
 impl Page {
     /// A page without branches.
-    pub const EMPTY: Self = Self { slots: [0; PLACES], kept: Vec::new() };
+    pub const EMPTY: Self = Self { branches: 0, kept: Vec::new() };
 
     /// The page of a branch at `path`. One that is of another branch, or of the same one as it was before, is corrupt.
     pub fn load(index: &dyn Lookup, path: &Path, branch: Node) -> Result<Self, IndexError> {
@@ -60,34 +65,32 @@ impl Page {
 
     /// The children of the branch at a place, left and right; empty ones where there is no branch.
     pub fn children(&self, place: Place) -> [Node; 2] {
-        let position = usize::from(self.slots[place.0]).checked_sub(1);
-        position.and_then(|position| self.kept.get(position).copied()).unwrap_or([Node::Empty; 2])
+        let kept = self.position(place).ok().and_then(|position| self.kept.get(position));
+        kept.copied().unwrap_or([Node::Empty; 2])
     }
 
     /// Puts children below a place: two empty ones where there is no branch any more.
     pub fn set_children(&mut self, place: Place, children: [Node; 2]) {
-        let slot = self.slots[place.0];
-        let position = usize::from(slot).checked_sub(1);
         let is_branch = children != [Node::Empty; 2];
-        match position.and_then(|position| Some((position, self.kept.get_mut(position)?))) {
-            Some((_, kept)) if is_branch => *kept = children,
-            Some((position, _)) => {
-                let last = self.kept.len() as u8; // at most PLACES
-                self.kept.swap_remove(position);
-                self.slots[place.0] = 0;
-                // Those that were kept last have taken their place, unless they are the ones that went.
-                self.slots.iter_mut().filter(|other| **other == last).for_each(|other| *other = slot);
-            }
-            None if is_branch => {
-                if self.kept.len() == self.kept.capacity() {
-                    let len = self.kept.len();
-                    self.kept.reserve_exact((1 + len / 2).min(PLACES.saturating_sub(len)));
+        match self.position(place) {
+            Ok(position) if is_branch => self.kept[position] = children,
+            Ok(position) => drop(self.kept.remove(position)),
+            Err(position) if is_branch => {
+                let len = self.kept.len();
+                if len == self.kept.capacity() {
+                    self.kept.reserve_exact((1 + len / 2).min(PLACES - len));
                 }
-                self.kept.push(children);
-                self.slots[place.0] = self.kept.len() as u8; // at most PLACES
+                self.kept.insert(position, children);
             }
-            None => {}
+            Err(_) => {}
         }
+        self.branches = self.branches & !place.bit() | if is_branch { place.bit() } else { 0 };
+    }
+
+    /// Where the children of a place are kept, or would be.
+    fn position(&self, place: Place) -> Result<usize, usize> {
+        let position = (self.branches & (place.bit() - 1)).count_ones() as usize;
+        if self.branches & place.bit() == 0 { Err(position) } else { Ok(position) }
     }
 
     /// Bytes that it takes in memory.
@@ -188,10 +191,7 @@ mod tests {
         fn a_page_comes_back_from_its_bytes(nodes in proptest::array::uniform15([node(), node()])) {
             let page = page(&nodes);
             let bytes = page.to_bytes();
-            let back = Page::from_bytes(&bytes).unwrap();
-            for place in (0..PLACES).map(Place) {
-                prop_assert_eq!(back.children(place), page.children(place));
-            }
+            prop_assert_eq!(Page::from_bytes(&bytes), Ok(page));
             for len in [0, 1, bytes.len() / 2, bytes.len() - 1] {
                 prop_assert!(Page::from_bytes(&bytes[..len]).is_err());
             }

@@ -282,5 +282,6 @@ fn a_disk_that_fills_up_refuses_writes_answers_reads_and_recovers_by_itself() {
         let found = node.wait(node.client().get(&format!("large-{n}"))).unwrap().value;
         assert_eq!(found, Some(vec![7; 1_000_000]), "large-{n} was acknowledged");
     }
+    assert_eq!(node.wait(node.client().get("key")).unwrap().value.as_deref(), Some(&b"after"[..]));
     node.wait(node.client().put("key", "at last")).unwrap();
 }
