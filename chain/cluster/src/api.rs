@@ -22,6 +22,19 @@ pub struct Peer {
     pub http_address: String,
 }
 
+/// The longest `host:port` in bytes: a domain name has at most 253 characters.
+pub const MAX_ADDRESS_BYTES: usize = 260;
+
+impl Peer {
+    /// Whether both addresses are such as a member may have: neither empty nor longer than [`MAX_ADDRESS_BYTES`].
+    #[must_use]
+    pub fn has_sound_addresses(&self) -> bool {
+        [&self.peer_address, &self.http_address]
+            .iter()
+            .all(|address| (1..=MAX_ADDRESS_BYTES).contains(&address.len()))
+    }
+}
+
 /// A node of the cluster and what it counts for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -143,6 +156,24 @@ pub enum AdminError {
         /// The node.
         node: NodeId,
     },
+    /// It is a member already, with other addresses. Only an operator changes those.
+    #[error("node {node} is a member already, with other addresses")]
+    AlreadyAMember {
+        /// The node.
+        node: NodeId,
+    },
+    /// An address that no member can have.
+    #[error("node {node}: an address has 1 to {MAX_ADDRESS_BYTES} bytes")]
+    Address {
+        /// The node.
+        node: NodeId,
+    },
+    /// A cluster has no more members.
+    #[error("a cluster has at most {limit} members, voters and learners")]
+    TooManyMembers {
+        /// The limit.
+        limit: usize,
+    },
     /// It votes already.
     #[error("node {node} is no learner")]
     NotALearner {
@@ -207,7 +238,7 @@ pub enum AdminError {
         reason: String,
     },
     /// The ticket admits nobody.
-    #[error("the ticket was not issued by this node, or was used, or has expired")]
+    #[error("the ticket was not issued by this node, or has admitted another node, or has expired")]
     TicketRefused,
     /// It was not finished in time and may be later.
     #[error("the outcome is unknown")]

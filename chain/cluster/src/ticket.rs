@@ -9,7 +9,7 @@ use tensor_chain::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use tensor_chain::hash::Domain;
 use tensor_chain::{ChainId, NodeId};
 
-use crate::api::Peer;
+use crate::api::{MAX_ADDRESS_BYTES, Peer};
 
 const PREFIX: &str = "tensorchain1";
 /// Lower-case letters and digits without those that look like others (RFC 4648).
@@ -19,20 +19,18 @@ const CHECKSUM_BYTES: usize = 8;
 
 /// Nodes that a ticket may name: any one of them is enough to join.
 pub const MAX_TICKET_PEERS: usize = 16;
-/// The longest `host:port`: a domain name has at most 253 characters.
-const MAX_ADDRESS_BYTES: usize = 260;
 /// The longest ticket in bytes: peers, and less than 100 for all else.
 const MAX_BODY_BYTES: usize = MAX_TICKET_PEERS * (32 + 2 * (2 + MAX_ADDRESS_BYTES)) + 100;
 const MAX_TEXT_BYTES: usize = PREFIX.len() + MAX_BODY_BYTES * 8 / 5 + 1;
 
-/// Admits a node to a cluster.
+/// Admits one node to a cluster.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket {
     /// The cluster.
     pub cluster: ChainId,
     /// Nodes to ask, at most [`MAX_TICKET_PEERS`].
     pub peers: Vec<Peer>,
-    /// Known to those who issued the ticket, who accept it once.
+    /// Known to those who issued the ticket, who accept it from one node.
     pub secret: [u8; 16],
     /// When they cease to accept it, in seconds since 1970.
     pub expires_unix_s: u64,
@@ -116,10 +114,12 @@ impl Ticket {
     }
 
     fn check(&self) -> Result<(), TicketError> {
-        let sound = |address: &str| (1..=MAX_ADDRESS_BYTES).contains(&address.len());
-        let all_sound = self.peers.iter().all(|peer| sound(&peer.peer_address) && sound(&peer.http_address));
         let number = (1..=MAX_TICKET_PEERS).contains(&self.peers.len());
-        if number && all_sound { Ok(()) } else { Err(TicketError::Peers) }
+        if number && self.peers.iter().all(Peer::has_sound_addresses) {
+            Ok(())
+        } else {
+            Err(TicketError::Peers)
+        }
     }
 }
 

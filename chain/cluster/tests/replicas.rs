@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{Cluster, DEADLINE, put};
+use std::time::Duration;
+
+use common::{Cluster, DEADLINE, put, until_async};
 use tensor_chain::{Changeset, Transaction};
-use tensor_cluster::api::{AdminError, ReadError, Role, SubmitError, Write};
+use tensor_cluster::api::{AdminError, MAX_ADDRESS_BYTES, Peer, ReadError, Role, SubmitError, Write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn acknowledged_writes_survive_the_leader_and_a_restart_catches_up() {
@@ -165,6 +167,56 @@ async fn members_are_changed_by_the_leader_and_named_when_unknown() {
     at_leader.remove(cluster.id(follower)).await.unwrap();
     cluster.until(leader, |status| voters(status) == 3).await;
     cluster.put("key", "value", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_asks_to_be_let_in_says_nothing_of_others() {
+    let mut cluster = Cluster::of(2).await;
+    let leader = cluster.leader().await;
+    let newcomer = cluster.add().await;
+    let at_leader = cluster.node(leader);
+    let follower = cluster.peer(1 - leader);
+    let members = at_leader.status().members;
+    let moved = Peer { http_address: "elsewhere".to_owned(), ..follower.clone() };
+    let refused = Err(AdminError::AlreadyAMember { node: follower.node });
+    assert_eq!(at_leader.admit(moved).await, refused);
+    assert_eq!(at_leader.admit(follower).await, Ok(()), "as it is");
+    for len in [0, MAX_ADDRESS_BYTES + 1] {
+        let peer = Peer { peer_address: "x".repeat(len), ..cluster.peer(newcomer) };
+        let refused = Err(AdminError::Address { node: peer.node });
+        assert_eq!(at_leader.admit(peer.clone()).await, refused);
+        assert_eq!(at_leader.add_learner(peer.clone()).await, refused);
+        assert_eq!(cluster.node(newcomer).initialize(vec![peer]).await, refused);
+    }
+    assert_eq!(at_leader.status().members, members);
+    at_leader.admit(cluster.peer(newcomer)).await.unwrap();
+    cluster.until(newcomer, |status| status.members.len() == 3).await;
+    assert_eq!(at_leader.admit(cluster.peer(newcomer)).await, Ok(()), "once more");
+    let elsewhere = cluster.node(newcomer).members_elsewhere().await;
+    assert_eq!(elsewhere, (0..3).map(|index| cluster.id(index)).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_removal_takes_the_quorum_away() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let (gone, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.stop(gone).await;
+    let refused = Err(AdminError::QuorumAtRisk { voters: 2, answering: 1 });
+    until_async("the leader misses the one that has gone", async || {
+        cluster.node(leader).statistics().followers.iter().any(|follower| {
+            follower.node == cluster.id(gone)
+                && follower.last_contact.is_none_or(|last| last > Duration::from_secs(3))
+        })
+    })
+    .await;
+    for node in [other, leader] {
+        assert_eq!(cluster.node(leader).remove(cluster.id(node)).await, refused, "one of two would answer");
+    }
+    cluster.put("key", "value", None).await;
+    cluster.node(leader).remove(cluster.id(gone)).await.unwrap();
+    cluster.until(other, |status| status.members.len() == 2).await;
+    cluster.put("key", "other", None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

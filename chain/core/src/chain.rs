@@ -11,7 +11,7 @@ use crate::committer::{CommitReceipt, Committer};
 use crate::config::ChainConfig;
 use crate::error::{ChainError, TransactionFailure};
 use crate::genesis::ChainParams;
-use crate::head::Rules;
+use crate::head::{Rules, Tip};
 use crate::ids::{BlockHash, Height, StateRoot};
 use crate::ledger::Ledger;
 use crate::opening::{open_head, open_params};
@@ -192,22 +192,28 @@ impl TensorChain {
         self.running.get().map_or(Ok(()), |running| running.ledger.close())
     }
 
+    /// The tip, all of it at one moment.
+    #[must_use]
+    pub fn tip(&self) -> Tip {
+        self.running.get().map_or_else(Tip::default, |running| running.ledger.tip())
+    }
+
     /// Height of the tip; 0 before the chain is initialized.
     #[must_use]
     pub fn height(&self) -> Height {
-        self.running.get().map_or(Height::GENESIS, |running| running.ledger.tip().height)
+        self.tip().height
     }
 
     /// Hash of the tip; all zeros before the chain is initialized.
     #[must_use]
     pub fn tip_hash(&self) -> BlockHash {
-        self.running.get().map_or(BlockHash::default(), |running| running.ledger.tip().hash)
+        self.tip().hash
     }
 
     /// Root of the state after the tip; all zeros before the chain is initialized.
     #[must_use]
     pub fn state_root(&self) -> StateRoot {
-        self.running.get().map_or(StateRoot::default(), |running| running.ledger.tip().state_root)
+        self.tip().state_root
     }
 
     /// The parameters that the chain was made with.

@@ -60,13 +60,17 @@ impl Rules {
     }
 }
 
-/// The tip of the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tip {
-    pub(crate) height: Height,
-    pub(crate) hash: BlockHash,
-    pub(crate) state_root: StateRoot,
-    pub(crate) timestamp_ms: u64,
+/// The tip of the chain; all zeros before the chain begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tip {
+    /// Height of the block.
+    pub height: Height,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Root of the state after it.
+    pub state_root: StateRoot,
+    /// When it was proposed, in milliseconds since 1970.
+    pub timestamp_ms: u64,
 }
 
 impl Tip {

@@ -96,6 +96,7 @@ pub use embedding::{Computed, EmbeddingError, EmbeddingState, Initial, Stage};
 pub use encoder::{DEFAULT_EMBEDDING_DIM, OperationEncoder};
 pub use error::{ChainError, TransactionFailure};
 pub use genesis::{ChainParams, MAX_EMBEDDING_DIM};
+pub use head::Tip;
 pub use identity::{Identity, PublicIdentity};
 pub use ids::{BlockHash, ChainId, Height, NodeId, StateRoot, TxRoot};
 pub use keyed_delta::KeyedDelta;

@@ -11,16 +11,19 @@ use openraft::raft::Precondition;
 use tensor_chain::NodeId;
 use tokio::time::Instant;
 
-use super::promotion::{self, MAX_VOTERS};
 use super::proposer::submit_error;
 use super::replica::{Metrics, Replica};
 use super::types::{Addresses, RaftNode, TypeConfig};
+use super::voters::{self, MAX_VOTERS};
 use crate::api::{AdminError, Export, Peer, Role, SubmitError};
 
 /// How long a snapshot may take.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait for one before asking again.
 const EXPORT_PAUSE: Duration = Duration::from_secs(1);
+/// Members that a cluster may have. With addresses of any length their list stays below the megabyte that a part of a
+/// snapshot may have.
+const MAX_MEMBERS: usize = 1_000;
 
 type Change = ChangeMembers<RaftNode, Addresses>;
 
@@ -28,11 +31,12 @@ impl Replica {
     /// Makes a new cluster of these voters, of whom this node is one. The others learn of it from the log.
     ///
     /// # Errors
-    /// A log that is not empty; members without this node, or too many.
+    /// A log that is not empty; members without this node, too many, or with addresses that no member can have.
     pub async fn initialize(&self, members: Vec<Peer>) -> Result<(), AdminError> {
         if members.len() > MAX_VOTERS {
             return Err(AdminError::TooManyVoters { limit: MAX_VOTERS });
         }
+        members.iter().try_for_each(check_addresses)?;
         let members: BTreeMap<RaftNode, Addresses> =
             members.iter().map(|peer| (peer.node.into(), peer.into())).collect();
         match self.raft().initialize(members).await {
@@ -49,13 +53,35 @@ impl Replica {
     /// # Errors
     /// See [`AdminError`].
     pub async fn add_learner(&self, peer: Peer) -> Result<(), AdminError> {
-        let (node, addresses) = (RaftNode::from(peer.node), Addresses::from(&peer));
         let seen = self.seen();
-        let change = match seen.membership_config.membership().get_node(&node) {
-            Some(_) => ChangeMembers::SetNodes([(node, addresses)].into()),
-            None => ChangeMembers::AddNodes([(node, addresses)].into()),
-        };
-        self.change(&seen, change, true).await
+        let (node, addresses) = (RaftNode::from(peer.node), Addresses::from(&peer));
+        if seen.membership_config.membership().get_node(&node).is_none() {
+            return self.add(&seen, &peer).await;
+        }
+        check_addresses(&peer)?;
+        self.change(&seen, ChangeMembers::SetNodes([(node, addresses)].into()), true).await
+    }
+
+    /// Adds a node that asks for it by itself, as [`add_learner`](Self::add_learner). For a member nothing is changed:
+    /// whoever may add one node may not say where others are.
+    ///
+    /// # Errors
+    /// See [`AdminError`]; [`AlreadyAMember`](AdminError::AlreadyAMember) for a member with other addresses.
+    pub async fn admit(&self, peer: Peer) -> Result<(), AdminError> {
+        let seen = self.seen();
+        match seen.membership_config.membership().get_node(&peer.node.into()) {
+            Some(addresses) if *addresses == Addresses::from(&peer) => Ok(()),
+            Some(_) => Err(AdminError::AlreadyAMember { node: peer.node }),
+            None => self.add(&seen, &peer).await,
+        }
+    }
+
+    async fn add(&self, seen: &Metrics, peer: &Peer) -> Result<(), AdminError> {
+        check_addresses(peer)?;
+        if seen.membership_config.membership().nodes().count() >= MAX_MEMBERS {
+            return Err(AdminError::TooManyMembers { limit: MAX_MEMBERS });
+        }
+        self.change(seen, ChangeMembers::AddNodes([(peer.node.into(), peer.into())].into()), true).await
     }
 
     /// Lets a learner vote that has caught up: it answers and lacks fewer than 100 entries. In a cluster of three voters
@@ -79,14 +105,15 @@ impl Replica {
     async fn promote_if(&self, node: NodeId, force: bool) -> Result<(), AdminError> {
         let since_change = self.voters_changed().map(|at| at.elapsed());
         let seen = self.seen();
-        promotion::check(&seen, node, since_change, self.patience(), force)?;
+        voters::check_promotion(&seen, node, since_change, self.patience(), force)?;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([node.into()]));
         self.change(&seen, change, true).await?;
         self.note_change_of_voters();
         Ok(())
     }
 
-    /// Removes a voter or a learner. A leader that is removed steps down.
+    /// Removes a voter or a learner. A leader that is removed steps down. A voter is not removed where those that answer
+    /// would not be a quorum of the others.
     ///
     /// # Errors
     /// See [`AdminError`]; [`NoVoters`](AdminError::NoVoters) for the last voter.
@@ -95,8 +122,8 @@ impl Replica {
         let members = seen.membership_config.membership();
         members.get_node(&removed).ok_or(AdminError::NodeNotFound { node })?;
         let voter = members.voter_ids().any(|voter| voter == removed);
-        if voter && members.voter_ids().count() == 1 {
-            return Err(AdminError::NoVoters);
+        if voter {
+            voters::check_removal(&seen, removed, self.patience())?;
         }
         let nodes = BTreeSet::from([removed]);
         let change =
@@ -207,6 +234,10 @@ impl Replica {
             },
         }
     }
+}
+
+fn check_addresses(peer: &Peer) -> Result<(), AdminError> {
+    if peer.has_sound_addresses() { Ok(()) } else { Err(AdminError::Address { node: peer.node }) }
 }
 
 fn refused(

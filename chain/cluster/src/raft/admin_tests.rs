@@ -1,15 +1,19 @@
-//! Changes of voters whose leader was lost half way, as the next leader finds them.
+//! Changes of voters whose leader was lost half way, as the next leader finds them; and requests that no sound node makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
+use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use tempfile::TempDir;
+use tensor_chain::replicated::LogPosition;
 use tensor_chain::{ChainConfig, TensorStore};
 
 use super::config::{ReplicaConfig, Timing};
+use super::messages::{Request, Response, decode, encode};
 use super::replica::Replica;
-use super::types::{Addresses, Payload, RaftNode};
+use super::types::{Addresses, Entry, Payload, RaftNode, TypeConfig, Vote, log_id};
 use crate::api::{AdminError, Peer, ReplicaStatus, Role};
 use crate::memory_link::MemoryNetwork;
 
@@ -48,6 +52,49 @@ async fn cluster_of(count: usize) -> (Vec<Replica>, Vec<TempDir>) {
 fn peer(replica: &Replica) -> Peer {
     let address = replica.node().to_string();
     Peer { node: replica.node(), peer_address: address.clone(), http_address: address }
+}
+
+/// A member whose key was stolen may say what it likes.
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_though_a_member_says_it() {
+    let (replicas, _dirs) = cluster_of(3).await;
+    let [leader, follower, member] = replicas.as_slice() else { panic!("three") };
+    let (from, term) = (member.node(), leader.status().term);
+    let vote = |term| Vote::new_committed(term, RaftNode::from(from));
+    let append = |term, index| {
+        let log_id = log_id(LogPosition { term, index });
+        let entry = Entry { log_id, payload: Payload::Blank };
+        AppendEntriesRequest::<TypeConfig> {
+            vote: vote(term),
+            prev_log_id: None,
+            entries: vec![entry],
+            leader_commit: None,
+        }
+    };
+    for request in [
+        Request::Vote(VoteRequest::new(vote(u64::MAX), None)),
+        Request::PreVote(VoteRequest::new(vote(u64::MAX), None)),
+        Request::Append(append(u64::MAX, 0)),
+        Request::Append(append(term + 1, 7)),
+        Request::Append(append(term + 1, u64::MAX)),
+        Request::Install { vote: vote(u64::MAX) },
+    ] {
+        let frame = encode(&request).unwrap();
+        let append = matches!(request, Request::Append(_));
+        for replica in [leader, follower] {
+            assert!(replica.service().call(from, frame.clone()).await.is_none());
+            if append {
+                let answers = replica.service().stream(from, stream::iter([frame.clone()]).boxed());
+                assert_eq!(answers.count().await, 0);
+            }
+        }
+    }
+    assert_eq!([leader, follower].map(|replica| replica.status().term), [term; 2]);
+    let members = leader.service().call(from, encode(&Request::Members).unwrap()).await.unwrap();
+    assert!(matches!(decode(&members), Some(Response::Members(members)) if members.len() == 3));
+    for replica in &replicas {
+        replica.shutdown().await.unwrap();
+    }
 }
 
 /// Has the leader begin its own removal and go no further.

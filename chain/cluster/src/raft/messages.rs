@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
 use super::snapshots::{Held, Part, SnapshotDigest};
-use super::types::{Command, TypeConfig, Vote};
+use super::types::{Command, RaftNode, TypeConfig, Vote};
 
 /// A question. In a stream all are `Append`.
 #[derive(Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub(super) enum Request {
     },
     /// How well the node could lead.
     Condition,
+    /// Who takes part, as far as the node knows.
+    Members,
 }
 
 /// The answer to a question; of those in a stream all are `Streamed`.
@@ -58,6 +60,7 @@ pub(super) enum Response {
         vote: Vote,
     },
     Condition(Condition),
+    Members(Vec<RaftNode>),
 }
 
 /// Bytes that are encoded as one piece.
@@ -104,8 +107,10 @@ mod tests {
     use proptest::prelude::*;
     use tensor_tests::allocation::peak_bytes;
 
-    /// The first byte of either. Nodes of earlier versions have no such kind, and refuse the question.
+    /// The first byte of either.
     const KIND: u8 = 9;
+    /// The last kind that there is. Nodes of earlier versions have fewer, and refuse the question.
+    const LAST_KIND: u8 = 10;
     /// What the library for encodings takes at once for a list that says it is long.
     const LIST_BYTES: usize = 1 << 20;
 
@@ -145,7 +150,8 @@ mod tests {
     fn what_is_not_known_makes_no_sense() {
         let makes_sense = |frame: &[u8]| decode::<Response>(frame).is_some();
         // The first kind that there is not, of a question and of an answer.
-        assert!(decode::<Request>(&[KIND + 1]).is_none() && !makes_sense(&[KIND + 1, 0, 0, 0, 0]));
+        assert!(decode::<Request>(&[LAST_KIND + 1]).is_none() && !makes_sense(&[LAST_KIND + 1, 0, 0, 0, 0]));
+        assert!(decode::<Request>(&[LAST_KIND]).is_some() && makes_sense(&[LAST_KIND, 0]));
         // Rooms there are three.
         assert!(makes_sense(&[KIND, 0, 0, 2, 0]) && !makes_sense(&[KIND, 0, 0, 3, 0]));
         // Times: what is left over of a second may be a second more, if it is not the last that there is.
@@ -169,7 +175,7 @@ mod tests {
                 peak_bytes(|| decode::<Request>(&frame).is_some()),
                 peak_bytes(|| decode::<Response>(&frame).is_some()),
             ] {
-                let list = if kind < 6 { LIST_BYTES } else { 0 };
+                let list = if kind < 6 || kind == LAST_KIND { LIST_BYTES } else { 0 };
                 prop_assert!(what.1 <= allowed + list, "{what:?} for {frame:?}");
             }
         }

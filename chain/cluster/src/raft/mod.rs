@@ -27,7 +27,6 @@ mod messages;
 mod network;
 #[cfg(feature = "simulation")]
 mod ordered_runtime;
-mod promotion;
 mod proposer;
 mod replica;
 mod restore;
@@ -41,6 +40,8 @@ mod torn_log;
 #[cfg(test)]
 mod transfer_tests;
 mod types;
+mod validation;
+mod voters;
 
 /// Where the log lines of the consensus library come from.
 pub const LIBRARY_TARGET: &str = "openraft";

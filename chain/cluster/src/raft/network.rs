@@ -76,7 +76,12 @@ pub(super) async fn ask(
     let frame = encode(request).map_err(|_| AskError::Encoding)?;
     let answer = tokio::time::timeout(deadline, link.call(to, channel, frame)).await;
     let answer = answer.map_err(|_| AskError::Timeout)??;
-    decode(&answer).ok_or(AskError::Answer)
+    sound(&answer)
+}
+
+/// What a frame answers, if it makes sense.
+fn sound(frame: &[u8]) -> Result<Response, AskError> {
+    decode(frame).filter(Response::is_sound).ok_or(AskError::Answer)
 }
 
 /// Why a question has no answer.
@@ -88,7 +93,7 @@ pub(super) enum AskError {
     Timeout,
     #[error("the question cannot be encoded")]
     Encoding,
-    #[error("an answer to another question")]
+    #[error("an answer to another question, or one that cannot be meant")]
     Answer,
 }
 
@@ -285,7 +290,7 @@ async fn next_answer(
         match tokio::time::timeout(patience, answers.next()).await {
             Ok(Some(Ok(frame))) => {
                 owed.fetch_sub(1, Ordering::Relaxed);
-                return Some(decode(&frame).ok_or(AskError::Answer));
+                return Some(sound(&frame));
             }
             Ok(Some(Err(error))) => return Some(Err(error.into())),
             Ok(None) => return None,

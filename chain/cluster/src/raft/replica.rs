@@ -1,5 +1,6 @@
 //! One node of a cluster: what its clients, its operator and the other nodes ask of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{Fatal, LinearizableReadError, RaftError};
 use openraft::{Raft, ReadPolicy, ServerState};
@@ -288,6 +290,20 @@ impl Replica {
         }
     }
 
+    /// Who takes part, as far as the members that can be reached know: the log of this node may be behind.
+    pub async fn members_elsewhere(&self) -> BTreeSet<NodeId> {
+        let others = self.status().members.into_iter().filter(|member| member.peer.node != self.inner.node);
+        let (link, patience) = (&*self.inner.link, self.patience());
+        let told = join_all(others.map(|member| async move {
+            network::ask(link, &member.peer, Channel::Urgent, &Request::Members, patience).await
+        }));
+        let members = told.await.into_iter().filter_map(|answer| match answer {
+            Ok(Response::Members(members)) => Some(members),
+            _ => None,
+        });
+        members.flatten().map(NodeId::from).collect()
+    }
+
     /// Whether the leader's disk has room for a write. Another node says who leads, however full its own is.
     fn check_room(&self) -> Result<(), SubmitError> {
         let leads = || self.inner.raft.metrics().borrow_watched().state == ServerState::Leader;
@@ -307,7 +323,7 @@ impl Replica {
     }
 
     fn status_of(&self, metrics: &Metrics) -> ReplicaStatus {
-        let chain = self.inner.chain.chain();
+        let tip = self.inner.chain.chain().tip();
         let members = metrics.membership_config.membership();
         let voters: Vec<RaftNode> = members.voter_ids().collect();
         let member = |(node, addresses): (&RaftNode, &Addresses)| Member {
@@ -329,9 +345,9 @@ impl Replica {
             last_log: metrics.last_log_index,
             committed: metrics.local_committed.as_ref().map(|id| id.index()),
             applied: metrics.last_applied.as_ref().map(|id| id.index()),
-            height: chain.height(),
-            tip_hash: chain.tip_hash(),
-            state_hash: chain.state_root(),
+            height: tip.height,
+            tip_hash: tip.hash,
+            state_hash: tip.state_root,
             finalized: self.inner.chain.finalized(),
             members: members.nodes().map(member).collect(),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Raft, ReadPolicy};
 use tensor_chain::NodeId;
 use tensor_chain::replicated::ReplicatedEntry;
@@ -40,6 +41,16 @@ fn is_vote_of(from: NodeId, entry: &ReplicatedEntry) -> bool {
 }
 
 impl Service {
+    /// What a frame asks, if a node in this one's term can be asked that.
+    fn question(&self, from: NodeId, frame: &[u8]) -> Option<Request> {
+        let request: Request = decode(frame)?;
+        let sound = request.is_sound(self.raft.metrics().borrow_watched().current_term);
+        if !sound {
+            tracing::warn!(%from, "a request that cannot be meant was refused");
+        }
+        sound.then_some(request)
+    }
+
     /// The answer; `None` where the question makes no sense or this node has stopped.
     async fn answer(&self, from: NodeId, request: Request) -> Option<Response> {
         match request {
@@ -63,6 +74,12 @@ impl Service {
                 Some(Response::Proposed(append(&self.raft, command, self.deadline).await))
             }
             Request::Condition => Some(Response::Condition(self.watched.condition(&self.raft))),
+            Request::Members => {
+                let metrics = self.raft.metrics();
+                let seen = metrics.borrow_watched();
+                let members = seen.membership_config.membership().nodes();
+                Some(Response::Members(members.map(|(node, _)| *node).collect()))
+            }
             Request::Offer { digest } => {
                 let snapshots = Arc::clone(&self.snapshots);
                 let offered = move || snapshots.offered(from, &digest);
@@ -109,14 +126,15 @@ impl PeerService for Service {
     fn call(&self, from: NodeId, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
         let service = self.clone();
         Box::pin(async move {
-            let answer = service.answer(from, decode(&request)?).await?;
+            let answer = service.answer(from, service.question(from, &request)?).await?;
             encode(&answer).ok()
         })
     }
 
     fn stream(&self, from: NodeId, requests: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
+        let service = self.clone();
         let appends = requests
-            .map(move |frame| match decode(&frame) {
+            .map(move |frame| match service.question(from, &frame) {
                 Some(Request::Append(request)) if speaks_for_itself(from, &request.vote) => Some(request),
                 _ => None,
             })

@@ -11,29 +11,60 @@ use tokio::sync::watch;
 
 /// The nodes that may connect to this one. Clones share one set.
 #[derive(Debug, Clone, Default)]
-pub struct KnownNodes(Arc<watch::Sender<BTreeSet<NodeId>>>);
+pub struct KnownNodes(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    nodes: watch::Sender<BTreeSet<NodeId>>,
+    /// The last node that was turned away.
+    stranger: watch::Sender<Option<NodeId>>,
+}
 
 impl KnownNodes {
     /// These nodes.
     #[must_use]
     pub fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
-        Self(Arc::new(watch::Sender::new(nodes.into_iter().collect())))
+        let known = Self::default();
+        known.set(nodes);
+        known
     }
 
     /// From now on these nodes.
     pub fn set(&self, nodes: impl IntoIterator<Item = NodeId>) {
-        self.0.send_replace(nodes.into_iter().collect());
+        self.0.nodes.send_replace(nodes.into_iter().collect());
     }
 
     /// Whether the node may connect.
     #[must_use]
     pub fn contains(&self, node: NodeId) -> bool {
-        self.0.borrow().contains(&node)
+        self.0.nodes.borrow().contains(&node)
+    }
+
+    /// Whether a node that asks for it may connect; if not, [`stranger`](Self::stranger) tells of it.
+    pub(super) fn admit(&self, node: NodeId) -> bool {
+        let known = self.contains(node);
+        if !known {
+            self.0.stranger.send_replace(Some(node));
+        }
+        known
+    }
+
+    /// Waits until a node is turned away that claims to be one, and returns the last. It may be anybody, or a member that
+    /// this node has not heard of yet.
+    pub async fn stranger(&self) -> NodeId {
+        let mut strangers = self.0.stranger.subscribe();
+        loop {
+            if let Some(stranger) = self.0.stranger.send_replace(None) {
+                return stranger;
+            }
+            // Fails only without a sender, and `self` has it.
+            let _ = strangers.wait_for(Option::is_some).await;
+        }
     }
 
     /// Waits until the node is known and then no longer is: one that was dialled may become known only later.
     pub(super) async fn departed(&self, node: NodeId) {
-        let mut nodes = self.0.subscribe();
+        let mut nodes = self.0.nodes.subscribe();
         // These fail only without a sender, and `self` has it.
         let _ = nodes.wait_for(|nodes| nodes.contains(&node)).await;
         let _ = nodes.wait_for(|nodes| !nodes.contains(&node)).await;
@@ -57,5 +88,18 @@ mod tests {
         assert!(futures_util::poll!(&mut departed).is_pending());
         known.set([]);
         departed.await;
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_is_told_once() {
+        let [node, other] = [1, 2].map(|byte| NodeId([byte; 32]));
+        let known = KnownNodes::new([node]);
+        assert!(known.admit(node));
+        let mut stranger = Box::pin(known.stranger());
+        assert!(futures_util::poll!(&mut stranger).is_pending());
+        assert!(!known.clone().admit(other));
+        assert_eq!(stranger.await, other);
+        let mut stranger = pin!(known.stranger());
+        assert!(futures_util::poll!(&mut stranger).is_pending());
     }
 }

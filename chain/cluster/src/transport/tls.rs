@@ -130,7 +130,7 @@ impl PinnedKey {
         let node = node_of(key_info)?;
         let welcome = match &self.expected {
             Expected::Exactly(target) => node == *target,
-            Expected::Known(known) => known.contains(node),
+            Expected::Known(known) => known.admit(node),
         };
         let refused = Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
         if welcome { Ok(()) } else { Err(refused) }

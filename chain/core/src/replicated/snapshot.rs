@@ -315,8 +315,10 @@ fn read_rows(
 }
 
 fn write_part(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    // Headers, keys and values of this space are far below 1 MiB.
-    out.write_all(&(bytes.len() as u32).to_le_bytes())?;
+    // What could not be read again must not replace what can.
+    let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= MAX_PART_BYTES);
+    let len = len.ok_or_else(|| io::Error::other(format!("a part of {} bytes", bytes.len())))?;
+    out.write_all(&len.to_le_bytes())?;
     out.write_all(bytes)
 }
 
@@ -370,5 +372,20 @@ impl Decode for SnapshotHeader {
             false => None,
         };
         Ok(Self { position, membership, finality, tip })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_that_could_not_be_read_again() {
+        let longest = vec![7; MAX_PART_BYTES as usize];
+        let mut written = Vec::new();
+        write_part(&mut written, &longest).unwrap();
+        assert_eq!(read_part(&mut written.as_slice()).unwrap(), longest);
+        write_part(&mut written, &[&longest[..], &[7]].concat()).unwrap_err();
+        assert_eq!(written.len(), 4 + longest.len());
     }
 }

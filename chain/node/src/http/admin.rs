@@ -109,7 +109,7 @@ pub(super) struct JoinBody {
     peer: PeerBody,
 }
 
-/// Issues a ticket: whoever shows it within the time may join, once. The node that issued it must still lead then.
+/// Issues a ticket: the first node that shows it within the time may join. The node that issued it must still lead then.
 #[utoipa::path(post, path = "/v1/admin/tickets", request_body = TicketBody, security(("admin" = [])),
     responses((status = 200, description = "The ticket", body = wire::IssuedTicket), (status = 401, description = "Not the token", body = wire::ProblemBody)))]
 pub(super) async fn issue_ticket(

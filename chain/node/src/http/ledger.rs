@@ -39,7 +39,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// The height of the tip, whenever it moves.
     fn heights(&self) -> watch::Receiver<Height>;
 
-    /// A ticket with which a node may join once within the time, as text. Only the leader issues any.
+    /// A ticket with which one node may join within the time, as text. Only the leader issues any.
     ///
     /// # Errors
     /// As [`administer`](Self::administer).

@@ -10,6 +10,7 @@ use tensor_cluster::api::{
     AdminError, ClientId, Committed, Export, Peer, ReadError, ReplicaStatistics, ReplicaStatus, SubmitError,
     Write,
 };
+use tensor_cluster::ticket::Ticket;
 use tokio::sync::watch;
 
 use super::tickets::Tickets;
@@ -30,6 +31,12 @@ impl ReplicaLedger {
     pub(super) fn new(replica: Replica, me: Peer, cluster: ChainId) -> Self {
         let heights = watch::Sender::new(replica.chain().height());
         Self { replica, me, cluster, heights, tickets: Tickets::default() }
+    }
+
+    /// Whether a node may join with a ticket. One that is a member needs none: it may not have heard that it has joined.
+    fn admits(&self, ticket: &Ticket, peer: &Peer) -> bool {
+        let is_member = || self.replica.status().members.iter().any(|member| member.peer == *peer);
+        is_member() || self.tickets.show(ticket, peer.node)
     }
 }
 
@@ -100,14 +107,12 @@ impl Ledger for ReplicaLedger {
                 }
                 AdminRequest::Initialize(members) => self.replica.initialize(members).await,
                 AdminRequest::Join { ticket, peer } => {
-                    if ticket.cluster != self.cluster || !self.tickets.redeem(&ticket) {
+                    if ticket.cluster != self.cluster || !self.admits(&ticket, &peer) {
                         return Err(AdminError::TicketRefused);
                     }
-                    let added = self.replica.add_learner(peer).await;
-                    if added.is_err() {
-                        self.tickets.give_back(&ticket);
-                    }
-                    added
+                    self.replica.admit(peer).await?;
+                    self.tickets.spend(&ticket);
+                    Ok(())
                 }
                 AdminRequest::AddLearner(peer) => self.replica.add_learner(peer).await,
                 AdminRequest::Promote { node, force: false } => self.replica.promote(node).await,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tensor_client::{Client, wire};
+use tensor_client::{Client, ClientError, wire};
 use tensor_cluster::api::Peer;
 use tensor_cluster::ticket::Ticket;
 use tensor_cluster::transport::KnownNodes;
@@ -16,13 +16,33 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the transport to the members of the cluster, until the replica stops. Before this node has heard of any, the
 /// nodes that it was told of at the start are known.
-pub(super) async fn follow(mut status: StatusWatch, known: KnownNodes) {
+///
+/// The log of a node that was away may not name a member that was added meanwhile, and if that one leads, nobody else
+/// sends the entry that does. So where a stranger wants to connect, the members that the log names are asked for those
+/// that they know.
+pub(super) async fn follow(replica: Replica, known: KnownNodes) {
+    let mut status = replica.watch();
+    let mut members = BTreeSet::new();
     let mut now = status.until(|_| true).await;
     while let Some(status_now) = now {
-        if !status_now.members.is_empty() {
-            known.set(status_now.members.into_iter().map(|member| member.peer.node));
+        let named: BTreeSet<_> = status_now.members.into_iter().map(|member| member.peer.node).collect();
+        if !named.is_empty() && named != members {
+            known.set(named.iter().copied());
+            members = named;
         }
-        now = status.changed().await;
+        tokio::select! {
+            changed = status.changed() => now = changed,
+            stranger = known.stranger() => {
+                let told = replica.members_elsewhere().await;
+                if told.contains(&stranger) {
+                    tracing::info!(member = %stranger, "a member that this node's log does not name yet is let in");
+                    known.set(members.union(&told).copied());
+                }
+                // Strangers cause no more questions than this.
+                tokio::time::sleep(PAUSE).await;
+                now = status.until(|_| true).await;
+            }
+        }
     }
 }
 
@@ -54,34 +74,34 @@ async fn report_forever(replica: &Replica) {
 }
 
 /// Asks the nodes that a ticket names to let this one in, until one has or this node is a member already.
-pub(super) async fn join(mut status: StatusWatch, me: Peer, ticket: Ticket) {
+///
+/// # Errors
+/// Why they do not let it in.
+pub(super) async fn join(mut status: StatusWatch, me: Peer, ticket: Ticket) -> Result<(), String> {
     let node = me.node;
     let member = status.until(move |status| status.members.iter().any(|member| member.peer.node == node));
     tokio::select! {
-        _ = member => {}
-        () = ask(&me, &ticket) => {}
+        _ = member => Ok(()),
+        asked = ask(&me, &ticket) => asked,
     }
 }
 
-async fn ask(me: &Peer, ticket: &Ticket) {
+async fn ask(me: &Peer, ticket: &Ticket) -> Result<(), String> {
     let endpoints: Vec<_> = ticket.peers.iter().map(|peer| format!("http://{}", peer.http_address)).collect();
-    let (text, client) = match (ticket.encode(), Client::new(endpoints)) {
-        (Ok(text), Ok(client)) => (text, client),
-        (Err(error), _) => return tracing::error!(%error, "the ticket is of no use"),
-        (_, Err(error)) => return tracing::error!(%error, "the ticket is of no use"),
-    };
+    let text = ticket.encode().map_err(|error| error.to_string())?;
+    let client = Client::new(endpoints).map_err(|error| error.to_string())?;
     let Peer { node, peer_address, http_address } = me.clone();
     let peer = wire::Peer { node: node.to_string(), peer_address, http_address };
     loop {
         match client.join(&text, &peer).await {
-            Ok(()) => return tracing::info!("joined the cluster; it decides when this node votes"),
-            Err(
-                error @ (tensor_client::ClientError::Unavailable { .. }
-                | tensor_client::ClientError::Unknown { .. }),
-            ) => {
+            Ok(()) => {
+                tracing::info!("joined the cluster; it decides when this node votes");
+                return Ok(());
+            }
+            Err(error @ (ClientError::Unavailable { .. } | ClientError::Unknown { .. })) => {
                 tracing::warn!(%error, "cannot join yet");
             }
-            Err(error) => return tracing::error!(%error, "the cluster does not let this node in"),
+            Err(error) => return Err(format!("the cluster does not let this node in: {error}")),
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -141,7 +141,7 @@ impl Node {
         let mut tasks = Supervisor::new();
         let watching = replica.clone();
         tasks.run("membership", move || {
-            membership::follow(watching.watch(), known.clone()).map(Ok::<_, Infallible>)
+            membership::follow(watching.clone(), known.clone()).map(Ok::<_, Infallible>)
         });
         let reporting = replica.clone();
         tasks.run("silence", move || membership::report_silence(reporting.clone()).map(Ok::<_, Infallible>));
@@ -166,9 +166,7 @@ impl Node {
         });
         if let Some(ticket) = join {
             let (asking, me) = (replica.clone(), me.clone());
-            tasks.run("join", move || {
-                membership::join(asking.watch(), me.clone(), ticket.clone()).map(Ok::<_, Infallible>)
-            });
+            tasks.run("join", move || membership::join(asking.watch(), me.clone(), ticket.clone()));
         }
         Ok(Self { me, cluster, replica, transport, stop_http, tasks })
     }

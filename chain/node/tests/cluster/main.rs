@@ -10,6 +10,7 @@ mod handover;
 mod history;
 mod kills;
 mod load;
+mod newcomers;
 mod operations;
 mod partitions;
 mod pause;

@@ -67,11 +67,11 @@ impl Cluster {
     pub fn of(count: usize, setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut cluster = Self { nodes: Vec::new(), network: Network::new(), setup, dir };
-        cluster.add(None);
+        cluster.launch(None);
         cluster.run(&["cluster", "init"]);
         for n in 1..count {
             let ticket = cluster.run(&["cluster", "ticket"]);
-            cluster.add(Some(ticket.trim()));
+            cluster.launch(Some(ticket.trim()));
             let id = cluster.nodes[n].id.clone();
             let promoted = || cluster.try_run(&["cluster", "promote", &id]).is_ok();
             await_that("the node is let in and promoted", promoted);
@@ -92,13 +92,28 @@ impl Cluster {
         cluster
     }
 
+    /// Has one more node join, which does not vote yet. Returns which it is.
+    pub fn join(&mut self) -> usize {
+        let ticket = self.run(&["cluster", "ticket"]);
+        let node = self.launch(Some(ticket.trim()));
+        let id = self.nodes[node].id.clone();
+        let is_member = |member: &Value| member["node"].as_str() == Some(id.as_str());
+        await_that("the node is let in", || {
+            let statuses = self.statuses();
+            statuses
+                .iter()
+                .any(|status| status["members"].as_array().is_some_and(|all| all.iter().any(is_member)))
+        });
+        node
+    }
+
     /// Where a node's stderr goes.
     fn log_of(&self, node: usize) -> PathBuf {
         self.dir.path().join(format!("{node}.log"))
     }
 
-    /// Starts one more node.
-    fn add(&mut self, ticket: Option<&str>) {
+    /// Starts one more node. Returns which it is.
+    pub fn launch(&mut self, ticket: Option<&str>) -> usize {
         let n = self.nodes.len();
         let mut command = self.command(&self.dir.path().join(n.to_string()), "127.0.0.1:0", "127.0.0.1:0");
         let advertised = self.setup.proxied.then(|| self.network.listen());
@@ -113,6 +128,7 @@ impl Cluster {
         }
         self.network.is_run_by(n, node.pid());
         self.nodes.push(node);
+        n
     }
 
     /// A node in a directory, of this cluster's settings.
@@ -258,9 +274,9 @@ impl Cluster {
                 && same("applied")
                 && same("tip_hash")
                 && same("state_hash")
-                && of("members").iter().all(|members| {
-                    members.as_array().is_some_and(|all| all.len() == 3 || self.nodes.len() < 3)
-                })
+                && of("members")
+                    .iter()
+                    .all(|members| members.as_array().is_some_and(|all| all.len() == self.nodes.len()))
         });
     }
 

@@ -1,4 +1,5 @@
-//! When a learner may become a voter: a voter that lags, or that is not there, takes part of the quorum away.
+//! When the voters may be changed: one that lags, or is not there, takes part of the quorum away, and so does the removal
+//! of one that answers.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::replica::Metrics;
 use super::types::RaftNode;
 use crate::api::AdminError;
 
-/// Entries that a learner lacks are as many as it must not lack.
+/// A learner that lacks so many entries may not vote.
 const MAX_LAG: u64 = 100;
 /// Voters that a cluster may have.
 pub(super) const MAX_VOTERS: usize = 100;
@@ -36,7 +37,7 @@ struct Outlook {
 ///
 /// # Errors
 /// The rule that the promotion breaks.
-pub(super) fn check(
+pub(super) fn check_promotion(
     metrics: &Metrics,
     node: NodeId,
     since_change: Option<Duration>,
@@ -50,14 +51,8 @@ pub(super) fn check(
     if voters.contains(&learner) {
         return Err(AdminError::NotALearner { node });
     }
-    let (ServerState::Leader, Some(heard), Some(matched)) =
-        (metrics.state, &metrics.heartbeat, &metrics.replication)
-    else {
+    let (Some(answers), Some(matched)) = (answering(metrics, patience), &metrics.replication) else {
         return Ok(()); // whoever leads is asked, and this one answers who that is
-    };
-    let answers = |node: &RaftNode| {
-        let heard = heard.get(node).and_then(Option::as_ref);
-        *node == metrics.id || heard.is_some_and(|at| at.elapsed() < patience)
     };
     let end = |index: Option<u64>| index.map_or(0, |index| index.saturating_add(1));
     let has = end(matched.get(&learner).and_then(Option::as_ref).map(|id| id.index()));
@@ -71,6 +66,43 @@ pub(super) fn check(
     outlook.allows(node, force)
 }
 
+/// Whether a voter may be removed: the change needs a quorum of the voters that there are, and one of those that stay.
+///
+/// # Errors
+/// The rule that the removal breaks.
+pub(super) fn check_removal(
+    metrics: &Metrics,
+    removed: RaftNode,
+    patience: Duration,
+) -> Result<(), AdminError> {
+    let voters: Vec<RaftNode> = metrics.membership_config.membership().voter_ids().collect();
+    let Some(answers) = answering(metrics, patience) else {
+        return Ok(()); // as above
+    };
+    let staying: Vec<RaftNode> = voters.iter().copied().filter(|voter| *voter != removed).collect();
+    if staying.is_empty() {
+        return Err(AdminError::NoVoters);
+    }
+    for voters in [voters, staying] {
+        let answering = voters.iter().filter(|&voter| answers(voter)).count();
+        needs_quorum(voters.len(), answering)?;
+    }
+    Ok(())
+}
+
+/// Tells who has been heard of lately, this node included, if it leads.
+fn answering(metrics: &Metrics, patience: Duration) -> Option<impl Fn(&RaftNode) -> bool> {
+    let heard = metrics.heartbeat.as_ref().filter(|_| metrics.state == ServerState::Leader)?;
+    Some(move |node: &RaftNode| {
+        let heard = heard.get(node).and_then(Option::as_ref);
+        *node == metrics.id || heard.is_some_and(|at| at.elapsed() < patience)
+    })
+}
+
+const fn needs_quorum(voters: usize, answering: usize) -> Result<(), AdminError> {
+    if 2 * answering > voters { Ok(()) } else { Err(AdminError::QuorumAtRisk { voters, answering }) }
+}
+
 impl Outlook {
     fn allows(self, node: NodeId, force: bool) -> Result<(), AdminError> {
         let Self { voters, answering, answers, lag, since_change } = self;
@@ -78,9 +110,7 @@ impl Outlook {
         if voters > MAX_VOTERS {
             return Err(AdminError::TooManyVoters { limit: MAX_VOTERS });
         }
-        if 2 * answering <= voters {
-            return Err(AdminError::QuorumAtRisk { voters, answering });
-        }
+        needs_quorum(voters, answering)?;
         let wait = since_change.and_then(|since| COOLDOWN.checked_sub(since)).filter(|wait| !wait.is_zero());
         match wait {
             _ if force => Ok(()),
