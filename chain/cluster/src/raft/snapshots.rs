@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tensor_chain::NodeId;
@@ -42,6 +43,9 @@ pub(super) struct Snapshots {
     dir: PathBuf,
     /// Held while a part of a snapshot is taken: a sender that was given up may still be at it.
     receiving: Mutex<()>,
+    /// Whether a snapshot was not taken after all. From then on blocks come from the sender alone: the own ones may be at
+    /// fault.
+    distrusts_own: AtomicBool,
 }
 
 /// Bytes that are there of a snapshot that is being received.
@@ -88,7 +92,7 @@ impl Snapshots {
         sweep_orphans(&snapshots.dir).map_err(io::Error::other)?;
         for entry in fs::read_dir(&snapshots.dir)? {
             let path = entry?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("from-")) {
+            if is_received(&path) {
                 fs::remove_dir_all(path)?;
             }
         }
@@ -102,7 +106,8 @@ impl Snapshots {
 
     fn of(data_dir: &Path) -> Self {
         let dir = data_dir.join("snapshot");
-        Self { data_dir: data_dir.to_owned(), dir, receiving: Mutex::default() }
+        let (receiving, distrusts_own) = (Mutex::default(), AtomicBool::default());
+        Self { data_dir: data_dir.to_owned(), dir, receiving, distrusts_own }
     }
 
     /// Bytes of the block log in a directory that are durable for certain: those under its newest snapshot, of which
@@ -186,11 +191,18 @@ impl Snapshots {
         fs::rename(state, self.path_of(header.position))?;
         sync_dir(&self.dir)?;
         fs::remove_dir_all(installing)?;
+        // What others were sending is older, or is offered again.
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if is_received(&path) {
+                remove_dir(&path)?;
+            }
+        }
         self.remove_older()
     }
 
     /// What is there of a snapshot that another node is about to send: where it has to go on. What is there of any
-    /// other that this node has sent is dropped.
+    /// other that this node has sent is dropped. Of a new one this node's own blocks are there: all nodes have the same.
     pub(super) fn offered(&self, from: NodeId, digest: &SnapshotDigest) -> io::Result<Held> {
         let _one_at_a_time = self.receiving.lock();
         let dir = self.received_from(from);
@@ -210,8 +222,22 @@ impl Snapshots {
             _ => remove_dir(&dir)?,
         }
         fs::create_dir(&dir)?;
+        let blocks = self.begin_with_own_blocks(&dir)?;
         fs::write(dir.join(DIGEST), digest)?;
-        Ok(Held { state: 0, blocks: 0 })
+        tracing::info!(%from, held.blocks = blocks, "a snapshot begins");
+        Ok(Held { state: 0, blocks })
+    }
+
+    /// Copies this node's blocks, and returns their bytes. Its log may grow meanwhile and the last block be cut off: its
+    /// rest comes from the sender.
+    fn begin_with_own_blocks(&self, dir: &Path) -> io::Result<u64> {
+        if self.distrusts_own.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        match fs::copy(self.data_dir.join(LOG_FILE_NAME), dir.join(LOG_FILE_NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            copied => copied,
+        }
     }
 
     /// Writes a part of a snapshot that another node sends, which goes on where the one before ended.
@@ -234,7 +260,10 @@ impl Snapshots {
     pub(super) fn received(&self, from: NodeId) -> io::Result<SnapshotFiles> {
         let _one_at_a_time = self.receiving.lock();
         let dir = self.received_from(from);
-        Self::take(dir.clone()).inspect_err(|_| drop(remove_dir(&dir)))
+        Self::take(dir.clone()).inspect_err(|_| {
+            self.distrusts_own.store(true, Ordering::Relaxed);
+            drop(remove_dir(&dir));
+        })
     }
 
     fn take(dir: PathBuf) -> io::Result<SnapshotFiles> {
@@ -243,7 +272,12 @@ impl Snapshots {
         sync(&file)?;
         let header = SnapshotHeader::check(BufReader::new(file)).map_err(|error| in_file(&state, error))?;
         if let Some(tip) = header.tip {
-            sync(&File::open(&blocks)?)?;
+            let file = OpenOptions::new().write(true).open(&blocks)?;
+            if file.metadata()?.len() > tip.log_len {
+                // This node had more blocks than the snapshot stands on.
+                file.set_len(tip.log_len)?;
+            }
+            sync(&file)?;
             tip.check_blocks(&dir).map_err(|error| in_file(&blocks, error))?;
         }
         sync_dir(&dir)?;
@@ -330,6 +364,11 @@ impl SnapshotFiles {
     }
 }
 
+/// Whether a path is the directory of a snapshot that is being received.
+fn is_received(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("from-"))
+}
+
 /// Removes a directory, if there is one.
 fn remove_dir(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
@@ -401,6 +440,67 @@ mod tests {
                 offset += bytes.len() as u64;
             }
         }
+    }
+
+    #[test]
+    fn blocks_that_are_here_are_not_sent_again() {
+        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (leader, log) = grown(leader_dir.path());
+        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
+        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let digest = files.digest().unwrap();
+        let [from, other] = [1, 2].map(|byte| NodeId([byte; 32]));
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        assert_eq!(snapshots.offered(other, &[9; 32]).unwrap(), Held { state: 0, blocks: 0 });
+        for index in 1..6 {
+            apply(&chain, index, &log[index as usize - 1]);
+        }
+        let own_len = fs::metadata(dir.path().join(LOG_FILE_NAME)).unwrap().len();
+        assert_eq!(snapshots.offered(from, &digest).unwrap(), Held { state: 0, blocks: own_len });
+        assert!(own_len > 1_000_000);
+        send(&files, &snapshots, from);
+        snapshots.install(&chain, snapshots.received(from).unwrap()).unwrap();
+        assert_eq!(place(&chain), place(&leader));
+        assert!(!snapshots.received_from(other).exists(), "what came to nothing");
+
+        // A log that goes on past the snapshot.
+        drop((chain, snapshots));
+        fs::remove_dir_all(dir.path().join("index")).unwrap();
+        fs::remove_dir_all(dir.path().join("snapshot")).unwrap();
+        let early = tempfile::tempdir().unwrap();
+        let shorter = open(early.path());
+        (1..4).for_each(|index| apply(&shorter, index, &log[index as usize - 1]));
+        let early_own = Snapshots::open(early.path(), &shorter).unwrap();
+        let early_files = early_own.draft(&shorter).unwrap().finish().unwrap();
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        send(&early_files, &snapshots, from);
+        snapshots.install(&chain, snapshots.received(from).unwrap()).unwrap();
+        assert_eq!(place(&chain), place(&shorter));
+    }
+
+    #[test]
+    fn own_blocks_that_do_not_fit_are_used_once() {
+        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (leader, log) = grown(leader_dir.path());
+        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
+        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let chain = open(dir.path());
+        (1..6).for_each(|index| apply(&chain, index, &log[index as usize - 1]));
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        let log = dir.path().join(LOG_FILE_NAME);
+        let mut bytes = fs::read(&log).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&log, bytes).unwrap();
+        let from = NodeId([1; 32]);
+        send(&files, &snapshots, from);
+        snapshots.received(from).unwrap_err();
+        let none = Held { state: 0, blocks: 0 };
+        assert_eq!(snapshots.offered(from, &files.digest().unwrap()).unwrap(), none);
+        send(&files, &snapshots, from);
+        snapshots.received(from).unwrap();
     }
 
     fn place(chain: &ReplicatedChain) -> (Option<LogPosition>, tensor_chain::BlockHash) {
