@@ -52,6 +52,7 @@ mod head;
 mod history;
 #[cfg(test)]
 mod index_probe;
+mod index_tip;
 mod keyed_delta;
 mod ledger;
 mod merge;

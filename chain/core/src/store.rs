@@ -9,12 +9,13 @@ use crate::atomic_io::atomic_write;
 use crate::block::{Block, Stamp};
 use crate::block_places;
 use crate::dir::{DataDir, DirError};
-use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::encoding::{Decode, DecodeError, Encode};
 use crate::genesis::ChainParams;
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
 use crate::index::{BufferedIndex, DiskIndex, Index, IndexError, IndexOp, Lookup, MemoryIndex, Space};
+use crate::index_tip;
 use crate::log::{BlockLog, FileLog, Frame, LOG_FILE_NAME, LogError, MemoryLog, Scan, TornTail};
 use crate::quarantine::{self, Divergence};
 use crate::state::State;
@@ -131,13 +132,6 @@ pub enum StoreError {
     Applied(DecodeError),
 }
 
-/// The key of the index record that says where the index stands.
-const TIP: &[u8] = b"tip";
-/// How the entries of the index are laid out; an index of another layout is built anew. 1, without a number of its
-/// own, had an entry for each branch of the state tree; 2 has pages of them; 3 leaves long values in the blocks; 4 keeps
-/// what clients were answered in slots.
-const INDEX_LAYOUT: u16 = 4;
-
 impl TensorStore {
     /// An empty store in memory, with an identity of its own.
     #[must_use]
@@ -175,7 +169,8 @@ impl TensorStore {
     /// is the key that is kept there; a missing or damaged index is no loss, it is built anew from the log.
     ///
     /// # Errors
-    /// A directory that is in use or holds something else; a damaged log; a failure of the medium.
+    /// A directory that is in use or holds something else; a damaged log, or one that lost blocks which the index or the
+    /// marker of a clean close knows; a failure of the medium.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
         let dir = DataDir::open(dir)?;
         let identity = Identity::load_or_create(dir.identity_path())?;
@@ -238,6 +233,11 @@ impl TensorStore {
         };
         let index = index(&dir)?;
         let replicated = dir.replicated_path().exists();
+        if !replicated {
+            // The log of a replicated chain is synced later than its index; the replicated log makes up for both.
+            let file = dir.path().join(LOG_FILE_NAME);
+            index_tip::refuse_loss(&*index, log.get().map(AsRef::as_ref), &file)?;
+        }
         Ok(Self {
             identity: OnceLock::from(identity),
             log,
@@ -409,8 +409,7 @@ impl TensorStore {
         mut effects: Vec<IndexOp>,
     ) -> Result<(), StoreError> {
         effects.push(block_places::put(tip.height, offset));
-        let tip = IndexTip { hash: tip.hash, offset };
-        effects.push(IndexOp::put(Space::Meta, TIP.to_vec(), tip.to_bytes()));
+        effects.extend(index_tip::put(tip, offset));
         Ok(self.index.write(effects)?)
     }
 
@@ -445,15 +444,14 @@ impl TensorStore {
 
     /// Whether the index has ever known a block.
     pub(crate) fn has_indexed_tip(&self) -> Result<bool, StoreError> {
-        Ok(self.index.get(Space::Meta, TIP)?.is_some())
+        Ok(index_tip::is_known(&*self.index)?)
     }
 
     /// The last block that the index knows, and the offset of the one after it. `None` where the index is empty,
     /// has another layout or is not an index of this log.
     pub(crate) fn indexed(&self) -> Result<Option<(Block, u64)>, StoreError> {
         let Some(log) = self.log() else { return Ok(None) };
-        let Some(tip) = self.index.get(Space::Meta, TIP)? else { return Ok(None) };
-        let Ok(tip) = IndexTip::from_bytes(&tip) else { return Ok(None) };
+        let Some(tip) = index_tip::get(&*self.index)? else { return Ok(None) };
         // The log has been checked when it was opened: an offset that cannot be read is not one of its own.
         let Ok(frame) = log.read(tip.offset) else { return Ok(None) };
         let block = decode(&frame)?;
@@ -492,72 +490,7 @@ impl Default for TensorStore {
     }
 }
 
-/// What the index says about where it stands.
-struct IndexTip {
-    hash: BlockHash,
-    offset: u64,
-}
-
-impl Encode for IndexTip {
-    fn encode(&self, writer: &mut Writer) {
-        writer.u16(INDEX_LAYOUT);
-        self.hash.encode(writer);
-        writer.u64(self.offset);
-    }
-}
-
-impl Decode for IndexTip {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match reader.u16()? {
-            INDEX_LAYOUT => Ok(Self { hash: BlockHash::decode(reader)?, offset: reader.u64()? }),
-            _ => Err(DecodeError::Invalid { what: "layout of the index" }),
-        }
-    }
-}
-
 /// The block in a frame.
 pub(crate) fn decode(frame: &Frame) -> Result<Block, StoreError> {
     Block::from_bytes(&frame.payload).map_err(|source| StoreError::Block { height: frame.height, source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chain::TensorChain;
-
-    #[test]
-    fn an_index_of_another_layout_is_built_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = || {
-            let chain = TensorChain::new(TensorStore::open(dir.path()).unwrap(), "node1");
-            chain.initialize().unwrap();
-            chain
-        };
-        let chain = open();
-        for n in 0..100 {
-            chain.put(format!("key-{n}"), "value").unwrap();
-        }
-        let tip_hash = chain.tip_hash();
-        chain.close().unwrap();
-
-        // As it was before layouts had numbers, with nothing in it that could be read today.
-        let index = DiskIndex::open(DataDir::open(dir.path()).unwrap().index_path()).unwrap();
-        let tip = index.get(Space::Meta, TIP).unwrap().unwrap();
-        let mut tree = Vec::new();
-        index
-            .scan(Space::Tree, &[], None, &mut |key, _| {
-                tree.push(IndexOp::put(Space::Tree, key.to_vec(), vec![0; 2]));
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        assert!(tree.len() > 16);
-        tree.push(IndexOp::put(Space::Meta, TIP.to_vec(), tip[2..].to_vec()));
-        index.write(tree).unwrap();
-        drop(index);
-
-        let chain = open();
-        assert_eq!(chain.tip_hash(), tip_hash);
-        chain.put("key-0", "other").unwrap();
-        chain.verify_full().unwrap();
-    }
 }

@@ -12,7 +12,7 @@ use std::thread;
 use common::{begin_put, config, put};
 use tensor_chain::dir::DirError;
 use tensor_chain::encoding::Encode;
-use tensor_chain::log::{Damage, LogError};
+use tensor_chain::log::{Damage, LogError, LogReader};
 use tensor_chain::{
     BlockFault, CODEBOOK_KEY, ChainConfig, ChainError, Changeset, GlobalCodebook, Height, Rejection,
     StoreError, TensorChain, TensorStore, Transaction, TransactionFailure, VerifyDepth, dump_dir, verify_dir,
@@ -284,11 +284,6 @@ fn an_index_that_fell_behind_catches_up_and_one_of_another_chain_is_replaced() {
     assert_eq!(contents(&chain), before);
     chain.close().unwrap();
 
-    // The index of a later time, over the log of an earlier one.
-    let early = contents(&open(old.path()));
-    replace_index(old.path(), dir.path());
-    assert_eq!(contents(&open(old.path())), early);
-
     // The index of another chain, whose blocks lie at the same places.
     let other = tempfile::tempdir().unwrap();
     let stranger = open(other.path());
@@ -298,6 +293,95 @@ fn an_index_that_fell_behind_catches_up_and_one_of_another_chain_is_replaced() {
     let chain = open(dir.path());
     assert_eq!(contents(&chain), before);
     chain.verify_full().unwrap();
+}
+
+/// What is said of a log that has lost blocks: where, which is the first, which is the last that is known of.
+fn lost(refused: StoreError) -> (u64, Option<Height>, Height) {
+    match refused {
+        StoreError::Log(LogError::Corrupt { offset, height, reason: Damage::Lost { tip }, .. }) => {
+            (offset, height, tip)
+        }
+        other => unreachable!("{other}"),
+    }
+}
+
+#[test]
+fn a_log_that_lost_whole_blocks_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    let before = contents(&chain);
+    drop(chain); // as a crash would: there is no marker
+    let log = dir.path().join("blocks.log");
+    let whole = fs::read(&log).unwrap();
+    let reader = LogReader::open_read_only(dir.path()).unwrap();
+    let ends: Vec<u64> =
+        std::iter::once(reader.start()).chain(reader.frames().map(|frame| frame.unwrap().end)).collect();
+    drop(reader);
+    for (height, &end) in (0..).zip(&ends[..ends.len() - 1]) {
+        let part = &whole[..end as usize];
+        fs::write(&log, part).unwrap();
+        let from = if height == 0 { 0 } else { end };
+        let refused = TensorStore::open(dir.path()).unwrap_err();
+        assert!(refused.to_string().contains("blocks.log"), "{refused}");
+        assert_eq!(lost(refused), (from, Some(Height(height)), Height(22)));
+        assert_eq!(fs::read(&log).unwrap(), part, "not even a genesis block was written");
+    }
+    // Cut within a block, which by itself could be a torn tail.
+    fs::write(&log, &whole[..ends[5] as usize + 9]).unwrap();
+    assert_eq!(lost(TensorStore::open(dir.path()).unwrap_err()), (ends[5], Some(Height(5)), Height(22)));
+    fs::remove_file(&log).unwrap();
+    assert_eq!(lost(TensorStore::open(dir.path()).unwrap_err()), (0, Some(Height(0)), Height(22)));
+    assert!(!log.exists());
+
+    fs::write(&log, &whole).unwrap();
+    assert_eq!(contents(&open(dir.path())), before);
+    // Who wants the shorter chain says so by taking the index away.
+    fs::write(&log, &whole[..ends[6] as usize]).unwrap();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(open(dir.path()).height(), Height(5));
+}
+
+#[test]
+fn a_marker_without_a_log_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    fill(&chain);
+    chain.close().unwrap();
+    let (log, index) = (dir.path().join("blocks.log"), dir.path().join("index"));
+    fs::remove_file(&log).unwrap();
+    fs::remove_dir_all(&index).unwrap();
+    let expected = (0, Some(Height(0)), Height(22));
+    assert_eq!(lost(TensorStore::open(dir.path()).unwrap_err()), expected);
+    match verify_dir(dir.path(), VerifyDepth::Links).unwrap_err() {
+        ChainError::StorageError(error) => assert_eq!(lost(Arc::try_unwrap(error).unwrap()), expected),
+        other => unreachable!("{other}"),
+    }
+    assert!(!log.exists() && !index.exists());
+}
+
+#[test]
+fn blocks_of_the_same_chain_that_took_the_place_of_others_are_noticed() {
+    let (dir, fork) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    open(dir.path()).put("first", "").unwrap();
+    copy_dir(dir.path(), fork.path());
+    for (dir, letter) in [(&dir, 'v'), (&fork, 'w')] {
+        fill_with(&open(dir.path()), letter);
+    }
+    let log = dir.path().join("blocks.log");
+    let (own, other) = (fs::read(&log).unwrap(), fs::read(fork.path().join("blocks.log")).unwrap());
+    assert_eq!(own.len(), other.len());
+    // As long, and longer.
+    for more in [false, true] {
+        if more {
+            open(fork.path()).put("more", "").unwrap();
+        }
+        fs::copy(fork.path().join("blocks.log"), &log).unwrap();
+        let (_, height, tip) = lost(TensorStore::open(dir.path()).unwrap_err());
+        assert_eq!((height, tip), (Some(Height(23)), Height(23)));
+    }
+    fs::write(&log, own).unwrap();
+    assert_eq!(open(dir.path()).height(), Height(23));
 }
 
 #[test]
@@ -330,8 +414,14 @@ fn a_torn_tail_is_taken_away_and_kept_beside() {
     let chain = open(dir.path());
     fill(&chain);
     let before = contents(&chain);
+    drop(chain);
+    let index = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), index.path());
+    let chain = open(dir.path());
     chain.put("last", "never answered").unwrap();
     drop(chain);
+    // A block that was not synced whole is not in the index yet.
+    replace_index(dir.path(), index.path());
     let log = dir.path().join("blocks.log");
     let bytes = fs::read(&log).unwrap();
     fs::write(&log, &bytes[..bytes.len() - 10]).unwrap();

@@ -116,6 +116,12 @@ pub enum Damage {
     /// The last block is not the one with which the log was closed.
     #[error("the last block is not the one with which the log was closed")]
     Tip,
+    /// The file ends here or is not there at all, or has another block here, though the chain had more.
+    #[error("blocks from here to height {tip} at least are lost")]
+    Lost {
+        /// Height of the last block that is known of.
+        tip: Height,
+    },
     /// The marker of a clean close does not have its checksum.
     #[error("damaged marker")]
     Marker,

@@ -51,12 +51,21 @@ impl LogReader {
     /// Opens the log in a directory at its present length.
     ///
     /// # Errors
-    /// A damaged file header or marker; a format version that is not read here; a failure of the medium.
+    /// A damaged file header or marker; a marker without a log; a format version that is not read here; a failure of
+    /// the medium.
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self, LogError> {
         let dir = dir.as_ref();
         let path = dir.join(FILE_NAME);
         let marker = CleanMarker::read(dir)?;
-        let file = File::open(&path).map_err(|error| LogError::io(&path, error))?;
+        let file = File::open(&path).map_err(|error| match marker {
+            Some(CleanMarker { tip, .. }) if error.kind() == io::ErrorKind::NotFound => LogError::Corrupt {
+                file: path.clone(),
+                offset: 0,
+                height: Some(Height::GENESIS),
+                reason: Damage::Lost { tip },
+            },
+            _ => LogError::io(&path, error),
+        })?;
         let end = file.metadata().map_err(|error| LogError::io(&path, error))?.len();
         let params = read_params(&file, &path)?;
         let start = (FILE_PREFIX_BYTES + params.len() + CRC_BYTES) as u64;

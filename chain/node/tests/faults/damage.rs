@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+
+use tensor_chain::log::LogReader;
 
 use super::{Seeded, succeeds, tensorchain};
 
@@ -99,8 +102,9 @@ fn a_torn_tail_is_dropped_loudly_and_kept_aside() {
     closed_chain(dir.path());
     let log = dir.path().join("blocks.log");
     let whole = fs::read(&log).unwrap();
-    // As a crash leaves it: no clean marker, the last frame cut.
+    // As a crash leaves it: no clean marker, the last frame cut, and an index that knows nothing of that yet.
     fs::remove_file(dir.path().join("CLEAN")).unwrap();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
     fs::write(&log, &whole[..whole.len() - 7]).unwrap();
     let output = succeeds(tensorchain(dir.path()).args(["put", "after", "crash"]));
     let message = String::from_utf8_lossy(&output.stderr);
@@ -111,4 +115,48 @@ fn a_torn_tail_is_dropped_loudly_and_kept_aside() {
     assert!(kept, "the dropped bytes are kept aside");
     succeeds(tensorchain(dir.path()).arg("verify").arg(dir.path()));
     assert_eq!(succeeds(tensorchain(dir.path()).args(["get", "after"])).stdout, b"crash\n");
+}
+
+/// What is said by a command that finds the log damaged.
+fn finds_damage(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(20), "{command:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn blocks_that_the_log_has_lost_are_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_chain(dir.path());
+    let (log, marker) = (dir.path().join("blocks.log"), dir.path().join("CLEAN"));
+    let whole = fs::read(&log).unwrap();
+    let end_of_first = {
+        let reader = LogReader::open_read_only(dir.path()).unwrap();
+        reader.frames().nth(1).unwrap().unwrap().end
+    };
+    // Cut where a block ends and not closed: every byte that is left is sound.
+    fs::remove_file(&marker).unwrap();
+    fs::write(&log, &whole[..end_of_first as usize]).unwrap();
+    for args in [&["get", "key-0"][..], &["put", "n", "1"], &["history", "key-0"]] {
+        let message = finds_damage(tensorchain(dir.path()).args(args));
+        assert!(message.contains("blocks.log"), "{message}");
+        assert!(message.contains("(height 2)") && message.contains("to height 13"), "{message}");
+        assert_eq!(fs::metadata(&log).unwrap().len(), end_of_first);
+    }
+    // Gone as a whole: no new chain takes its place.
+    fs::remove_file(&log).unwrap();
+    let message = finds_damage(tensorchain(dir.path()).args(["put", "n", "1"]));
+    assert!(message.contains("blocks.log") && message.contains("to height 13"), "{message}");
+    assert!(!log.exists());
+
+    fs::write(&log, &whole).unwrap();
+    assert_eq!(succeeds(tensorchain(dir.path()).args(["get", "key-0"])).stdout, b"value-10\n");
+    assert!(marker.exists(), "closed again");
+    fs::remove_file(&log).unwrap();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    for args in [&["put", "n", "1"][..], &["verify"]] {
+        let message = finds_damage(tensorchain(dir.path()).args(args));
+        assert!(message.contains("blocks.log") && message.contains("to height 13"), "{message}");
+        assert!(!log.exists());
+    }
 }
