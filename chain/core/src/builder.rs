@@ -43,7 +43,8 @@ impl BlockBuilder<'_> {
     /// Judges the changesets on top of the tip and signs them as this node. Writes nothing.
     ///
     /// # Errors
-    /// The first changeset that does not stand, as [`TensorChain::commit`] would answer it.
+    /// The first changeset that does not stand, as [`TensorChain::commit`] would answer it;
+    /// [`ValidationFailed`](ChainError::ValidationFailed) where there are none, or more than a block may hold.
     pub fn build(self) -> Result<Block, ChainError> {
         self.chain.ledger()?.propose(self.changesets)
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::batch::BatchLimits;
-use crate::changeset::Changeset;
+use crate::changeset::{Changeset, MAX_BLOCK_TRANSACTIONS};
 use crate::codebooks::{CodebookSetup, Codebooks};
 use crate::codes;
 use crate::committer::{CommitReceipt, Committer};
@@ -282,6 +282,11 @@ impl TensorChain {
     }
 
     fn open(&self) -> Result<Running, ChainError> {
+        // A block of more would be refused by everyone else.
+        let transactions = self.config.max_txs_per_block;
+        if !(1..=MAX_BLOCK_TRANSACTIONS).contains(&transactions) {
+            return Err(ChainError::BlockLimit { got: transactions });
+        }
         let node_id = self.store.identity()?.node_id();
         if let Some(expected) = self.config.node_id.filter(|expected| *expected != node_id) {
             return Err(ChainError::NodeIdMismatch { expected, actual: node_id });
@@ -296,7 +301,7 @@ impl TensorChain {
         let codebooks = Codebooks::open(self.setup.as_ref(), stored, rules.params.embedding_dim.get())?;
         let merge = &self.config.auto_merge;
         let most = if merge.enabled { merge.max_merge_batch.max(1) } else { 1 };
-        let limits = BatchLimits { changesets: most, transactions: self.config.max_txs_per_block };
+        let limits = BatchLimits { changesets: most, transactions };
         let clock = Arc::clone(&self.config.clock);
         let ledger = Ledger::new(Arc::clone(&self.store), rules, head, limits, clock);
         Ok(Running {

@@ -27,7 +27,7 @@ pub struct ChainConfig {
     pub node_name: String,
     /// The node that the key must belong to. Default: any.
     pub node_id: Option<NodeId>,
-    /// Most operations of a block, at most 1,000. Default 1,000.
+    /// Most operations of a block, 1 to [`MAX_BLOCK_TRANSACTIONS`]. Default 1,000.
     pub max_txs_per_block: usize,
     /// How commits that arrive together share a block.
     pub auto_merge: AutoMergeConfig,

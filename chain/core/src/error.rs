@@ -6,7 +6,7 @@ use tensor_kernels::KernelError;
 
 use crate::apply::ApplyError;
 use crate::block_check::BlockFault;
-use crate::changeset::ChangesetError;
+use crate::changeset::{ChangesetError, MAX_BLOCK_TRANSACTIONS};
 use crate::codebook::CodebookError;
 use crate::embedding::EmbeddingError;
 use crate::identity::IdentityError;
@@ -69,6 +69,12 @@ pub enum ChainError {
     /// is opened anew; nothing further is accepted until then.
     #[error("storage: {0}")]
     StorageError(Arc<StoreError>),
+    /// A configured number of operations that no block may have at most.
+    #[error("max_txs_per_block is {got}: expected 1 to {MAX_BLOCK_TRANSACTIONS}")]
+    BlockLimit {
+        /// The configured number.
+        got: usize,
+    },
     /// The store holds the key of another node than the configured one.
     #[error("the store belongs to node {actual}, the configuration says {expected}")]
     NodeIdMismatch {

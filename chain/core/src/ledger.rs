@@ -150,7 +150,12 @@ impl Ledger {
         let nothing_at_hand = PageCache::default(); // what is at hand stays with the head: nothing is written
         let linked = apply::link(&self.rules, &head, self.store.index(), judged, stamp, nothing_at_hand)?;
         drop(disk);
-        Ok(linked.block)
+        // What nobody would append is not handed out either.
+        let block = linked.block;
+        let height = block.header.height;
+        block_check::check_contents(&block, &self.rules.params)
+            .map_err(|fault| ChainError::ValidationFailed { height, fault })?;
+        Ok(block)
     }
 
     /// Judges a batch and writes the block of those that stand; no block where none does. `pass_turn` is called when

@@ -89,6 +89,27 @@ fn a_proposed_block_is_not_written_until_it_is_appended() {
     assert!(matches!(again, ChainError::ValidationFailed { fault: BlockFault::Height { .. }, .. }));
 }
 
+#[test]
+fn a_block_that_nobody_would_append_is_not_built() {
+    let chain = original();
+    let changeset = |name: &str, operations: usize, bytes: usize| {
+        let puts = (0..operations).map(|n| put(&format!("{name}{n}"), vec![0; bytes])).collect();
+        Changeset::new(None, [].into(), puts, None).unwrap()
+    };
+    let build = |changesets: Vec<Changeset>| {
+        changesets.into_iter().fold(chain.new_block(), |block, changeset| block.changeset(changeset)).build()
+    };
+    let too_many = vec![changeset("a", 500, 0), changeset("b", 501, 0)];
+    let too_long = vec![changeset("a", 1, 600_000), changeset("b", 1, 600_000)];
+    for changesets in [vec![], too_many, too_long] {
+        let error = build(changesets).unwrap_err();
+        assert_eq!(fault_name(&error), "Size", "{error}");
+        assert!(matches!(error, ChainError::ValidationFailed { height: Height(6), .. }), "{error}");
+    }
+    let most = build(vec![changeset("a", 500, 0), changeset("b", 500, 0)]).unwrap();
+    chain.append_block(&most).unwrap();
+}
+
 /// The fault that is found, what is done to the block, and how deep one must look.
 type Tampering = (&'static str, fn(&mut Block), VerifyDepth);
 

@@ -98,6 +98,11 @@ fn limits_are_named() {
     assert_eq!(error, TransactionFailure::Changeset(ChangesetError::TransactionCount { got: 1_001 }));
     assert_eq!(too_many.state(), WorkspaceState::Failed);
 
+    for max_txs_per_block in [0, 1_001, usize::MAX] {
+        let config = ChainConfig { max_txs_per_block, ..config() };
+        let refused = TensorChain::with_config(TensorStore::new(), config).initialize().unwrap_err();
+        assert!(matches!(refused, ChainError::BlockLimit { got } if got == max_txs_per_block), "{refused}");
+    }
     let few = chain_with(ChainConfig { max_txs_per_block: 2, ..config() });
     let three = few.begin().unwrap();
     for key in ["a", "b", "c"] {
