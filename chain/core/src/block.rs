@@ -8,7 +8,7 @@
 
 use tensor_kernels::DeltaSum;
 
-use crate::changeset::Changeset;
+use crate::changeset::{Changeset, MAX_BLOCK_TRANSACTIONS};
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::hash::{Domain, Hash};
 use crate::identity::{Identity, PublicIdentity};
@@ -50,16 +50,17 @@ pub struct BlockHeader {
     pub signature: [u8; 64],
 }
 
-/// A header, the changesets under it, and signatures of validators gathered later.
+/// A header and the changesets under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// What the hash covers.
     pub header: BlockHeader,
     /// The changesets, in the order they are applied.
     pub changesets: Vec<Changeset>,
-    /// What the proposer signed besides, and what was turned down, by position. They never enter a hash.
+    /// What the proposer signed besides, and what was turned down, positions ascending. They never enter a hash.
     pub omitted: Vec<Omitted>,
-    /// Validators' signatures over the hash. They never enter a hash.
+    /// Room for validators' signatures over the hash, which they would not enter. Nobody makes or checks any yet, so a
+    /// block that has some is refused.
     pub signatures: Vec<ValidatorSignature>,
 }
 
@@ -196,15 +197,31 @@ impl Block {
     /// time, for this chain.
     #[must_use]
     pub fn is_signed(&self, chain: ChainId) -> bool {
-        let mut digests = digests(&self.changesets);
-        for &Omitted { position, digest } in &self.omitted {
-            let position = position as usize;
-            if position > digests.len() {
-                return false; // a gap, or positions out of order
+        self.omits_in_order() && self.stamp().is_over(chain, &self.batch_digests())
+    }
+
+    /// Whether what was left out and what was not can be one batch: positions of it, ascending, and no more of both
+    /// than a batch may hold.
+    pub(crate) fn omits_in_order(&self) -> bool {
+        let Some(last) = self.omitted.last() else { return true };
+        let batch = self.changesets.len() + self.omitted.len();
+        batch <= MAX_BLOCK_TRANSACTIONS
+            && (last.position as usize) < batch
+            && self.omitted.is_sorted_by(|a, b| a.position < b.position)
+    }
+
+    /// The digests of the batch in its order.
+    fn batch_digests(&self) -> Vec<Hash> {
+        let mut omitted = self.omitted.iter().peekable();
+        let mut digests = Vec::with_capacity(self.changesets.len() + self.omitted.len());
+        for changeset in &self.changesets {
+            while let Some(next) = omitted.next_if(|next| next.position as usize == digests.len()) {
+                digests.push(next.digest);
             }
-            digests.insert(position, digest);
+            digests.push(changeset.digest());
         }
-        self.stamp().is_over(chain, &digests)
+        digests.extend(omitted.map(|next| next.digest));
+        digests
     }
 }
 
@@ -275,12 +292,16 @@ impl Encode for Block {
 
 impl Decode for Block {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
+        let block = Self {
             header: BlockHeader::decode(reader)?,
             changesets: decode_list(reader)?,
             omitted: decode_list(reader)?,
             signatures: decode_list(reader)?,
-        })
+        };
+        match block.omits_in_order() {
+            true => Ok(block),
+            false => Err(DecodeError::Invalid { what: "omitted changesets" }),
+        }
     }
 }
 

@@ -72,11 +72,19 @@ pub enum BlockFault {
         /// The proposer that the header names.
         proposer: NodeId,
     },
-    /// A validator's signature that occurs twice.
-    #[error("validator {validator} signed twice")]
-    DuplicateSignature {
-        /// The validator.
-        validator: NodeId,
+    /// Changesets are said to have been left out at places that no batch has.
+    #[error("{omitted} changesets left out of a batch with {changesets} others: too many, or out of order")]
+    Omitted {
+        /// Number of changesets in the block.
+        changesets: usize,
+        /// Number of those that were left out.
+        omitted: usize,
+    },
+    /// Signatures of validators, which nobody can check yet.
+    #[error("{got} signatures of validators: there are none yet that could be checked")]
+    ValidatorSignatures {
+        /// How many.
+        got: usize,
     },
     /// A changeset that does not stand.
     #[error("changeset {position}: {rejection}")]
@@ -146,7 +154,7 @@ pub(crate) fn check_place(
     Ok(())
 }
 
-/// Sizes, count, transaction root and signatures: what needs no other block. Genesis has no changesets, every other
+/// Sizes, count, transaction root and signature: what needs no other block. Genesis has no changesets, every other
 /// block has some.
 pub(crate) fn check_contents(block: &Block, params: &ChainParams) -> Result<(), BlockFault> {
     let changesets = block.changesets.len();
@@ -160,15 +168,16 @@ pub(crate) fn check_contents(block: &Block, params: &ChainParams) -> Result<(), 
     if u32::try_from(changesets) != Ok(stated) {
         return Err(BlockFault::TxCount { got: changesets, stated });
     }
+    if !block.omits_in_order() {
+        return Err(BlockFault::Omitted { changesets, omitted: block.omitted.len() });
+    }
     let (expected, actual) = (block.compute_tx_root(), block.header.tx_root);
     if expected != actual {
         return Err(BlockFault::TxRoot { expected, actual });
     }
-    let mut validators: Vec<NodeId> = block.signatures.iter().map(|signature| signature.validator).collect();
-    validators.sort_unstable();
-    match validators.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(BlockFault::DuplicateSignature { validator: pair[0] }),
-        None if block.is_signed(params.chain_id) => Ok(()),
-        None => Err(BlockFault::Signature { proposer: block.header.proposer }),
+    match block.signatures.len() {
+        0 if block.is_signed(params.chain_id) => Ok(()),
+        0 => Err(BlockFault::Signature { proposer: block.header.proposer }),
+        got => Err(BlockFault::ValidatorSignatures { got }),
     }
 }

@@ -11,7 +11,7 @@ use common::{HandClock, begin_put, chain, config, delta, put, write_log};
 use tensor_chain::encoding::{Decode, Encode};
 use tensor_chain::{
     Block, BlockFault, ChainConfig, ChainError, ChainParams, Changeset, GlobalCodebook, Height, Identity,
-    Rejection, Stamp, StateRoot, TensorChain, TensorStore, Transaction, TxRoot, ValidatorSignature,
+    Omitted, Rejection, Stamp, StateRoot, TensorChain, TensorStore, Transaction, TxRoot, ValidatorSignature,
     VerifyDepth, verify_dir,
 };
 
@@ -136,10 +136,10 @@ fn tamperings() -> Vec<Tampering> {
             Links,
         ),
         (
-            "DuplicateSignature",
+            "ValidatorSignatures",
             |b| {
                 let signature = ValidatorSignature { validator: Default::default(), signature: [0; 64] };
-                b.signatures = vec![signature.clone(), signature];
+                b.signatures = vec![signature];
             },
             Links,
         ),
@@ -275,6 +275,30 @@ fn a_signed_block_of_a_changeset_that_does_not_stand_is_refused() {
             ChainError::ValidationFailed { height: Height(5), fault: found } => assert_eq!(found, fault),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn what_was_left_out_has_places_in_one_batch_in_order() {
+    let original = original();
+    let genuine = blocks(&original).pop().unwrap();
+    let (params, dir) = (original.params().unwrap(), tempfile::tempdir().unwrap());
+    let copy = copy_to(&original, 4, dir.path());
+    let with = |positions: &[u32]| {
+        let omitted = positions.iter().map(|&position| Omitted { position, digest: [position as u8; 32] });
+        Block { omitted: omitted.collect(), ..genuine.clone() }
+    };
+    let many = |count: u32| (1..=count).collect::<Vec<_>>();
+    for positions in [&[1, 0][..], &[1, 1], &[0, 0], &[2], &[0, 3], &[u32::MAX], &many(1_000)] {
+        let block = with(positions);
+        let error = copy.append_block(&block).unwrap_err();
+        assert_eq!(fault_name(&error), "Omitted", "{error}");
+        assert!(!block.is_signed(params.chain_id) && Block::from_bytes(&block.to_bytes()).is_err());
+    }
+    for positions in [&[0][..], &[1], &[0, 2], &[1, 2], &many(999)] {
+        let block = with(positions);
+        assert_eq!(Block::from_bytes(&block.to_bytes()).unwrap(), block);
+        assert_eq!(fault_name(&copy.append_block(&block).unwrap_err()), "Signature", "nobody signed that");
     }
 }
 
