@@ -114,7 +114,13 @@ impl TensorChain {
     pub fn history(&self, key: &str) -> Result<Vec<(Height, Transaction)>, ChainError> {
         let ledger = self.ledger()?;
         let places = history::of_key(ledger.store().index(), key)?;
-        places.into_iter().map(|place| Ok((place.height, ledger.operation(place)?))).collect()
+        let mut changes = Vec::with_capacity(places.len());
+        for in_block in places.chunk_by(|a, b| a.height == b.height) {
+            let Some(height) = in_block.first().map(|place| place.height) else { continue };
+            let operations = ledger.operations(height, in_block)?;
+            changes.extend(operations.into_iter().map(|operation| (height, operation)));
+        }
+        Ok(changes)
     }
 
     /// The history of a key from the block at `from` on, in parts of bounded size: whole blocks, and no further one
@@ -198,6 +204,30 @@ mod tests {
             cost(&|| assert_eq!(chain.get("watched").unwrap(), Some(b"second".to_vec()))),
             cost(&|| assert!(chain.put("watched", "third").is_ok())),
         ]
+    }
+
+    #[test]
+    fn a_block_is_read_once_for_all_that_it_did_to_a_key() {
+        let probe = Arc::new(IndexProbe::default());
+        let chain = TensorChain::new(TensorStore::in_memory(Box::new(Arc::clone(&probe))), "test");
+        chain.initialize().unwrap();
+        for block in 0..2 {
+            let workspace = chain.begin().unwrap();
+            for n in 0..100_u8 {
+                workspace
+                    .add_operation(Transaction::Put { key: "k".to_owned(), data: vec![block, n] })
+                    .unwrap();
+            }
+            chain.commit(workspace).unwrap();
+        }
+        let before = probe.reads.load(Ordering::Relaxed);
+        let history = chain.history("k").unwrap();
+        // The scan and its 200 rows, and where each block is.
+        assert_eq!(probe.reads.load(Ordering::Relaxed) - before, 1 + 200 + 2);
+        let expected =
+            (0..2).flat_map(|block| (0..100).map(move |n| (Height(1 + u64::from(block)), vec![block, n])));
+        let found = history.into_iter().map(|(height, put)| (height, put.written().unwrap().into_owned()));
+        assert!(found.eq(expected));
     }
 
     #[test]
