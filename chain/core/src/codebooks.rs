@@ -14,9 +14,6 @@ use crate::store::TensorStore;
 use crate::transaction::Transaction;
 use crate::validation::{TransitionValidator, ValidationConfig};
 
-/// The domain under which a commit's states are looked up.
-const DOMAIN: &str = "chain";
-
 /// What a caller brings to a chain with a codebook of its own.
 #[derive(Debug, Clone)]
 pub(crate) struct CodebookSetup {
@@ -55,12 +52,13 @@ impl Codebooks {
         Ok(Self { manager, validator, enforced })
     }
 
-    /// Holds the step from one state to another against the codebook, where the caller asked for that.
+    /// Holds the step from one state to another against the global codebook, where the caller asked for that. Local
+    /// ones change with what they are taught and decide nothing.
     pub(crate) fn check(&self, from: &SparseVec, to: &SparseVec) -> Result<(), ChainError> {
         if !self.enforced {
             return Ok(());
         }
-        let verdict = self.validator.validate_transition(DOMAIN, &from.to_dense(), &to.to_dense())?;
+        let verdict = self.validator.validate_globally(&from.to_dense(), &to.to_dense())?;
         match verdict.rejection_reason {
             Some(reason) => Err(ChainError::InvalidTransition { reason }),
             None => Ok(()),
@@ -70,7 +68,7 @@ impl Codebooks {
 
 impl TensorChain {
     /// A chain whose commits are held against a codebook: where a workspace knows its embedding before and after,
-    /// the step must satisfy `validation_config`.
+    /// the step must satisfy `validation_config` by the global codebook alone, whatever local ones have learned.
     #[must_use]
     pub fn with_codebook(
         store: TensorStore,

@@ -138,9 +138,27 @@ impl TransitionValidator {
         from: &[f32],
         to: &[f32],
     ) -> Result<TransitionValidation, CodebookError> {
+        self.judge(from, to, |state| self.validate_state(domain, state))
+    }
+
+    /// As [`validate_transition`](Self::validate_transition), by the global codebook alone: what has been learned here
+    /// is known to nobody else, so nothing that others see may hang on it.
+    ///
+    /// # Errors
+    /// As [`validate_transition`](Self::validate_transition).
+    pub fn validate_globally(&self, from: &[f32], to: &[f32]) -> Result<TransitionValidation, CodebookError> {
+        let threshold = self.config.state_threshold;
+        self.judge(from, to, |state| self.manager.global().is_valid_state(state, threshold))
+    }
+
+    fn judge(
+        &self,
+        from: &[f32],
+        to: &[f32],
+        is_valid: impl Fn(&[f32]) -> Result<bool, CodebookError>,
+    ) -> Result<TransitionValidation, CodebookError> {
         let kernels = self.manager.global().kernels();
-        let from_is_valid = self.validate_state(domain, from)?;
-        let to_is_valid = self.validate_state(domain, to)?;
+        let (from_is_valid, to_is_valid) = (is_valid(from)?, is_valid(to)?);
         let magnitude = codebook::distance(kernels, from, to)?;
         let limit = self.config.max_transition_magnitude;
 

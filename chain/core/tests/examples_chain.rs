@@ -145,8 +145,19 @@ fn a_chain_with_a_codebook_refuses_steps_that_it_does_not_know() -> Result {
         chain.commit(tx)
     };
     commit([1.0, 0.0, 0.0, 0.0], [0.9, 0.1, 0.0, 0.0])?;
-    let unknown = commit([1.0, 0.0, 0.0, 0.0], [0.6, 0.0, 0.8, 0.0]).unwrap_err();
-    assert!(matches!(unknown, tensor_chain::ChainError::InvalidTransition { .. }), "{unknown}");
+    // A local codebook that was taught a state knows it, and decides nothing.
+    let state = [0.6, 0.0, 0.8, 0.0];
+    let validator = chain.transition_validator()?;
+    for taught in [false, true] {
+        if taught {
+            for domain in ["chain", "k"] {
+                validator.learn_from_states(domain, &[state])?;
+                assert!(validator.validate_state(domain, &state)?);
+            }
+        }
+        let unknown = commit([1.0, 0.0, 0.0, 0.0], state).unwrap_err();
+        assert!(matches!(unknown, tensor_chain::ChainError::InvalidTransition { .. }), "{unknown}");
+    }
     let too_far = commit([1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]).unwrap_err();
     assert!(matches!(too_far, tensor_chain::ChainError::InvalidTransition { .. }), "{too_far}");
     // Without embeddings there is nothing to hold against it.
