@@ -38,11 +38,11 @@ pub struct Drift {
 }
 
 impl TensorChain {
-    /// Drift of the blocks from `start` to `end`, both included, by the codes in their headers. Blocks from before
-    /// there was a codebook have none and are left out.
+    /// Drift of the blocks from `start` to `end`, both included, by the codes in their headers: of none where `start`
+    /// is above `end`. Blocks from before there was a codebook have no codes and are left out.
     ///
     /// # Errors
-    /// [`BlockNotFound`](ChainError::BlockNotFound) for a height above the tip; storage that cannot be read.
+    /// [`BlockNotFound`](ChainError::BlockNotFound) where either is above the tip; storage that cannot be read.
     pub fn drift(&self, start: Height, end: Height) -> Result<Drift, ChainError> {
         let mut epochs = BTreeMap::new();
         for (_, transaction) in self.history(CODEBOOK_KEY)? {
@@ -78,6 +78,10 @@ impl TensorChain {
         end: Height,
         code: impl Fn(&Block) -> Result<Option<(&'v Vocabulary, u16)>, ChainError>,
     ) -> Result<Drift, ChainError> {
+        let tip = self.ledger()?.tip().height;
+        if let Some(above) = [start, end].into_iter().find(|height| *height > tip) {
+            return Err(ChainError::BlockNotFound(above));
+        }
         let mut blocks = Vec::new();
         for height in (start.0..=end.0).map(Height) {
             let block = self.get_block(height)?.ok_or(ChainError::BlockNotFound(height))?;
@@ -95,7 +99,7 @@ impl Drift {
     #[expect(clippy::cast_precision_loss, reason = "heights and counts far below 2^53")]
     fn of(blocks: Vec<BlockDrift>) -> Self {
         let count = blocks.len().max(1) as f64;
-        let total: f64 = blocks.iter().map(|block| block.error).sum();
+        let total = blocks.iter().fold(0.0, |total, block| total + block.error); // `sum` of nothing is -0
         let mean = total / count;
         let max = blocks.iter().map(|block| block.error).fold(0.0, f64::max);
         let mean_height = blocks.iter().map(|block| block.height.0 as f64).sum::<f64>() / count;

@@ -145,7 +145,16 @@ fn drift_is_what_the_codebook_misses() {
         (drift.total - 0.8).abs() < 1e-3 && (drift.mean - 0.4).abs() < 1e-3 && (drift.max - 0.8).abs() < 1e-3
     );
     assert!((drift.slope - 0.8).abs() < 1e-3, "0.8 from one block to the next");
-    assert!(matches!(chain.drift(start, Height(9)), Err(ChainError::BlockNotFound(Height(3)))));
+    for (start, end) in [(start, Height(9)), (Height(9), end), (Height(9), Height(9))] {
+        assert!(matches!(chain.drift(start, end), Err(ChainError::BlockNotFound(Height(9)))));
+        assert!(matches!(chain.drift_from(&codebook, start, end), Err(ChainError::BlockNotFound(Height(9)))));
+    }
+    // Of no blocks, where the bounds are the wrong way round or nothing has a code.
+    for none in [chain.drift_from(&codebook, end, start).unwrap(), chain.drift(start, end).unwrap()] {
+        assert!(none.blocks.is_empty());
+        let figures = [none.total, none.mean, none.max, none.slope];
+        assert!(figures.iter().all(|figure| figure.to_bits() == 0.0_f64.to_bits()), "{figures:?}");
+    }
 }
 
 proptest! {
