@@ -69,14 +69,6 @@ impl<'a> ConflictInput<'a> {
             Job::Deltas(job) => size(job),
         }
     }
-
-    /// Number of pairs.
-    pub(crate) fn pairs(&self) -> u64 {
-        match &self.0 {
-            Job::Sparse(job) => job.pairs(),
-            Job::Deltas(job) => job.pairs(),
-        }
-    }
 }
 
 impl std::fmt::Debug for ConflictInput<'_> {

@@ -36,7 +36,7 @@ use crate::types::{
 /// let kernels = Kernels::detect()?;
 /// let batch = SparseBatch::view(4, &[0, 2, 4, 6], &[0, 1, 0, 1, 2, 3], &[3.0, 4.0, 4.0, 3.0, 1.0, 1.0])?;
 /// let run = kernels.conflict_matrix((&batch).into(), None, &Thresholds::default())?;
-/// assert_eq!(run.value.class_of(0, 1), ConflictClass::Conflicting); // cos = 0.96
+/// assert_eq!(run.value.class_of(0, 1), Some(ConflictClass::Conflicting)); // cos = 0.96
 /// assert_eq!(run.value.count(ConflictClass::Orthogonal), 2);
 /// # Ok::<(), tensor_kernels::KernelError>(())
 /// ```
@@ -291,8 +291,7 @@ impl Kernels {
         }
         let mut pairs = listed.into_inner().unwrap_or_else(PoisonError::into_inner);
         pairs.sort_unstable();
-        let (rows, compared) = (vectors.rows(), ConflictInput::all_pairs(vectors, keys)?.pairs());
-        Ok(Run { value: ConflictList::new(rows, rows, compared, pairs), info: run.info })
+        Ok(run.map(|_| ConflictList::triangle(vectors.rows(), pairs)))
     }
 
     /// Classes of all pairs i < j of dense rows by direction alone: rules 4, 6, 7 and 9 of

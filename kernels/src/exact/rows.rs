@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{CodePair, FloatPair, PairView, SquaredNorm, shared_values};
 use crate::types::{KeyRelation, relation};
-use crate::{DeltaBatch, KeySets, SparseBatch};
+use crate::{ConflictList, ConflictPair, DeltaBatch, KeySets, SparseBatch};
 
 /// A batch of sparse rows whose pairs can be judged.
 pub(crate) trait JudgedRows: Sync {
@@ -152,5 +152,15 @@ impl<B: JudgedRows> Comparison<'_, B> {
     pub(crate) fn pairs(&self) -> u64 {
         let (left, right) = (self.left.rows() as u64, self.right.rows() as u64);
         if self.triangle { left * left.saturating_sub(1) / 2 } else { left * right }
+    }
+
+    /// The result of this comparison: the pairs that are not orthogonal, in order.
+    pub(crate) fn list(&self, pairs: Vec<ConflictPair>) -> ConflictList {
+        let (left, right) = (self.left.rows(), self.right.rows());
+        if self.triangle {
+            ConflictList::triangle(left, pairs)
+        } else {
+            ConflictList::cross(left, right, pairs)
+        }
     }
 }

@@ -74,7 +74,7 @@ fn judged(
         pairs.extend(zero_rows);
         pairs.sort_unstable();
     }
-    ConflictList::new(job.left.rows(), job.right.rows(), job.pairs(), pairs)
+    job.list(pairs)
 }
 
 pub(super) fn question<'a>(job: &Comparison<'a, DeltaBatch>, thresholds: &Thresholds) -> Question<'a> {

@@ -13,7 +13,7 @@ pub(crate) fn conflict_matrix<B: JudgedRows>(
     thresholds: &Thresholds,
 ) -> ConflictList {
     let pairs = rows(job, thresholds).flatten().collect();
-    ConflictList::new(job.left.rows(), job.right.rows(), job.pairs(), pairs)
+    job.list(pairs)
 }
 
 /// How many pairs there are of each class and rule.

@@ -29,7 +29,7 @@ pub(crate) fn conflict_matrix<B: JudgedRows>(
         pairs.extend(zero_rows);
         pairs.sort_unstable();
     }
-    ConflictList::new(job.left.rows(), job.right.rows(), job.pairs(), pairs)
+    job.list(pairs)
 }
 
 /// How many pairs there are of each class and rule.

@@ -161,8 +161,7 @@ impl Shape {
     }
 
     pub(crate) fn conflict_list(self, pairs: Vec<ConflictPair>) -> ConflictList {
-        let rows = self.rows as u64;
-        ConflictList::new(self.rows, self.rows, rows * rows.saturating_sub(1) / 2, pairs)
+        ConflictList::triangle(self.rows, pairs)
     }
 }
 

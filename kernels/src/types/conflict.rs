@@ -182,21 +182,29 @@ impl ConflictCounts {
 pub struct ConflictList {
     left_rows: usize,
     right_rows: usize,
+    /// Whether right is left: only pairs left < right are compared.
+    triangle: bool,
     pairs: Vec<ConflictPair>,
-    compared: u64,
 }
 
 impl ConflictList {
-    pub(crate) fn new(left_rows: usize, right_rows: usize, compared: u64, pairs: Vec<ConflictPair>) -> Self {
+    /// The list of all pairs of one batch.
+    pub(crate) fn triangle(rows: usize, pairs: Vec<ConflictPair>) -> Self {
+        debug_assert!(pairs.iter().all(|pair| pair.left < pair.right));
+        Self { triangle: true, ..Self::cross(rows, rows, pairs) }
+    }
+
+    /// The list of all pairs of a left and a right row.
+    pub(crate) fn cross(left_rows: usize, right_rows: usize, pairs: Vec<ConflictPair>) -> Self {
         debug_assert!(pairs.is_sorted_by_key(|pair| (pair.left, pair.right)));
         debug_assert!(pairs.iter().all(|pair| pair.class != ConflictClass::Orthogonal));
-        Self { left_rows, right_rows, pairs, compared }
+        Self { left_rows, right_rows, triangle: false, pairs }
     }
 
     /// How many pairs there are of each class, and by which rule.
     #[must_use]
     pub fn counts(&self) -> ConflictCounts {
-        let mut counts = ConflictCounts::new(self.compared);
+        let mut counts = ConflictCounts::new(self.compared());
         counts.extend(&self.pairs);
         counts
     }
@@ -210,14 +218,15 @@ impl ConflictList {
     /// Number of pairs compared, listed or not.
     #[must_use]
     pub const fn compared(&self) -> u64 {
-        self.compared
+        let (left, right) = (self.left_rows as u64, self.right_rows as u64);
+        if self.triangle { left * left.saturating_sub(1) / 2 } else { left * right }
     }
 
     /// Number of pairs of a class.
     #[must_use]
     pub fn count(&self, class: ConflictClass) -> u64 {
         match class {
-            ConflictClass::Orthogonal => self.compared - self.pairs.len() as u64,
+            ConflictClass::Orthogonal => self.compared() - self.pairs.len() as u64,
             _ => self.pairs.iter().filter(|pair| pair.class == class).count() as u64,
         }
     }
@@ -228,12 +237,17 @@ impl ConflictList {
         self.pairs.iter().filter(|pair| pair.rule.number() == number).count() as u64
     }
 
-    /// The class of a pair; for all pairs of one batch `left` is the lower row.
+    /// The class of a pair; for all pairs of one batch in either order. `None` where it was not compared: a row
+    /// that does not exist, or a row of one batch with itself.
     #[must_use]
-    pub fn class_of(&self, left: u32, right: u32) -> ConflictClass {
-        self.pairs
-            .binary_search_by_key(&(left, right), |pair| (pair.left, pair.right))
-            .map_or(ConflictClass::Orthogonal, |found| self.pairs[found].class)
+    pub fn class_of(&self, left: usize, right: usize) -> Option<ConflictClass> {
+        let (i, j) = if self.triangle { (left.min(right), left.max(right)) } else { (left, right) };
+        if i >= self.left_rows || j >= self.right_rows || (self.triangle && i == j) {
+            return None;
+        }
+        let listed =
+            self.pairs.binary_search_by_key(&(i, j), |pair| (pair.left as usize, pair.right as usize));
+        Some(listed.map_or(ConflictClass::Orthogonal, |place| self.pairs[place].class))
     }
 
     /// The dense `left_rows × right_rows` matrix of classes, row-major. For all pairs of one batch it
@@ -246,5 +260,54 @@ impl ConflictList {
             dense[pair.left as usize * width + pair.right as usize] = pair.class;
         }
         dense
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The class that the dense matrix of a list holds of a pair that was compared.
+    fn of_dense(list: &ConflictList, left: usize, right: usize) -> Option<ConflictClass> {
+        let rows = (0..list.left_rows).contains(&left) && (0..list.right_rows).contains(&right);
+        rows.then(|| list.to_dense()[left * list.right_rows + right])
+    }
+
+    proptest! {
+        #[test]
+        fn every_pair_has_the_class_of_the_dense_matrix_and_no_other_pair_has_one(
+            left_rows in 0usize..7,
+            right_rows in 0usize..7,
+            classes in proptest::collection::vec(0..ConflictClass::ALL.len(), 49),
+        ) {
+            let pairs = |left_rows: usize, right_rows: usize, triangle: bool| {
+                let all = (0..left_rows).flat_map(move |i| (0..right_rows).map(move |j| (i, j)));
+                all.filter(|&(i, j)| !triangle || i < j)
+                    .map(|(i, j)| (i, j, ConflictClass::ALL[classes[7 * i + j]]))
+                    .filter(|&(_, _, class)| class != ConflictClass::Orthogonal)
+                    .map(|(i, j, class)| ConflictPair {
+                        left: i as u32,
+                        right: j as u32,
+                        class,
+                        rule: Rule::new(4),
+                    })
+                    .collect::<Vec<_>>()
+            };
+            let cross = ConflictList::cross(left_rows, right_rows, pairs(left_rows, right_rows, false));
+            let triangle = ConflictList::triangle(left_rows, pairs(left_rows, left_rows, true));
+            let (mut crossed, mut met) = (0, 0);
+            for i in 0..9 {
+                for j in 0..9 {
+                    prop_assert_eq!(cross.class_of(i, j), of_dense(&cross, i, j));
+                    crossed += u64::from(cross.class_of(i, j).is_some());
+                    let either = (i != j).then(|| of_dense(&triangle, i.min(j), i.max(j))).flatten();
+                    prop_assert_eq!(triangle.class_of(i, j), either);
+                    met += u64::from(either.is_some());
+                }
+            }
+            prop_assert_eq!((cross.compared(), 2 * triangle.compared()), (crossed, met));
+        }
     }
 }
