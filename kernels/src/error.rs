@@ -112,6 +112,12 @@ pub enum KernelError {
         /// Rows there are.
         rows: usize,
     },
+    /// A number that none of the nine conflict rules has.
+    #[error("no rule {got}: they are numbered 1 to 9")]
+    NoSuchRule {
+        /// The number asked for.
+        got: u8,
+    },
     /// f32 rows and deltas in one comparison.
     #[error(
         "f32 rows cannot be compared with deltas; DeltaBatch::to_sparse turns deltas into f32 rows exactly"

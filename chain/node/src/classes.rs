@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 use tensor_kernels::{
-    ConflictClass, ConflictList, DeltaBatch, DeltaVector, KernelError, Kernels, Thresholds,
+    ConflictClass, ConflictCounts, DeltaBatch, DeltaVector, KernelError, Kernels, Rule, Thresholds,
 };
 
 /// Pairs of deltas by class. Conflicting pairs are split by what they have in common: direction
@@ -24,15 +24,15 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// Counts of a list of pairs whose keys are taken as disjoint, so that no other class occurs.
-    fn of(list: &ConflictList) -> Self {
+    /// Counts of pairs whose keys are taken as disjoint, so that no other class occurs.
+    fn of(counts: &ConflictCounts) -> Self {
         Self {
-            pairs: list.compared(),
-            orthogonal: list.count(ConflictClass::Orthogonal),
-            low_conflict: list.count(ConflictClass::LowConflict),
-            // Rules 4 and 7 look at the cosine, rule 5 at the positions.
-            conflicting_by_cosine: list.count_by_rule(4) + list.count_by_rule(7),
-            conflicting_by_overlap: list.count_by_rule(5),
+            pairs: counts.compared(),
+            orthogonal: counts.count(ConflictClass::Orthogonal),
+            low_conflict: counts.count(ConflictClass::LowConflict),
+            conflicting_by_cosine: counts.count_by_rule(Rule::SAME_DIRECTION)
+                + counts.count_by_rule(Rule::OPPOSITE_DIRECTION),
+            conflicting_by_overlap: counts.count_by_rule(Rule::STRUCTURE),
         }
     }
 
@@ -69,8 +69,9 @@ pub fn by_window(
         .chunks(window.max(1))
         .map(|rows| {
             let batch = DeltaBatch::pack(dim, rows)?;
+            // A list is what a GPU makes; of a window it is small.
             let list = kernels.conflict_matrix((&batch).into(), None, thresholds)?.value;
-            Ok(Classes::of(&list))
+            Ok(Classes::of(&list.counts()))
         })
         .collect()
 }

@@ -30,44 +30,41 @@ pub(crate) fn classify(
 ) -> (ConflictClass, Rule) {
     use ConflictClass::{Ambiguous, Conflicting, Identical, LowConflict, Opposite, Orthogonal};
 
-    let decided = |class, rule| (class, Rule::new(rule));
     if left == 0 || right == 0 {
-        return decided(
-            match keys() {
-                KeyRelation::Disjoint => Orthogonal,
-                KeyRelation::Equal if left == right => Identical,
-                KeyRelation::Equal | KeyRelation::Overlapping => Ambiguous,
-            },
-            1,
-        );
+        let class = match keys() {
+            KeyRelation::Disjoint => Orthogonal,
+            KeyRelation::Equal if left == right => Identical,
+            KeyRelation::Equal | KeyRelation::Overlapping => Ambiguous,
+        };
+        return (class, Rule::ZERO);
     }
     let union = left as u64 + right as u64 - shared;
     if shared == union && keys() == KeyRelation::Equal {
         if pair.cosine_at_least(thresholds.identical) && pair.norm_ratio_at_least(thresholds.identical_ratio)
         {
-            return decided(Identical, 2);
+            return (Identical, Rule::IDENTICAL);
         }
         if pair.cosine_at_most(thresholds.opposite) && pair.norm_ratio_at_least(thresholds.opposite_ratio) {
-            return decided(Opposite, 3);
+            return (Opposite, Rule::OPPOSITE);
         }
     }
     if pair.cosine_at_least(thresholds.conflict) {
-        return decided(Conflicting, 4);
+        return (Conflicting, Rule::SAME_DIRECTION);
     }
     if jaccard_at_least(shared, union, thresholds.structural) {
-        return decided(Conflicting, 5);
+        return (Conflicting, Rule::STRUCTURE);
     }
     if pair.cosine_magnitude_below(thresholds.orthogonal) {
-        return decided(Orthogonal, 6);
+        return (Orthogonal, Rule::ORTHOGONAL);
     }
     let mirrored = Decimal::from_ten_thousandths(-thresholds.conflict.ten_thousandths());
     if pair.cosine_at_most(mirrored) {
-        return decided(Conflicting, 7);
+        return (Conflicting, Rule::OPPOSITE_DIRECTION);
     }
     if !thresholds.allow_key_overlap_merge && keys() != KeyRelation::Disjoint {
-        return decided(Ambiguous, 8);
+        return (Ambiguous, Rule::KEY_OVERLAP);
     }
-    decided(LowConflict, 9)
+    (LowConflict, Rule::OTHERWISE)
 }
 
 #[cfg(test)]

@@ -372,8 +372,8 @@ pub(crate) fn pairs_of_zero_rows<B: JudgedRows>(job: &Comparison<'_, B>) -> Vec<
         let both_zero = job.left.row_len(i) == 0 && job.right.row_len(j) == 0;
         let (class, rule) = match (job.key_relation(i, j), both_zero) {
             (KeyRelation::Disjoint, _) => return,
-            (KeyRelation::Equal, true) => (ConflictClass::Identical, Rule::new(1)),
-            _ => (ConflictClass::Ambiguous, Rule::new(1)),
+            (KeyRelation::Equal, true) => (ConflictClass::Identical, Rule::ZERO),
+            _ => (ConflictClass::Ambiguous, Rule::ZERO),
         };
         #[expect(clippy::cast_possible_truncation, reason = "batches have at most u32::MAX rows")]
         pairs.push(ConflictPair { left: i as u32, right: j as u32, class, rule });

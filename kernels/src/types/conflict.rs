@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::KernelError;
+
 /// The class of a pair of deltas. Nine rules decide it; the first that matches wins:
 ///
 /// | rule | condition | class |
@@ -84,10 +86,24 @@ pub struct Rule(u8);
 impl Rule {
     /// Number of rules.
     pub const COUNT: usize = 9;
-    /// The rule for pairs of which either delta is zero.
+    /// Either delta is zero.
     pub const ZERO: Self = Self(1);
+    /// One change twice.
+    pub const IDENTICAL: Self = Self(2);
+    /// A change and its undoing.
+    pub const OPPOSITE: Self = Self(3);
+    /// Conflicting by a large cosine.
+    pub const SAME_DIRECTION: Self = Self(4);
+    /// Conflicting by common positions.
+    pub const STRUCTURE: Self = Self(5);
     /// The only rule that finds two non-zero deltas orthogonal.
     pub const ORTHOGONAL: Self = Self(6);
+    /// Conflicting by a cosine far below zero.
+    pub const OPPOSITE_DIRECTION: Self = Self(7);
+    /// Ambiguous by common keys.
+    pub const KEY_OVERLAP: Self = Self(8);
+    /// None of the others.
+    pub const OTHERWISE: Self = Self(9);
 
     pub(crate) const fn new(number: u8) -> Self {
         debug_assert!(1 <= number && number as usize <= Self::COUNT);
@@ -98,6 +114,17 @@ impl Rule {
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
+    }
+}
+
+impl TryFrom<u8> for Rule {
+    type Error = KernelError;
+
+    fn try_from(number: u8) -> Result<Self, KernelError> {
+        match number {
+            1..=9 => Ok(Self(number)),
+            got => Err(KernelError::NoSuchRule { got }),
+        }
     }
 }
 
@@ -231,10 +258,10 @@ impl ConflictList {
         }
     }
 
-    /// Number of listed (not orthogonal) pairs that rule `number` decided.
+    /// Number of pairs that are not orthogonal and that a rule decided.
     #[must_use]
-    pub fn count_by_rule(&self, number: u8) -> u64 {
-        self.pairs.iter().filter(|pair| pair.rule.number() == number).count() as u64
+    pub fn count_by_rule(&self, rule: Rule) -> u64 {
+        self.pairs.iter().filter(|pair| pair.rule == rule).count() as u64
     }
 
     /// The class of a pair; for all pairs of one batch in either order. `None` where it was not compared: a row
@@ -275,6 +302,41 @@ mod tests {
         rows.then(|| list.to_dense()[left * list.right_rows + right])
     }
 
+    #[test]
+    fn numbers_from_1_to_9_are_rules() {
+        let named = [
+            Rule::ZERO,
+            Rule::IDENTICAL,
+            Rule::OPPOSITE,
+            Rule::SAME_DIRECTION,
+            Rule::STRUCTURE,
+            Rule::ORTHOGONAL,
+            Rule::OPPOSITE_DIRECTION,
+            Rule::KEY_OVERLAP,
+            Rule::OTHERWISE,
+        ];
+        for (number, rule) in (1..).zip(named) {
+            assert_eq!((Rule::try_from(number), rule.number()), (Ok(rule), number));
+        }
+        for got in [0, 10, u8::MAX] {
+            assert_eq!(Rule::try_from(got), Err(KernelError::NoSuchRule { got }));
+        }
+    }
+
+    #[test]
+    fn a_list_and_its_counts_tell_the_same_of_every_rule() {
+        let pair = |right, rule| ConflictPair { left: 0, right, class: ConflictClass::Conflicting, rule };
+        let list = ConflictList::triangle(
+            4,
+            vec![pair(1, Rule::STRUCTURE), pair(2, Rule::OPPOSITE_DIRECTION), pair(3, Rule::STRUCTURE)],
+        );
+        let by_rule = |number| Rule::try_from(number).map(|rule| list.count_by_rule(rule));
+        assert_eq!((by_rule(4), by_rule(5), by_rule(7)), (Ok(0), Ok(2), Ok(1)));
+        for rule in (1..=9).map(|number| Rule::try_from(number).unwrap()) {
+            assert_eq!(list.counts().count_by_rule(rule), list.count_by_rule(rule));
+        }
+    }
+
     proptest! {
         #[test]
         fn every_pair_has_the_class_of_the_dense_matrix_and_no_other_pair_has_one(
@@ -291,7 +353,7 @@ mod tests {
                         left: i as u32,
                         right: j as u32,
                         class,
-                        rule: Rule::new(4),
+                        rule: Rule::SAME_DIRECTION,
                     })
                     .collect::<Vec<_>>()
             };
