@@ -2,7 +2,7 @@
 //! then work on validated views and cannot fail. Each variant carries what was got and what was expected.
 
 use crate::isa::Isa;
-use crate::types::Metric;
+use crate::types::{Decimal, Metric};
 
 /// An input that a kernel type or a kernel refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -16,6 +16,9 @@ pub enum KernelError {
         /// Dimension that was needed.
         expected: usize,
     },
+    /// A dimension of 0 where there must be components.
+    #[error("dimension is 0: must be at least 1")]
+    ZeroDimension,
     /// Two slices that must agree in length do not.
     #[error("length mismatch in {what}: got {got}, expected {expected}")]
     LengthMismatch {
@@ -35,7 +38,7 @@ pub enum KernelError {
     /// Indices are not strictly ascending (unsorted or duplicate).
     #[error("indices must be strictly ascending: position {position} holds {got} after {previous}")]
     UnsortedIndices {
-        /// Position in the indices as given.
+        /// Position in the indices as given; those of several rows are counted end to end.
         position: usize,
         /// Index found there.
         got: u32,
@@ -43,9 +46,11 @@ pub enum KernelError {
         previous: u32,
     },
     /// An index is not below the dimension.
-    #[error("index {got} is out of bounds for dimension {dim}")]
+    #[error("index {got} at position {position} is out of bounds for dimension {dim}")]
     IndexOutOfBounds {
-        /// Index found.
+        /// Position of the first such index, counted as in [`UnsortedIndices`](Self::UnsortedIndices).
+        position: usize,
+        /// Index found there.
         got: u32,
         /// Dimension of the vector.
         dim: u32,
@@ -91,9 +96,11 @@ pub enum KernelError {
         limit: usize,
     },
     /// A magnitude outside the range of the type that was to hold it.
-    #[error("magnitude {got} exceeds the range {limit}")]
+    #[error("magnitude {got} at position {position} exceeds the range {limit}")]
     MagnitudeOutOfRange {
-        /// The magnitude.
+        /// Position in the values as given; those of several rows are counted end to end.
+        position: usize,
+        /// The magnitude found there.
         got: f32,
         /// The largest magnitude that can be held.
         limit: f32,
@@ -124,16 +131,16 @@ pub enum KernelError {
     )]
     MixedVectors,
     /// Thresholds whose order makes no sense.
-    #[error("threshold {name} is {got} (in 1e-4), must lie in {min}..={max}")]
+    #[error("threshold {name} is {got}: must lie in {min}..={max}")]
     BadThreshold {
         /// Which threshold.
         name: &'static str,
-        /// Its value in units of 1e-4.
-        got: i32,
-        /// Least allowed value in units of 1e-4.
-        min: i32,
-        /// Greatest allowed value in units of 1e-4.
-        max: i32,
+        /// Its value.
+        got: Decimal,
+        /// Least allowed value.
+        min: Decimal,
+        /// Greatest allowed value.
+        max: Decimal,
     },
     /// A decimal that is not a multiple of 1e-4 or not a number.
     #[error("{got:?} is not a decimal with at most four places")]

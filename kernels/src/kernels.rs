@@ -373,9 +373,9 @@ impl Kernels {
         similarity: Similarity,
         at_least: Decimal,
     ) -> Result<Run<Vec<ScoredPair>>, KernelError> {
-        let got = at_least.ten_thousandths();
-        if !(1..=10_000).contains(&got) {
-            return Err(KernelError::BadThreshold { name: "at_least", got, min: 1, max: 10_000 });
+        let (min, max) = (Decimal::from_ten_thousandths(1), Decimal::from_ten_thousandths(10_000));
+        if !(min..=max).contains(&at_least) {
+            return Err(KernelError::BadThreshold { name: "at_least", got: at_least, min, max });
         }
         Ok(self.run_accelerated(
             &Request::AllPairs(pairs, similarity, at_least),

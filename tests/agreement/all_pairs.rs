@@ -164,6 +164,7 @@ fn a_threshold_that_would_list_every_pair_is_refused() {
     let kernels = &every_backend().unwrap()[0];
     for t in [-1, 0, 10_001] {
         let refused = kernels.all_pairs(&Pairs::of(&batch), Similarity::Cosine, decimal(t)).unwrap_err();
-        assert_eq!(refused, KernelError::BadThreshold { name: "at_least", got: t, min: 1, max: 10_000 });
+        let (got, min, max) = (decimal(t), decimal(1), decimal(10_000));
+        assert_eq!(refused, KernelError::BadThreshold { name: "at_least", got, min, max });
     }
 }

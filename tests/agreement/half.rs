@@ -59,12 +59,13 @@ proptest! {
     ) {
         // Beyond the greatest value by less than half a step, numbers still round to it.
         let top = f64::from(kind.greatest()) * (1.0 + 2f64.powi(if kind == HalfKind::F16 { -12 } else { -9 }));
-        let first_too_great = values.iter().find(|x| f64::from(x.abs()) >= top);
+        let first_too_great = values.iter().position(|x| f64::from(x.abs()) >= top);
         let tame: Vec<f32> = values.iter().map(|&x| if f64::from(x.abs()) < top { x } else { -x / 1e35 }).collect();
         let rows = DenseView::new(&values, 3, dim).unwrap();
         match (narrowed(rows, kind), first_too_great) {
-            (Err(KernelError::MagnitudeOutOfRange { got, limit }), Some(x)) => {
-                prop_assert!(got == x.abs() && limit == kind.greatest());
+            (Err(error), Some(position)) => {
+                let (got, limit) = (values[position].abs(), kind.greatest());
+                prop_assert_eq!(error, KernelError::MagnitudeOutOfRange { position, got, limit });
             }
             (Ok(_), None) => {}
             other => prop_assert!(false, "{other:?}"),
@@ -91,6 +92,12 @@ fn rows_with_a_stride_and_rows_of_more_than_one_task() {
             assert_eq!(bits.len(), rows * dim);
             assert_eq!(widened(HalfView::from_bits(kind, &bits, rows, dim).unwrap()).len(), rows * dim);
         }
+    }
+    let gap_is_not_read = DenseView::with_stride(&[1.0, 2.0, f32::MAX, 3.0, f32::MAX], 2, 2, 3).unwrap();
+    for kind in HalfKind::ALL {
+        let error = narrowed(gap_is_not_read, kind).unwrap_err();
+        let (position, got, limit) = (4, f32::MAX, kind.greatest());
+        assert_eq!(error, KernelError::MagnitudeOutOfRange { position, got, limit });
     }
 }
 

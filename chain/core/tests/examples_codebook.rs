@@ -144,10 +144,11 @@ fn the_integer_form_keeps_directions_and_sizes() {
     assert_eq!(by_distance.exponent(), -6);
     assert_eq!(by_distance.entry(0), Some(&[64, -32, 0][..]));
 
-    let huge = GlobalCodebook::from_centroids(vec![vec![1e30]]).unwrap().with_metric(Metric::L2).unwrap();
+    let huge =
+        GlobalCodebook::from_centroids(vec![vec![1.0], vec![1e30]]).unwrap().with_metric(Metric::L2).unwrap();
     assert!(matches!(
         huge.to_consensus(),
-        Err(CodebookError::Kernel(KernelError::MagnitudeOutOfRange { .. }))
+        Err(CodebookError::Kernel(KernelError::MagnitudeOutOfRange { position: 1, .. }))
     ));
     assert!(GlobalCodebook::from_centroids(vec![]).unwrap().to_consensus().is_err());
 }

@@ -7,7 +7,13 @@ use crate::types::{DeltaBatch, DeltaVector, SparseBatch, SparseVec};
 pub(crate) fn delta(rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
     let encode = |row| {
         let (indices, values) = rows.row(row);
-        DeltaVector::from_sparse(&SparseVec::from_checked(rows.dim(), indices.to_vec(), values.to_vec()))
+        let vector = SparseVec::from_checked(rows.dim(), indices.to_vec(), values.to_vec());
+        DeltaVector::from_sparse(&vector).map_err(|error| match error {
+            KernelError::MagnitudeOutOfRange { position, got, limit } => {
+                KernelError::MagnitudeOutOfRange { position: rows.indptr()[row] + position, got, limit }
+            }
+            other => other,
+        })
     };
     let deltas: Vec<_> = (0..rows.rows()).map(encode).collect::<Result<_, _>>()?;
     DeltaBatch::pack(rows.dim(), &deltas)

@@ -4,9 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::KernelError;
 use crate::isa::Level;
-use crate::types::{
-    DeltaBatch, MAX_NNZ, SparseBatch, exact_power_of_two, greatest_magnitude, smallest_exponent,
-};
+use crate::types::{DeltaBatch, MAX_NNZ, SparseBatch, exact_power_of_two, smallest_exponent};
 
 /// Rows of one task. Fixed, so the work is cut the same for every number of threads.
 const ROWS_PER_TASK: usize = 256;
@@ -14,10 +12,9 @@ const ROWS_PER_TASK: usize = 256;
 /// The nearest delta of each row.
 pub(crate) fn delta(level: Level, rows: &SparseBatch<'_>) -> Result<DeltaBatch, KernelError> {
     let starts: Vec<usize> = (0..rows.rows()).step_by(ROWS_PER_TASK).collect();
-    let tasks: Vec<(Vec<i16>, Vec<i8>)> = starts
-        .into_par_iter()
-        .map(|first| level.dispatch(Encode { rows, first }))
-        .collect::<Result<_, _>>()?;
+    let tasks: Vec<_> = starts.into_par_iter().map(|first| level.dispatch(Encode { rows, first })).collect();
+    // In order: of several rows that are out of range the first is named, whichever thread came first.
+    let tasks = tasks.into_iter().collect::<Result<Vec<_>, _>>()?;
     let (codes, exponents): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
     Ok(DeltaBatch::from_encoded(rows, codes.concat(), exponents.concat()))
 }
@@ -41,7 +38,7 @@ impl pulp::WithSimd for Encode<'_> {
                 let got = values.len();
                 return Err(KernelError::TooLarge { what: "delta components", got, limit: MAX_NNZ });
             }
-            let exponent = smallest_exponent(greatest_magnitude(values))?;
+            let exponent = smallest_exponent(values, rows.indptr()[row])?;
             // Scaling by a power of two is exact, but for results below 2^-126, which round to zero anyway.
             let scale = exact_power_of_two(-exponent);
             codes.extend(values.iter().map(|&value| nonzero_code(value, (value * scale).round_ties_even())));

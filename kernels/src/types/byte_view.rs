@@ -25,7 +25,7 @@ impl<'a> ByteView<'a> {
             }
         }
         if rows > 0 && dim == 0 {
-            return Err(KernelError::DimensionMismatch { got: 0, expected: 1 });
+            return Err(KernelError::ZeroDimension);
         }
         // Both factors are below 2³².
         let expected = rows.saturating_mul(dim);
@@ -96,7 +96,7 @@ mod tests {
             ByteView::new(&[1; 5], 2, 3),
             Err(KernelError::LengthMismatch { got: 5, expected: 6, .. })
         ));
-        assert!(matches!(ByteView::new(&[], 3, 0), Err(KernelError::DimensionMismatch { .. })));
+        assert!(matches!(ByteView::new(&[], 3, 0), Err(KernelError::ZeroDimension)));
         assert!(matches!(ByteView::new(&[], usize::MAX, 1), Err(KernelError::TooLarge { .. })));
         let limit = u32::MAX as usize;
         assert!(matches!(ByteView::new(&[], limit, limit), Err(KernelError::LengthMismatch { .. })));

@@ -34,7 +34,10 @@ impl ConsensusCodebook {
     /// entries, a code of −128, or an exponent outside the delta range.
     pub fn new(dim: u32, exponent: i8, codes: Vec<i8>, epoch: u64) -> Result<Self, KernelError> {
         let width = dim as usize;
-        if width == 0 || width > MAX_DIM {
+        if width == 0 {
+            return Err(KernelError::ZeroDimension);
+        }
+        if width > MAX_DIM {
             return Err(KernelError::TooLarge { what: "codebook dimension", got: width, limit: MAX_DIM });
         }
         if !codes.len().is_multiple_of(width) {
@@ -121,7 +124,7 @@ mod tests {
             ConsensusCodebook::new(2, 0, vec![3, 4, 0, -127], 1).unwrap().squared_norms(),
             [25, 16_129]
         );
-        assert!(ConsensusCodebook::new(0, 0, vec![], 0).is_err());
+        assert_eq!(ConsensusCodebook::new(0, 0, vec![], 0), Err(KernelError::ZeroDimension));
         assert!(ConsensusCodebook::new(2, 0, vec![1], 0).is_err());
         assert!(ConsensusCodebook::new(1, 0, vec![-128], 0).is_err());
         assert!(ConsensusCodebook::new(1, 17, vec![1], 0).is_err());

@@ -103,7 +103,7 @@ impl DeltaSum {
             let (got, expected) = (components.len(), indices.len());
             return Err(KernelError::LengthMismatch { what: "components", got, expected });
         }
-        check_indices(&indices, dim)?;
+        check_indices(&indices, dim, 0)?;
         if components.contains(&0) {
             return Err(KernelError::NotCanonical { what: "zero component" });
         }
@@ -160,7 +160,7 @@ impl DeltaSum {
     pub fn to_sparse(&self) -> Result<SparseVec, KernelError> {
         let scale = libm::ldexp(1.0, i32::from(self.exponent));
         let mut dense = Vec::with_capacity(self.indices.len());
-        for (&index, &component) in self.indices.iter().zip(&self.components) {
+        for (position, (&index, &component)) in self.indices.iter().zip(&self.components).enumerate() {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_precision_loss,
@@ -168,7 +168,7 @@ impl DeltaSum {
             )]
             let value = (component as f64 * scale) as f32;
             if !value.is_finite() {
-                return Err(KernelError::MagnitudeOutOfRange { got: value, limit: f32::MAX });
+                return Err(KernelError::MagnitudeOutOfRange { position, got: value, limit: f32::MAX });
             }
             if value != 0.0 {
                 dense.push((index, value));

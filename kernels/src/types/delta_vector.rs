@@ -63,7 +63,7 @@ impl DeltaVector {
         if codes.len() > MAX_NNZ {
             return Err(KernelError::TooLarge { what: "delta components", got: codes.len(), limit: MAX_NNZ });
         }
-        check_indices(&indices, dim)?;
+        check_indices(&indices, dim, 0)?;
         if !(MIN_EXPONENT..=MAX_EXPONENT).contains(&exponent) {
             return Err(KernelError::NotCanonical { what: "exponent out of range" });
         }
@@ -92,7 +92,7 @@ impl DeltaVector {
         if x.nnz() > MAX_NNZ {
             return Err(KernelError::TooLarge { what: "delta components", got: x.nnz(), limit: MAX_NNZ });
         }
-        let exponent = smallest_exponent(greatest_magnitude(x.values()))?;
+        let exponent = smallest_exponent(x.values(), 0)?;
         let codes = x.values().iter().map(|&value| round_code(value, exponent)).collect();
         Ok(Self { dim: x.dim(), indices: x.indices().to_vec(), codes, exponent })
     }
@@ -146,31 +146,31 @@ impl DeltaVector {
     }
 }
 
-/// The greatest |value|; 0 for no values.
+/// The smallest exponent for which every value, rounded, fits a code; `start` counts the values of the rows before.
 #[inline(always)]
-pub(crate) fn greatest_magnitude(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |greatest, value| greatest.max(value.abs()))
+pub(crate) fn smallest_exponent(values: &[f32], start: usize) -> Result<i8, KernelError> {
+    let greatest = values.iter().fold(0.0f32, |greatest, value| greatest.max(value.abs()));
+    exponent_of(greatest).ok_or_else(|| {
+        let magnitudes = (start..).zip(values.iter().map(|value| value.abs()));
+        let (position, got) = magnitudes.fold((start, 0.0), |most, at| if at.1 > most.1 { at } else { most });
+        let limit = f32::from(MAX_CODE) * exact_power_of_two(MAX_EXPONENT);
+        KernelError::MagnitudeOutOfRange { position, got, limit }
+    })
 }
 
-/// The smallest exponent for which `greatest`, rounded, fits a code.
-pub(crate) fn smallest_exponent(greatest: f32) -> Result<i8, KernelError> {
+/// The smallest exponent for which `greatest`, rounded, fits a code, if there is one.
+fn exponent_of(greatest: f32) -> Option<i8> {
     let fits = |exponent: i32| {
         let scaled = libm::ldexp(f64::from(greatest), -exponent);
         round_half_even(scaled) <= f64::from(MAX_CODE)
     };
     if greatest == 0.0 {
-        return Ok(MIN_EXPONENT);
+        return Some(MIN_EXPONENT);
     }
     // greatest < 2^k, so it fits 2^15 · 2^(k − 15), short of rounding past MAX_CODE; half that scale is too small.
     let (_, k) = libm::frexp(f64::from(greatest));
     let exponent = (k - 15 + i32::from(!fits(k - 15))).max(i32::from(MIN_EXPONENT));
-    match i8::try_from(exponent) {
-        Ok(exponent) if exponent <= MAX_EXPONENT => Ok(exponent),
-        _ => Err(KernelError::MagnitudeOutOfRange {
-            got: greatest,
-            limit: f32::from(MAX_CODE) * exact_power_of_two(MAX_EXPONENT),
-        }),
-    }
+    i8::try_from(exponent).ok().filter(|&exponent| exponent <= MAX_EXPONENT)
 }
 
 /// One code: nearest multiple, half to even, never zero. The caller chose an exponent for which it fits.
@@ -232,10 +232,9 @@ mod tests {
     fn range_ends() {
         let top = f32::from(MAX_CODE) * 65_536.0;
         assert_eq!(delta(&[top]).codes(), [MAX_CODE]);
-        let x = SparseVec::from_dense(&[f32::MAX]).unwrap();
-        assert!(
-            matches!(DeltaVector::from_sparse(&x), Err(KernelError::MagnitudeOutOfRange { limit, .. }) if limit == top)
-        );
+        let x = SparseVec::from_dense(&[1.0, -f32::MAX, f32::MAX]).unwrap();
+        let out_of_range = KernelError::MagnitudeOutOfRange { position: 1, got: f32::MAX, limit: top };
+        assert_eq!(DeltaVector::from_sparse(&x), Err(out_of_range));
         let tiny = delta(&[f32::from_bits(1)]);
         assert_eq!((tiny.codes(), tiny.exponent()), (&[1][..], MIN_EXPONENT));
         assert_eq!(delta(&[0.0]).exponent(), MIN_EXPONENT);

@@ -69,14 +69,18 @@ impl<'a> DenseView<'a> {
         (self.stride == self.dim).then(|| &self.data[..self.rows * self.dim])
     }
 
+    /// Where row `row` begins in the data as given.
+    pub(super) const fn start(&self, row: usize) -> usize {
+        row * self.stride
+    }
+
     /// The components of row `row`.
     ///
     /// # Panics
     /// Never for `row < rows()`; an out-of-range row is a bug of the caller, as for a slice.
     #[must_use]
     pub fn row(&self, row: usize) -> &'a [f32] {
-        let start = row * self.stride;
-        &self.data[start..start + self.dim]
+        &self.data[self.start(row)..][..self.dim]
     }
 
     /// All rows in order.
@@ -107,7 +111,7 @@ pub(super) fn checked_len(rows: usize, dim: usize, stride: usize) -> Result<usiz
         return Ok(0);
     }
     if dim == 0 {
-        return Err(KernelError::DimensionMismatch { got: 0, expected: 1 });
+        return Err(KernelError::ZeroDimension);
     }
     (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(dim)).ok_or(KernelError::TooLarge {
         what: "rows × stride",
@@ -133,7 +137,7 @@ mod tests {
             DenseView::new(&[1.0; 5], 2, 3),
             Err(KernelError::LengthMismatch { got: 5, expected: 6, .. })
         ));
-        assert!(matches!(DenseView::new(&[], 3, 0), Err(KernelError::DimensionMismatch { .. })));
+        assert!(matches!(DenseView::new(&[], 3, 0), Err(KernelError::ZeroDimension)));
         assert!(matches!(
             DenseView::with_stride(&[1.0; 4], 2, 2, 1),
             Err(KernelError::LengthMismatch { what: "stride", .. })

@@ -157,8 +157,9 @@ impl HalfRows {
     ) -> Result<Self, KernelError> {
         let dim = rows.dim();
         if !all_finite && let Some(at) = first_non_finite(kind, &bits) {
-            let got = rows.row(at / dim)[at % dim].abs();
-            return Err(KernelError::MagnitudeOutOfRange { got, limit: kind.greatest() });
+            let (row, column) = (at / dim, at % dim);
+            let (position, got) = (rows.start(row) + column, rows.row(row)[column].abs());
+            return Err(KernelError::MagnitudeOutOfRange { position, got, limit: kind.greatest() });
         }
         Ok(Self { kind, rows: rows.rows(), dim, bits })
     }
@@ -186,7 +187,7 @@ mod tests {
             HalfView::f16(&[f16::ONE; 5], 2, 3),
             Err(KernelError::LengthMismatch { got: 5, expected: 6, .. })
         ));
-        assert!(matches!(HalfView::bf16(&[], 1, 0), Err(KernelError::DimensionMismatch { .. })));
+        assert!(matches!(HalfView::bf16(&[], 1, 0), Err(KernelError::ZeroDimension)));
         assert!(matches!(HalfView::bf16(&[], usize::MAX, 1), Err(KernelError::TooLarge { .. })));
         for bad in [f16::NAN, f16::INFINITY, f16::NEG_INFINITY] {
             let mut data = vec![f16::MAX; 3_000];

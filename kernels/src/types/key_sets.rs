@@ -28,7 +28,7 @@ impl KeySets {
     pub fn new<'a>(rows: impl IntoIterator<Item = &'a [u32]>) -> Result<Self, KernelError> {
         let (mut indptr, mut ids) = (vec![0], Vec::new());
         for row in rows {
-            check_indices(row, u32::MAX)?;
+            check_indices(row, u32::MAX, ids.len())?;
             ids.extend_from_slice(row);
             indptr.push(ids.len());
         }

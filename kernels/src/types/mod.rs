@@ -43,7 +43,7 @@ pub use cosine_rows::CosineRows;
 pub use delta_batch::DeltaBatch;
 pub use delta_sum::DeltaSum;
 pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
-pub(crate) use delta_vector::{exact_power_of_two, greatest_magnitude, smallest_exponent};
+pub(crate) use delta_vector::{exact_power_of_two, smallest_exponent};
 pub use dense_rows::DenseRows;
 pub use dense_view::DenseView;
 pub(crate) use dense_view::check_dense;
@@ -67,17 +67,18 @@ pub use vectors::Vectors;
 
 use crate::error::KernelError;
 
-/// Checks one row of strictly ascending indices below `dim`.
-pub(crate) fn check_indices(indices: &[u32], dim: u32) -> Result<(), KernelError> {
-    for (position, pair) in indices.windows(2).enumerate() {
+/// Checks one row of strictly ascending indices below `dim`; `start` counts the indices of the rows before it.
+pub(crate) fn check_indices(indices: &[u32], dim: u32, start: usize) -> Result<(), KernelError> {
+    for (position, pair) in (start + 1..).zip(indices.windows(2)) {
         if pair[0] >= pair[1] {
             let (previous, got) = (pair[0], pair[1]);
-            return Err(KernelError::UnsortedIndices { position: position + 1, got, previous });
+            return Err(KernelError::UnsortedIndices { position, got, previous });
         }
     }
-    match indices.last() {
-        Some(&got) if got >= dim => Err(KernelError::IndexOutOfBounds { got, dim }),
-        _ => Ok(()),
+    let within = indices.partition_point(|&index| index < dim);
+    match indices.get(within) {
+        Some(&got) => Err(KernelError::IndexOutOfBounds { position: start + within, got, dim }),
+        None => Ok(()),
     }
 }
 

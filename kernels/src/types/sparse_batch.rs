@@ -66,7 +66,7 @@ impl<'a> SparseBatch<'a> {
         }
         check_row_pointers(&indptr, indices.len())?;
         for row in indptr.windows(2) {
-            check_indices(&indices[row[0]..row[1]], dim)?;
+            check_indices(&indices[row[0]..row[1]], dim, row[0])?;
         }
         check_sparse_values(&values)?;
         Ok(Self { dim, indptr, indices, values })
@@ -200,6 +200,13 @@ mod tests {
     fn rows_may_repeat_indices_of_other_rows_but_not_their_own() {
         assert!(SparseBatch::view(2, &[0, 1, 2], &[1, 1], &[1.0, 2.0]).is_ok());
         assert!(SparseBatch::view(2, &[0, 2], &[1, 1], &[1.0, 2.0]).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_row_is_found_in_the_indices_of_all() {
+        let view = |indices: [u32; 4]| SparseBatch::view(3, &[0, 2, 4], &indices, &[1.0; 4]).unwrap_err();
+        assert_eq!(view([0, 1, 2, 1]), KernelError::UnsortedIndices { position: 3, got: 1, previous: 2 });
+        assert_eq!(view([0, 1, 3, 4]), KernelError::IndexOutOfBounds { position: 2, got: 3, dim: 3 });
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl SparseVec {
                 expected: indices.len(),
             });
         }
-        check_indices(&indices, dim)?;
+        check_indices(&indices, dim, 0)?;
         check_sparse_values(&values)?;
         Ok(Self { dim, indices, values })
     }
@@ -71,7 +71,7 @@ impl SparseVec {
 
     /// Builds from parts whose invariants the caller has established.
     pub(crate) fn from_checked(dim: u32, indices: Vec<u32>, values: Vec<f32>) -> Self {
-        debug_assert!(check_indices(&indices, dim).is_ok() && check_sparse_values(&values).is_ok());
+        debug_assert!(check_indices(&indices, dim, 0).is_ok() && check_sparse_values(&values).is_ok());
         debug_assert_eq!(indices.len(), values.len());
         Self { dim, indices, values }
     }
@@ -158,7 +158,10 @@ mod tests {
         assert!(matches!(new(&[0, 1], &[1.0]), Err(KernelError::LengthMismatch { got: 1, expected: 2, .. })));
         assert!(matches!(new(&[1, 1], &[1.0, 2.0]), Err(KernelError::UnsortedIndices { position: 1, .. })));
         assert!(matches!(new(&[2, 1], &[1.0, 2.0]), Err(KernelError::UnsortedIndices { .. })));
-        assert!(matches!(new(&[4], &[1.0]), Err(KernelError::IndexOutOfBounds { got: 4, dim: 4 })));
+        assert!(matches!(
+            new(&[0, 4, 5], &[1.0; 3]),
+            Err(KernelError::IndexOutOfBounds { position: 1, got: 4, dim: 4 })
+        ));
         assert!(matches!(new(&[0], &[0.0]), Err(KernelError::ExplicitZero { position: 0 })));
         assert!(matches!(new(&[0], &[-0.0]), Err(KernelError::ExplicitZero { position: 0 })));
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

@@ -112,8 +112,8 @@ impl ThresholdsBuilder {
     /// # Errors
     /// [`KernelError::BadThreshold`] naming the first that is out of place and the range it must lie in.
     pub fn build(self) -> Result<Thresholds, KernelError> {
-        let check = |name, value: Decimal, min: i32, max: i32| {
-            let got = value.0;
+        let check = |name, got: Decimal, min: i32, max: i32| {
+            let (min, max) = (Decimal(min), Decimal(max));
             if (min..=max).contains(&got) {
                 Ok(())
             } else {
@@ -173,7 +173,7 @@ mod tests {
         ));
         assert!(matches!(
             build(|b| b.orthogonal = Decimal(7_000)),
-            KernelError::BadThreshold { name: "orthogonal", max: 6_999, .. }
+            KernelError::BadThreshold { name: "orthogonal", max: Decimal(6_999), .. }
         ));
         assert!(matches!(
             build(|b| b.conflict = Decimal(9_901)),
@@ -187,5 +187,9 @@ mod tests {
             build(|b| b.structural = Decimal(0)),
             KernelError::BadThreshold { name: "structural", .. }
         ));
+        assert_eq!(
+            build(|b| b.structural = Decimal(0)).to_string(),
+            "threshold structural is 0: must lie in 0.0001..=1"
+        );
     }
 }

@@ -60,7 +60,9 @@ fn smallest_exponent(components: &[f32]) -> Result<i8, CodebookError> {
     let fits = |&exponent: &i8| libm::rint(libm::ldexp(greatest, -i32::from(exponent))) <= MAX_CODE;
     (MIN_EXPONENT..=MAX_EXPONENT).find(fits).ok_or_else(|| {
         let limit = libm::ldexp(MAX_CODE, i32::from(MAX_EXPONENT)) as f32;
-        KernelError::MagnitudeOutOfRange { got: greatest as f32, limit }.into()
+        let magnitudes = components.iter().map(|component| component.abs()).enumerate();
+        let (position, got) = magnitudes.fold((0, 0.0), |most, at| if at.1 > most.1 { at } else { most });
+        KernelError::MagnitudeOutOfRange { position, got, limit }.into()
     })
 }
 

@@ -1,6 +1,6 @@
 //! A codebook that learns on one node: the residuals of one domain, within a fixed amount of memory.
 
-use tensor_kernels::{Decimal, DenseView, Kernels, Metric, Neighbor};
+use tensor_kernels::{Decimal, DenseView, KernelError, Kernels, Metric, Neighbor};
 
 use super::nearest::{nearest, nearest_above};
 use super::pruning::{PruningStrategy, Usage};
@@ -87,7 +87,7 @@ impl LocalCodebook {
     ) -> Result<Self, CodebookError> {
         Self::check(max_entries, alpha)?;
         if dim == 0 {
-            return Err(CodebookError::DimensionMismatch { got: 0, expected: 1 });
+            return Err(KernelError::ZeroDimension.into());
         }
         Ok(Self {
             kernels,
