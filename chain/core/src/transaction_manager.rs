@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tensor_kernels::{Decimal, DeltaVector, SparseVec};
+use tensor_kernels::{Decimal, DeltaVector, KernelError, SparseVec};
 
 use crate::ledger::Ledger;
 use crate::verdicts::similarity;
@@ -49,25 +49,26 @@ impl TransactionManager {
     }
 
     /// Open transactions with a known delta other than zero whose |cosine| with this one's is below
-    /// `threshold`, the most orthogonal first. Nothing is merged before its own client commits it; this is a
-    /// look at what could share a block.
-    #[must_use]
+    /// `threshold`, decided exactly, the most orthogonal first. Nothing is merged before its own client commits it;
+    /// this is a look at what could share a block.
+    ///
+    /// # Errors
+    /// A transaction of a chain whose deltas have another dimension.
     pub fn find_merge_candidates(
         &self,
         workspace: &TransactionWorkspace,
         threshold: Decimal,
-    ) -> Vec<MergeCandidate> {
-        let Some(delta) = known_delta(workspace) else { return Vec::new() };
-        let others = self.active().into_iter().filter(|other| other.id() != workspace.id());
-        let mut candidates: Vec<MergeCandidate> = others
-            .filter_map(|other| {
-                let similarity = similarity(&delta, &known_delta(&other)?);
-                (similarity.abs() < threshold.to_f64())
-                    .then_some(MergeCandidate { workspace: other, similarity })
-            })
-            .collect();
+    ) -> Result<Vec<MergeCandidate>, KernelError> {
+        let Some(delta) = known_delta(workspace) else { return Ok(Vec::new()) };
+        let mut candidates = Vec::new();
+        for workspace in self.active().into_iter().filter(|other| other.id() != workspace.id()) {
+            let Some(other) = known_delta(&workspace) else { continue };
+            if delta.cosine_magnitude_below(&other, threshold)? {
+                candidates.push(MergeCandidate { workspace, similarity: similarity(&delta, &other) });
+            }
+        }
         candidates.sort_by(|a, b| a.similarity.abs().total_cmp(&b.similarity.abs()));
-        candidates
+        Ok(candidates)
     }
 }
 
@@ -90,7 +91,28 @@ impl OpenWorkspaces {
 #[cfg(test)]
 mod tests {
     use crate::chain::TensorChain;
+    use crate::config::ChainConfig;
     use crate::store::TensorStore;
+
+    #[test]
+    fn a_delta_at_the_threshold_is_no_candidate() {
+        let chain = TensorChain::with_config(
+            TensorStore::new(),
+            ChainConfig { embedding_dim: 4.try_into().unwrap(), ..ChainConfig::default() },
+        );
+        chain.initialize().unwrap();
+        let begin = |dense: [f32; 4]| {
+            let workspace = chain.begin().unwrap();
+            workspace.compute_delta(dense).unwrap();
+            workspace
+        };
+        // The cosine is 1/√(2 · 50) = 0.1. By roots in f64 it is 0.09999999999999998.
+        let (a, _b) = (begin([0.0, 0.0, 1.0, 1.0]), begin([0.0, 7.0, 0.0, 1.0]));
+        let manager = chain.transaction_manager().unwrap();
+        let found =
+            |threshold: &str| manager.find_merge_candidates(&a, threshold.parse().unwrap()).unwrap().len();
+        assert_eq!((found("0.1"), found("0.1001")), (0, 1));
+    }
 
     #[test]
     fn a_workspace_that_is_forgotten_takes_no_room() {

@@ -188,7 +188,7 @@ fn auto_merge() -> Result {
 
     // What could share a block with `a`.
     let manager = chain.transaction_manager()?;
-    let candidates = manager.find_merge_candidates(&a, "0.1".parse()?);
+    let candidates = manager.find_merge_candidates(&a, "0.1".parse()?)?;
     assert_eq!(candidates.len(), 1, "not itself, not one like it, not one whose delta is unknown");
     assert_eq!(candidates[0].workspace.id(), b.id());
     assert!((candidates[0].similarity - 0.035).abs() < 1e-3);

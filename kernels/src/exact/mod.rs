@@ -4,6 +4,7 @@
 //! the bound is decided here, so the answer never depends on the hardware or the order of a sum.
 
 mod classify;
+mod deltas;
 mod directions;
 mod dyadic;
 mod entry;

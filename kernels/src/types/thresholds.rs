@@ -29,7 +29,7 @@ impl Decimal {
         self.0
     }
 
-    /// The nearest f64, for printing only.
+    /// The nearest f64: for printing, and for filters whose bound covers its rounding.
     #[must_use]
     pub fn to_f64(self) -> f64 {
         f64::from(self.0) / 1e4

@@ -189,7 +189,8 @@ impl CodebookManager {
             && distance_within(self.global.kernels(), from, to, max_distance)?)
     }
 
-    /// Whether a residual is worth the local codebook's attention.
+    /// Whether a residual is worth the local codebook's attention: no verdict but what this node chooses to learn,
+    /// so that f64 may decide.
     fn is_long(&self, residual: &[f32]) -> bool {
         norm(residual) > self.config.residual_threshold.to_f64()
     }
