@@ -20,15 +20,20 @@ impl<'a> ConflictInput<'a> {
     /// Key sets for another number of rows.
     pub fn all_pairs(vectors: Vectors<'a>, keys: Option<&'a KeySets>) -> Result<Self, KernelError> {
         check_keys(keys, vectors)?;
+        Ok(Self::triangle(vectors, keys))
+    }
+
+    /// The same for keys that were checked.
+    pub(crate) fn triangle(vectors: Vectors<'a>, keys: Option<&'a KeySets>) -> Self {
         let keys = keys.map(|keys| (keys, keys));
-        Ok(Self(match vectors {
+        Self(match vectors {
             Vectors::Sparse(rows) => {
                 Job::Sparse(Comparison { left: rows, right: rows, triangle: true, keys })
             }
             Vectors::Deltas(rows) => {
                 Job::Deltas(Comparison { left: rows, right: rows, triangle: true, keys })
             }
-        }))
+        })
     }
 
     /// All pairs of a row of `left` and a row of `right`. Both key sets number the same keys alike.

@@ -391,8 +391,28 @@ impl Kernels {
     /// [`Pairs::count`] scores out. Cost: as [`all_pairs`](Self::all_pairs).
     ///
     /// # Errors
-    /// Another number of places than pairs.
+    /// More pairs than memory can address.
     pub fn all_pairs_scores(
+        &self,
+        pairs: &Pairs<'_>,
+        similarity: Similarity,
+    ) -> Result<Run<AlignedBuf<f32>>, KernelError> {
+        let limit = isize::MAX.unsigned_abs() / size_of::<f32>();
+        let got = usize::try_from(pairs.count()).unwrap_or(usize::MAX);
+        if got > limit {
+            return Err(KernelError::TooLarge { what: "pairs", got, limit });
+        }
+        let mut scores = AlignedBuf::zeroed(got);
+        let run =
+            self.run_sized(pairs.size(), |backend| backend.all_pairs_scores(pairs, similarity, &mut scores));
+        Ok(run.map(|()| scores))
+    }
+
+    /// [`all_pairs_scores`](Self::all_pairs_scores) into memory that the caller keeps.
+    ///
+    /// # Errors
+    /// Another number of places than pairs.
+    pub fn all_pairs_scores_into(
         &self,
         pairs: &Pairs<'_>,
         similarity: Similarity,
@@ -421,11 +441,9 @@ impl Kernels {
     }
 
     /// The same for [`conflict_matrix`](Self::conflict_matrix).
-    ///
-    /// # Errors
-    /// None today: without keys every batch is a valid input.
-    pub fn explain_conflicts(&self, vectors: Vectors<'_>) -> Result<Option<Explanation>, KernelError> {
-        Ok(self.backend.explain_conflicts(&ConflictInput::all_pairs(vectors, None)?))
+    #[must_use]
+    pub fn explain_conflicts(&self, vectors: Vectors<'_>) -> Option<Explanation> {
+        self.backend.explain_conflicts(&ConflictInput::triangle(vectors, None))
     }
 
     /// The nearest delta of each f32 row: codes rounded half to even under the smallest exponent that

@@ -75,7 +75,7 @@ pub use simd::variant::{Explanation, Variant};
 pub use types::{
     ByteView, ClassMatrix, Codebook, ConflictClass, ConflictCounts, ConflictList, ConflictPair,
     ConsensusCodebook, CosineRows, Decimal, DeltaBatch, DeltaSum, DeltaVector, DenseRows, DenseView,
-    HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_CODE, MAX_EXPONENT, MAX_NNZ,
+    HalfKind, HalfRows, HalfView, Int8Mode, Int8Rows, Int8Scale, KeySets, MAX_EXPONENT, MAX_NNZ,
     MIN_EXPONENT, Measure, Metric, Neighbor, PairScores, Pairs, PreparedSparse, RowMask, Rule, ScoredPair,
     SearchOptions, SearchRows, Similarity, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors,
     Wanted,

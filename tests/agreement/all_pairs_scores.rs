@@ -16,7 +16,8 @@ fn check(pairs: &Pairs<'_>) {
     let backends = every_backend().unwrap();
     let scores = |kernels: &tensor_kernels::Kernels, similarity| {
         let mut scores = vec![f32::NAN; usize::try_from(pairs.count()).unwrap()];
-        kernels.all_pairs_scores(pairs, similarity, &mut scores).unwrap();
+        kernels.all_pairs_scores_into(pairs, similarity, &mut scores).unwrap();
+        assert_eq!(scores[..], kernels.all_pairs_scores(pairs, similarity).unwrap().value[..], "{kernels:?}");
         scores
     };
     let indices = scores(&backends[0], Similarity::Jaccard);
@@ -61,7 +62,7 @@ fn more_rows_than_a_task_or_a_chunk() {
 fn another_number_of_places_is_refused() {
     let batch = skewed(4, 10, 2);
     for kernels in every_backend().unwrap() {
-        let refused = kernels.all_pairs_scores(&Pairs::of(&batch), Similarity::Cosine, &mut [0.0; 5]);
+        let refused = kernels.all_pairs_scores_into(&Pairs::of(&batch), Similarity::Cosine, &mut [0.0; 5]);
         let expected = KernelError::LengthMismatch { what: "scores", got: 5, expected: 6 };
         assert_eq!(refused.unwrap_err(), expected);
     }

@@ -1,7 +1,7 @@
 //! `delta`: identical codes on every backend, for values of every magnitude.
 
 use proptest::prelude::*;
-use tensor_kernels::{DeltaVector, KernelError, MAX_CODE, MAX_EXPONENT, SparseBatch, SparseVec};
+use tensor_kernels::{DeltaVector, KernelError, MAX_EXPONENT, SparseBatch, SparseVec};
 use tensor_tests::every_backend;
 
 /// Any f32 that a delta can hold: every exponent, denormals, and exact halves of codes.
@@ -36,7 +36,7 @@ fn a_magnitude_out_of_range_is_an_error_on_every_backend() {
     rows[300] = SparseVec::from_dense(&[1.0, 3e9]).unwrap();
     rows[599] = SparseVec::from_dense(&[4e9, 1.0]).unwrap();
     let batch = SparseBatch::from_rows(2, &rows).unwrap();
-    let limit = f32::from(MAX_CODE) * 2f32.powi(MAX_EXPONENT.into());
+    let limit = f32::from(DeltaVector::MAX_CODE) * 2f32.powi(MAX_EXPONENT.into());
     for kernels in every_backend().unwrap() {
         let expected = KernelError::MagnitudeOutOfRange { position: 601, got: 3e9, limit };
         assert_eq!(kernels.delta(&batch).unwrap_err(), expected, "{kernels:?}");

@@ -56,7 +56,7 @@ fn all_pairs() {
                 [Pairs::of(&batch), Pairs::between(&batch, &batch).unwrap()].map(|pairs| {
                     let listed = kernels.all_pairs(&pairs, similarity, "0.3".parse().unwrap()).unwrap().value;
                     let mut scores = place.copy(&vec![f32::NAN; pairs.count() as usize]);
-                    kernels.all_pairs_scores(&pairs, similarity, &mut scores).unwrap();
+                    kernels.all_pairs_scores_into(&pairs, similarity, &mut scores).unwrap();
                     (listed, Near(scores.to_vec()))
                 })
             })

@@ -194,11 +194,9 @@ fn all_pairs(kernels: &Kernels, mut inputs: Inputs) -> Result<Vec<u64>, KernelEr
 
 fn all_pairs_scores(kernels: &Kernels, mut inputs: Inputs) -> Result<Vec<u64>, KernelError> {
     let batch = inputs.sparse()?;
-    let pairs = Pairs::of(&batch);
-    let mut scores = vec![0.0; ROWS * (ROWS - 1) / 2];
     // Cosines are bounded, not exact.
-    kernels.all_pairs_scores(&pairs, Similarity::Jaccard, &mut scores)?;
-    Ok(scores.into_iter().map(float).collect())
+    let scores = kernels.all_pairs_scores(&Pairs::of(&batch), Similarity::Jaccard)?.value;
+    Ok(scores.iter().copied().map(float).collect())
 }
 
 fn conflict_matrix(kernels: &Kernels, mut inputs: Inputs) -> Result<Vec<u64>, KernelError> {

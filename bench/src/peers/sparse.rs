@@ -118,8 +118,9 @@ impl Workload for SparseWork {
         let places = usize::try_from(pairs.count()).unwrap_or(usize::MAX);
         let scores = Rc::new(RefCell::new(AlignedBuf::<f32>::zeroed(places)));
         let written = Rc::clone(&scores);
-        let run =
-            move || kernels.all_pairs_scores(&Pairs::of(&self.rows), similarity, &mut scores.borrow_mut());
+        let run = move || {
+            kernels.all_pairs_scores_into(&Pairs::of(&self.rows), similarity, &mut scores.borrow_mut())
+        };
         let answer = move |_: &_| {
             let scores = written.borrow();
             let score = |row: usize, at: usize| {

@@ -30,7 +30,7 @@ pub(super) fn scores(
     for handle in &kernels {
         let mut scores = out.borrow_mut();
         scores.fill(f32::NAN);
-        handle.all_pairs_scores(&pairs, similarity, &mut scores)?;
+        handle.all_pairs_scores_into(&pairs, similarity, &mut scores)?;
         // The pairs of the first rows come first.
         let error = scores.iter().zip(&oracle).map(|(&got, &expected)| off(similarity, got, expected));
         let worst = error.fold(0.0, |worst, error| if error <= worst { worst } else { error });
@@ -42,7 +42,8 @@ pub(super) fn scores(
         (case.max_error, case.exact) = (worst, worst == 0.0);
         let (out, pairs) = (&out, &pairs);
         let run = move || {
-            let _ = std::hint::black_box(handle.all_pairs_scores(pairs, similarity, &mut out.borrow_mut()));
+            let _ =
+                std::hint::black_box(handle.all_pairs_scores_into(pairs, similarity, &mut out.borrow_mut()));
         };
         contenders.push(Contender { case, run: Box::new(run) });
     }

@@ -132,11 +132,11 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeltaVector, MAX_CODE, MIN_EXPONENT};
+    use crate::{DeltaVector, MIN_EXPONENT};
 
     #[test]
     fn both_digits_of_every_code_make_it_again() {
-        for code in -MAX_CODE..=MAX_CODE {
+        for code in -DeltaVector::MAX_CODE..=DeltaVector::MAX_CODE {
             let Component { high, low, .. } = Component::of_code(0, code);
             assert_eq!(i32::from(high) * 256 + i32::from(low), i32::from(code));
         }
@@ -147,7 +147,7 @@ mod tests {
         let delta = |position: u32, code: i16| {
             DeltaVector::from_canonical(2, vec![position], vec![code], MIN_EXPONENT).unwrap()
         };
-        let batch = DeltaBatch::pack(2, &[delta(0, 259), delta(1, -MAX_CODE)]).unwrap();
+        let batch = DeltaBatch::pack(2, &[delta(0, 259), delta(1, -DeltaVector::MAX_CODE)]).unwrap();
         let rows = CodedRows::Deltas(&batch);
         let layout = Layout::of(rows);
         assert_eq!((layout.row_chunks(), layout.row_bytes()), (3, 48));

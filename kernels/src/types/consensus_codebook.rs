@@ -21,6 +21,9 @@ pub struct ConsensusCodebook {
 }
 
 impl ConsensusCodebook {
+    /// Greatest magnitude of a code.
+    pub const MAX_CODE: i8 = i8::MAX;
+
     /// A codebook of no entries, which quantises nothing.
     #[must_use]
     pub const fn empty(dim: u32) -> Self {

@@ -6,19 +6,17 @@
 use super::{SparseVec, check_indices};
 use crate::error::KernelError;
 
-/// Greatest magnitude of a code; 32,639 = 256 · 127 + 127, so a code splits into two signed bytes.
-pub const MAX_CODE: i16 = 32_639;
 /// Least exponent.
 pub const MIN_EXPONENT: i8 = -64;
 /// Greatest exponent.
 pub const MAX_EXPONENT: i8 = 16;
-/// Most non-zero components; with [`MAX_CODE`] it keeps every dot product below 2^50.
+/// Most non-zero components; with [`DeltaVector::MAX_CODE`] it keeps every dot product below 2^50.
 pub const MAX_NNZ: usize = 1 << 20;
 
 /// A sparse vector `x[indices[i]] = codes[i] · 2^exponent`, held exactly.
 ///
 /// There is one encoding per value: codes are never zero, and the exponent is the smallest in
-/// `MIN_EXPONENT..=MAX_EXPONENT` for which all codes fit ±[`MAX_CODE`] (the zero vector has
+/// `MIN_EXPONENT..=MAX_EXPONENT` for which all codes fit ±[`MAX_CODE`](Self::MAX_CODE) (the zero vector has
 /// [`MIN_EXPONENT`]). Every value is exactly an f32.
 ///
 /// ```
@@ -39,6 +37,9 @@ pub struct DeltaVector {
 }
 
 impl DeltaVector {
+    /// Greatest magnitude of a code; 32,639 = 256 · 127 + 127, so a code splits into two signed bytes.
+    pub const MAX_CODE: i16 = 32_639;
+
     /// The zero delta of `dim` components.
     #[must_use]
     pub const fn zero(dim: u32) -> Self {
@@ -71,10 +72,10 @@ impl DeltaVector {
             return Err(KernelError::NotCanonical { what: "zero code" });
         }
         let greatest = codes.iter().map(|code| code.unsigned_abs()).max().unwrap_or(0);
-        if greatest > MAX_CODE.unsigned_abs() {
+        if greatest > Self::MAX_CODE.unsigned_abs() {
             return Err(KernelError::NotCanonical { what: "code out of range" });
         }
-        if exponent > MIN_EXPONENT && u32::from(greatest) * 2 <= u32::from(MAX_CODE.unsigned_abs()) {
+        if exponent > MIN_EXPONENT && u32::from(greatest) * 2 <= u32::from(Self::MAX_CODE.unsigned_abs()) {
             return Err(KernelError::NotCanonical { what: "exponent not the smallest" });
         }
         Ok(Self { dim, indices, codes, exponent })
@@ -153,7 +154,7 @@ pub(crate) fn smallest_exponent(values: &[f32], start: usize) -> Result<i8, Kern
     exponent_of(greatest).ok_or_else(|| {
         let magnitudes = (start..).zip(values.iter().map(|value| value.abs()));
         let (position, got) = magnitudes.fold((start, 0.0), |most, at| if at.1 > most.1 { at } else { most });
-        let limit = f32::from(MAX_CODE) * exact_power_of_two(MAX_EXPONENT);
+        let limit = f32::from(DeltaVector::MAX_CODE) * exact_power_of_two(MAX_EXPONENT);
         KernelError::MagnitudeOutOfRange { position, got, limit }
     })
 }
@@ -162,12 +163,13 @@ pub(crate) fn smallest_exponent(values: &[f32], start: usize) -> Result<i8, Kern
 fn exponent_of(greatest: f32) -> Option<i8> {
     let fits = |exponent: i32| {
         let scaled = libm::ldexp(f64::from(greatest), -exponent);
-        round_half_even(scaled) <= f64::from(MAX_CODE)
+        round_half_even(scaled) <= f64::from(DeltaVector::MAX_CODE)
     };
     if greatest == 0.0 {
         return Some(MIN_EXPONENT);
     }
-    // greatest < 2^k, so it fits 2^15 · 2^(k − 15), short of rounding past MAX_CODE; half that scale is too small.
+    // greatest < 2^k, so it fits 2^15 · 2^(k − 15), short of rounding past the greatest code; half that scale is
+    // too small.
     let (_, k) = libm::frexp(f64::from(greatest));
     let exponent = (k - 15 + i32::from(!fits(k - 15))).max(i32::from(MIN_EXPONENT));
     i8::try_from(exponent).ok().filter(|&exponent| exponent <= MAX_EXPONENT)
@@ -230,8 +232,8 @@ mod tests {
 
     #[test]
     fn range_ends() {
-        let top = f32::from(MAX_CODE) * 65_536.0;
-        assert_eq!(delta(&[top]).codes(), [MAX_CODE]);
+        let top = f32::from(DeltaVector::MAX_CODE) * 65_536.0;
+        assert_eq!(delta(&[top]).codes(), [DeltaVector::MAX_CODE]);
         let x = SparseVec::from_dense(&[1.0, -f32::MAX, f32::MAX]).unwrap();
         let out_of_range = KernelError::MagnitudeOutOfRange { position: 1, got: f32::MAX, limit: top };
         assert_eq!(DeltaVector::from_sparse(&x), Err(out_of_range));

@@ -42,7 +42,7 @@ pub(crate) use consensus_codebook::MAX_ENTRIES;
 pub use cosine_rows::CosineRows;
 pub use delta_batch::DeltaBatch;
 pub use delta_sum::DeltaSum;
-pub use delta_vector::{DeltaVector, MAX_CODE, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
+pub use delta_vector::{DeltaVector, MAX_EXPONENT, MAX_NNZ, MIN_EXPONENT};
 pub(crate) use delta_vector::{exact_power_of_two, smallest_exponent};
 pub use dense_rows::DenseRows;
 pub use dense_view::DenseView;

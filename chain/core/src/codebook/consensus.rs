@@ -4,8 +4,7 @@ use tensor_kernels::{ConsensusCodebook, KernelError, MAX_EXPONENT, MIN_EXPONENT,
 
 use super::{CodebookError, GlobalCodebook};
 
-/// Greatest magnitude of a code.
-const MAX_CODE: f64 = 127.0;
+const MAX_CODE: f64 = ConsensusCodebook::MAX_CODE as f64;
 
 impl GlobalCodebook {
     /// The codebook as small integers, equal on every machine: each component is rounded to the nearest

@@ -6,8 +6,8 @@ use super::{quantize, quantize_deltas};
 use crate::isa::{Isa, Level};
 use crate::scalar;
 use crate::types::{
-    Codebook, ConsensusCodebook, DeltaBatch, DeltaVector, DenseView, MAX_CODE, Metric, Neighbor,
-    SearchOptions, SparseVec, Wanted,
+    Codebook, ConsensusCodebook, DeltaBatch, DeltaVector, DenseView, Metric, Neighbor, SearchOptions,
+    SparseVec, Wanted,
 };
 
 const METRICS: [Metric; 3] = [Metric::Dot, Metric::Cosine, Metric::L2];
@@ -65,7 +65,8 @@ fn book(dim: u32) -> impl Strategy<Value = ConsensusCodebook> {
 }
 
 fn deltas(dim: u32) -> impl Strategy<Value = Vec<DeltaVector>> {
-    let code = prop_oneof![3 => Just(0i16), 2 => -2i16..=2, 1 => -MAX_CODE..=MAX_CODE];
+    let code =
+        prop_oneof![3 => Just(0i16), 2 => -2i16..=2, 1 => -DeltaVector::MAX_CODE..=DeltaVector::MAX_CODE];
     let exponent = prop_oneof![-64i32..=16, -10i32..0];
     let one = (exponent, prop::collection::vec(code, dim as usize));
     prop::collection::vec(one.prop_map(|(exponent, codes)| delta(exponent, &codes)), 0..8)
@@ -112,8 +113,8 @@ fn the_greatest_operands_do_not_overflow() {
     let codes = [low, nearly, high].concat();
     for (book_exponent, delta_exponent) in [(-64, 16), (16, -64), (16, 16), (-64, -64)] {
         let book = ConsensusCodebook::new(dim, book_exponent, codes.clone(), 0).unwrap();
-        let greatest = delta(delta_exponent, &vec![MAX_CODE; dim as usize]);
-        let least = delta(delta_exponent, &vec![-MAX_CODE; dim as usize]);
+        let greatest = delta(delta_exponent, &vec![DeltaVector::MAX_CODE; dim as usize]);
+        let least = delta(delta_exponent, &vec![-DeltaVector::MAX_CODE; dim as usize]);
         let deltas = batch(&[greatest, least], dim);
         for metric in METRICS {
             let found = agreed(&book, &deltas, metric);
