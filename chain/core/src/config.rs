@@ -120,12 +120,6 @@ impl AutoMergeConfig {
         Self { enabled: false, ..Self::default() }
     }
 
-    /// With another orthogonal threshold.
-    #[must_use]
-    pub fn with_threshold(self, orthogonal_threshold: Decimal) -> Self {
-        Self { orthogonal_threshold, ..self }
-    }
-
     /// With at most this many commits a block.
     #[must_use]
     pub fn with_max_batch(self, max_merge_batch: usize) -> Self {

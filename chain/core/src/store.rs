@@ -172,17 +172,7 @@ impl TensorStore {
     /// A directory that is in use or holds something else; a damaged log, or one that lost blocks which the index or the
     /// marker of a clean close knows; a failure of the medium.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let dir = DataDir::open(dir)?;
-        let identity = Identity::load_or_create(dir.identity_path())?;
-        Self::open_in(dir, identity, None)
-    }
-
-    /// As [`open`](Self::open), with a given identity instead of the key that is kept there.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_with_identity(dir: impl AsRef<Path>, identity: Identity) -> Result<Self, StoreError> {
-        Self::open_in(DataDir::open(dir)?, identity, None)
+        Self::open_in(DataDir::open(dir)?, None)
     }
 
     /// As [`open`](Self::open) for a chain that belongs to a cluster: from then on this directory takes no writes but
@@ -194,9 +184,7 @@ impl TensorStore {
     /// As [`open`](Self::open), a directory with a chain of its own, and one whose chain is known to be another than
     /// the cluster's.
     pub fn open_replicated(dir: impl AsRef<Path>, synced_len: u64) -> Result<Self, StoreError> {
-        let dir = replicated_dir(dir)?;
-        let identity = Identity::load_or_create(dir.identity_path())?;
-        Self::open_in(dir, identity, Some(synced_len))
+        Self::open_in(replicated_dir(dir)?, Some(synced_len))
     }
 
     /// As [`open_replicated`](Self::open_replicated), over an index that the caller keeps from one opening to the
@@ -209,21 +197,19 @@ impl TensorStore {
         synced_len: u64,
         index: Box<dyn Index>,
     ) -> Result<Self, StoreError> {
-        let dir = replicated_dir(dir)?;
-        let identity = Identity::load_or_create(dir.identity_path())?;
-        Self::open_over(dir, identity, Some(synced_len), |_| Ok(index))
+        Self::open_over(replicated_dir(dir)?, Some(synced_len), |_| Ok(index))
     }
 
-    fn open_in(dir: DataDir, identity: Identity, synced: Option<u64>) -> Result<Self, StoreError> {
-        Self::open_over(dir, identity, synced, |dir| Ok(Box::new(BufferedIndex::new(open_index(dir)?))))
+    fn open_in(dir: DataDir, synced: Option<u64>) -> Result<Self, StoreError> {
+        Self::open_over(dir, synced, |dir| Ok(Box::new(BufferedIndex::new(open_index(dir)?))))
     }
 
     fn open_over(
         dir: DataDir,
-        identity: Identity,
         synced: Option<u64>,
         index: impl FnOnce(&DataDir) -> Result<Box<dyn Index>, IndexError>,
     ) -> Result<Self, StoreError> {
+        let identity = Identity::load_or_create(dir.identity_path())?;
         let (log, torn_tail) = match FileLog::open_synced_up_to(dir.path(), synced) {
             Ok((log, torn_tail)) => (OnceLock::from(Box::new(log) as Box<dyn BlockLog>), torn_tail),
             Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
