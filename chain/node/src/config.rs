@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -20,6 +21,8 @@ use crate::http::{HealthLimits, Token};
 
 /// Prefix of environment variables.
 const PREFIX: &str = "TENSORCHAIN_";
+/// The setting whose value is shown nowhere.
+const SECRET: &str = "admin_token";
 /// What is shown of a secret.
 const HIDDEN: &str = "(set)";
 /// What flags are called as the origin of a setting.
@@ -173,11 +176,11 @@ impl Config {
         if let Some(path) = &file {
             figment = figment.merge(read_file(path).map_err(bad)?);
         }
-        let figment = figment
-            .merge(Env::prefixed(PREFIX).filter(|key| !NOT_SETTINGS.iter().any(|name| key == *name)))
-            .merge(Named(COMMAND_LINE, Serialized::defaults(args)));
+        let environment = Env::prefixed(PREFIX).filter(|key| !NOT_SETTINGS.iter().any(|name| key == *name));
+        let figment =
+            figment.merge(AsWritten(environment)).merge(Named(COMMAND_LINE, Serialized::defaults(args)));
         check_keys(&figment).map_err(bad)?;
-        let raw: Raw = figment.extract().map_err(|error| bad(format!("configuration: {error}")))?;
+        let raw: Raw = figment.extract().map_err(|error| bad(in_words(error)))?;
 
         let settings = settings(&figment, &raw);
         let origin = |key: &str| settings.iter().find(|s| s.key == key).map_or("", |s| &s.origin).to_owned();
@@ -228,8 +231,7 @@ impl Config {
                 admin_token: match raw.admin_token.as_str() {
                     "" => None,
                     secret => Some(
-                        Token::new(secret)
-                            .ok_or_else(|| parse_error("admin_token", HIDDEN, "16 bytes or more"))?,
+                        Token::new(secret).ok_or_else(|| parse_error(SECRET, HIDDEN, "16 bytes or more"))?,
                     ),
                 },
                 timing: match raw.timing.as_str() {
@@ -272,6 +274,55 @@ impl<P: Provider> Provider for Named<P> {
     }
 }
 
+/// Environment variables as they were written: only what is a number by default is read as one. Figment itself would
+/// take a directory named `2024` for a number and a token of digits for another.
+struct AsWritten(Env);
+
+impl Provider for AsWritten {
+    fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let defaults = defaults()?;
+        let value = |key: &str, text: String| match (defaults.get(key), text.parse::<u64>()) {
+            (Some(Value::Num(..)), Ok(number)) => Value::from(number),
+            _ => Value::from(text),
+        };
+        let dict = self.0.iter().map(|(key, text)| (key.to_string(), value(key.as_str(), text)));
+        Ok(Profile::Default.collect(dict.collect()))
+    }
+}
+
+/// Every key with its default.
+fn defaults() -> Result<BTreeMap<String, Value>, figment::Error> {
+    Figment::from(Serialized::defaults(Raw::default())).extract()
+}
+
+/// What is wrong, without a secret: neither its value nor a line of the file, which may hold one.
+fn in_words(error: figment::Error) -> String {
+    let words = error.into_iter().map(|mut error| {
+        let secret = error.path.iter().any(|key| key == SECRET);
+        match &mut error.kind {
+            Kind::InvalidType(found, _) | Kind::InvalidValue(found, _) if secret => {
+                *found = Actual::Other("a value that is not shown".to_owned());
+            }
+            Kind::Message(message) => *message = without_excerpt(message),
+            _ => {}
+        }
+        error.to_string()
+    });
+    format!("configuration: {}", words.collect::<Vec<_>>().join("; "))
+}
+
+/// A syntax error without the lines that quote the file: `1 | key = value` and the mark below it.
+fn without_excerpt(message: &str) -> String {
+    let quotes =
+        |line: &&str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    let lines = message.lines().filter(|line| !quotes(line));
+    lines.collect::<Vec<_>>().join(": ")
+}
+
 /// The file, which must exist: a path that was asked for is never passed over.
 fn read_file(path: &Path) -> Result<figment::providers::Data<Toml>, String> {
     std::fs::metadata(path).map_err(|error| format!("configuration file {}: {error}", path.display()))?;
@@ -280,11 +331,8 @@ fn read_file(path: &Path) -> Result<figment::providers::Data<Toml>, String> {
 
 /// Refuses keys that do not exist and names the nearest that does.
 fn check_keys(figment: &Figment) -> Result<(), String> {
-    let known: BTreeMap<String, Value> = Figment::from(Serialized::defaults(Raw::default()))
-        .extract()
-        .map_err(|error| format!("configuration: {error}"))?;
-    let found: BTreeMap<String, Value> =
-        figment.extract().map_err(|error| format!("configuration: {error}"))?;
+    let known = defaults().map_err(in_words)?;
+    let found: BTreeMap<String, Value> = figment.extract().map_err(in_words)?;
     let Some(key) = found.keys().find(|key| !known.contains_key(*key)) else { return Ok(()) };
     let likeness = |other: &str| strsim::jaro_winkler(key, other);
     let nearest = known.keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b)).then_with(|| b.cmp(a)));
@@ -304,7 +352,7 @@ fn origin(figment: &Figment, key: &str) -> String {
 fn settings(figment: &Figment, raw: &Raw) -> Vec<Setting> {
     let secret = if raw.admin_token.is_empty() { "" } else { HIDDEN };
     let values = [
-        ("admin_token", secret.to_owned()),
+        (SECRET, secret.to_owned()),
         ("advertise_http", raw.advertise_http.clone()),
         ("advertise_peer", raw.advertise_peer.clone()),
         ("checkpoint_every", raw.checkpoint_every.to_string()),
