@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tensor_kernels::Kernels;
+
 use crate::batch::BatchLimits;
 use crate::changeset::{Changeset, MAX_BLOCK_TRANSACTIONS};
 use crate::codebooks::{CodebookSetup, Codebooks};
@@ -222,6 +224,14 @@ impl TensorChain {
     /// A chain that is not initialized.
     pub fn params(&self) -> Result<&ChainParams, ChainError> {
         Ok(&self.running()?.ledger.rules().params)
+    }
+
+    /// The kernels that it computes with.
+    ///
+    /// # Errors
+    /// A chain that is not initialized.
+    pub fn kernels(&self) -> Result<&Kernels, ChainError> {
+        Ok(self.ledger()?.rules().verdicts.kernels())
     }
 
     /// Open transactions.

@@ -66,7 +66,7 @@ impl TensorChain {
         end: Height,
     ) -> Result<Drift, ChainError> {
         let vocabulary = Vocabulary::of(codebook)?;
-        let kernels = self.ledger()?.rules().verdicts.kernels();
+        let kernels = self.kernels()?;
         self.drift_by(start, end, |block| {
             Ok(vocabulary.quantize(kernels, &block.header.delta)?.map(|code| (&vocabulary, code)))
         })

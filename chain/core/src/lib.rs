@@ -115,5 +115,5 @@ pub use transaction_manager::{MergeCandidate, TransactionManager};
 pub use validation::{
     PathError, RejectionReason, TransitionValidation, TransitionValidator, ValidationConfig,
 };
-pub use verify::{VerifyDepth, VerifyReport, dump_dir, verify_dir};
+pub use verify::{VerifyDepth, VerifyReport, dump_dir, verify_dir, verify_dir_with};
 pub use workspace::{TransactionWorkspace, WorkspaceState};

@@ -6,6 +6,8 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use tensor_kernels::Kernels;
+
 use crate::block::Block;
 use crate::chain::TensorChain;
 use crate::encoding::Decode;
@@ -85,9 +87,21 @@ fn is_above(block: &Result<(u64, Block), StoreError>, tip: Height) -> bool {
 /// # Errors
 /// As [`TensorChain::verify`]; a log that is not as it was when the chain was closed.
 pub fn verify_dir(dir: impl AsRef<Path>, depth: VerifyDepth) -> Result<VerifyReport, ChainError> {
+    verify_dir_with(dir, depth, shared_kernels()?)
+}
+
+/// As [`verify_dir`], on particular kernels. Which kernels never changes the outcome.
+///
+/// # Errors
+/// As [`verify_dir`].
+pub fn verify_dir_with(
+    dir: impl AsRef<Path>,
+    depth: VerifyDepth,
+    kernels: Kernels,
+) -> Result<VerifyReport, ChainError> {
     let log = LogReader::open_read_only(dir).map_err(StoreError::from)?;
     let params = ChainParams::from_bytes(log.params()).map_err(StoreError::Params)?;
-    let mut verifier = Verifier::new(Rules::new(params, shared_kernels()?), depth, &log);
+    let mut verifier = Verifier::new(Rules::new(params, kernels), depth, &log);
     let mut frames = log.frames();
     let mut last_offset = log.start();
     verifier.take((&mut frames).map(|frame| {

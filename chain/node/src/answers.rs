@@ -5,7 +5,7 @@ use tensor_chain::encoding::Encode;
 use tensor_chain::{Block, ChainError, CommitReceipt, GlobalCodebook, Height, TensorChain, Transaction};
 use tensor_client::text::{Data, hex};
 use tensor_client::wire::{self, BlockOperation, Change, CodebookUsed, Near, OperationName};
-use tensor_kernels::SparseVec;
+use tensor_kernels::{Metric, SparseVec};
 
 /// Most rounds of k-means when a codebook is trained for a question.
 const TRAINING_ROUNDS: usize = 100;
@@ -110,7 +110,8 @@ pub fn drift(
     let (codebook, drift) = match train {
         None => (CodebookUsed::Chain, chain.drift(from, to)?),
         Some(k) => {
-            let trained = GlobalCodebook::from_kmeans(&changes(chain, from, to)?, k, TRAINING_ROUNDS)?;
+            let (changes, kernels) = (changes(chain, from, to)?, chain.kernels()?.clone());
+            let trained = GlobalCodebook::train(&changes, k, TRAINING_ROUNDS, Metric::Cosine, kernels)?;
             (CodebookUsed::Trained, chain.drift_from(&trained, from, to)?)
         }
     };

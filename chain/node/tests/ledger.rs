@@ -5,16 +5,26 @@
 use std::path::Path;
 use std::process::Command;
 
-/// The exit code, stdout and stderr of one command on a directory.
-fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
+/// One command on a directory, with nothing of the caller's environment.
+fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tensorchain"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENSORCHAIN_")) {
         command.env_remove(name);
     }
-    let output =
-        command.arg("--data-dir").arg(dir.join("data")).args(args).current_dir(dir).output().unwrap();
+    command.arg("--data-dir").arg(dir.join("data")).args(args).current_dir(dir);
+    command
+}
+
+/// The exit code, stdout and stderr of a command.
+fn outcome(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// The exit code, stdout and stderr of one command on a directory.
+fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
+    outcome(&mut command(dir, args))
 }
 
 /// Stdout of a command that has to succeed.
@@ -124,5 +134,22 @@ fn every_answer_is_json_when_asked() {
     }
     for line in says(dir, &["dump", "--output", "json"]).lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+}
+
+/// Verification and training have no device of their own: what is asked for is used or refused, as everywhere.
+#[test]
+fn what_cannot_compute_is_refused_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    says(dir, &["put", "k", "v"]);
+    let available = tensor_kernels::Isa::available();
+    let absent = tensor_kernels::Isa::ALL.into_iter().find(|isa| !available.contains(isa)).unwrap();
+    for args in [&["get", "k"][..], &["verify"], &["verify", "data", "--full"], &["drift", "--train", "2"]] {
+        let at_level = |isa: &str| outcome(command(dir, args).env("TENSORCHAIN_ISA", isa));
+        assert_eq!(at_level("scalar").0, 0, "{args:?}");
+        assert_eq!(at_level(absent.name()).0, 6, "{args:?}");
+        assert_eq!(at_level("foo").0, 10, "{args:?}");
+        assert_eq!(run(dir, &[args, &["--device", "gpu:99"]].concat()).0, 6, "{args:?}");
     }
 }

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::Serialize;
-use tensor_chain::{Block, VerifyDepth, VerifyReport, dump_dir, verify_dir};
+use tensor_chain::{Block, VerifyDepth, VerifyReport, dump_dir, verify_dir_with};
 
 use crate::config::{Config, Format};
 use crate::exit::Failure;
-use crate::output;
+use crate::{device, output};
 
 #[derive(Serialize)]
 struct Verified {
@@ -42,7 +42,7 @@ pub(super) fn verify(config: &Config, dir: Option<&Path>, full: bool) -> Result<
         true => (VerifyDepth::Full, "hashes, links, times, signatures, verdicts and state roots"),
     };
     let VerifyReport { blocks, transactions, height, tip_hash, torn_tail } =
-        verify_dir(dir.unwrap_or(&config.data_dir), depth)?;
+        verify_dir_with(dir.unwrap_or(&config.data_dir), depth, device::open(config)?)?;
     let verified = Verified {
         blocks,
         transactions,
