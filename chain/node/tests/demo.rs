@@ -101,6 +101,19 @@ fn a_chain_that_is_kept_is_found_again() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("another chain"), "{output:?}");
 }
 
+#[test]
+fn a_report_that_cannot_be_written_fails_before_anything_is_computed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+    for report in [".", "..", "file/report.html", "loop"] {
+        let output = tensorchain(dir.path(), "", &["demo", "--data-dir", "kept", "--report", report]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && stderr.contains(report), "{report:?}: {stderr}");
+        assert!(!dir.path().join("kept").exists(), "{report:?}: nothing was computed");
+    }
+}
+
 #[cfg(feature = "gpu")]
 #[expect(clippy::print_stderr, reason = "test runners show stderr; a skipped check must be loud")]
 fn skipped() {

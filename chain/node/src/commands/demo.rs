@@ -12,7 +12,8 @@ use crate::{demo, device, output};
 /// Flags of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where to write the report [default: tensorchain-report.html].
+    /// Where to write the report: a file is replaced, a pipe or a device is written into [default:
+    /// tensorchain-report.html].
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Magnitude above which a log return is part of a day's delta [default: 0.002].

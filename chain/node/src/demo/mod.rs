@@ -7,11 +7,11 @@ mod analysis;
 mod answer;
 mod ledger;
 pub mod nodes;
+mod report_file;
 mod stopwatch;
 
 use std::path::Path;
 
-use tensor_chain::atomic_io::atomic_write;
 use tensor_datasets::{Date, EcbFx};
 use tensor_kernels::{DeltaVector, Kernels, Thresholds};
 
@@ -25,6 +25,7 @@ pub use answer::{
     Chain, Codebook, Conflicts, Data, Demo, DeviceLine, Drift, Neighbour, Similar, Verification,
 };
 use ledger::Ledger;
+use report_file::ReportFile;
 use stopwatch::Stopwatch;
 pub use stopwatch::{Stage, Timing};
 
@@ -44,6 +45,7 @@ const EVENTS: [(&str, &str); 2] =
 /// Whatever a stage fails of.
 pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) -> Result<Demo, Failure> {
     let mut watch = Stopwatch::start();
+    let report_file = ReportFile::at(report)?;
     let fx = EcbFx::embedded()?;
     watch.lap("data");
 
@@ -88,8 +90,7 @@ pub fn run(config: &Config, kernels: &Kernels, threshold: f64, report: &Path) ->
         report: report.to_owned(),
         timing: watch.timing(),
     };
-    atomic_write(report, report::html(&demo, &drawn).as_bytes())
-        .map_err(|error| Failure::of_file(report, &error))?;
+    report_file.write(report, &report::html(&demo, &drawn))?;
     watch.lap("report");
     ledger.close()?;
     demo.timing = watch.timing();
