@@ -119,7 +119,7 @@ pub enum Command {
         /// The key.
         key: String,
     },
-    /// Write a value if the present one is as expected.
+    /// Write a value if the present one is as expected; makes the chain where there is none and none is expected.
     Cas {
         /// The key.
         key: String,

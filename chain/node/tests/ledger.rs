@@ -153,3 +153,33 @@ fn what_cannot_compute_is_refused_by_every_command() {
         assert_eq!(run(dir, &[args, &["--device", "gpu:99"]].concat()).0, 6, "{args:?}");
     }
 }
+
+/// A chain that is made keeps the dimension of its first vector for good.
+#[test]
+fn what_is_refused_makes_no_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let many = format!("[{}0]", "0,".repeat(65_536));
+    for (file, vector) in [("huge.json", "[3e38, 1, 2]"), ("empty.json", "[]"), ("many.json", &many)] {
+        std::fs::write(dir.join(file), vector).unwrap();
+    }
+    let long_key = "k".repeat(4_097);
+    for (args, why) in [
+        (&["put", "a", "1", "--embedding", "huge.json"][..], "magnitude"),
+        (&["put", "a", "1", "--embedding", "empty.json"], "empty.json: 0 components"),
+        (&["put", "a", "1", "--embedding", "many.json"], "many.json: 65537 components"),
+        (&["put", "", "x"], "key of 0 bytes"),
+        (&["put", &long_key, "x"], "key of 4097 bytes"),
+        (&["delete", "k"], "no chain in"),
+        (&["cas", "k", "new", "--expected", "old"], "no chain in"),
+        (&["cas", "", "new"], "key of 0 bytes"),
+    ] {
+        let (code, _, stderr) = run(dir, args);
+        assert!(code == 1 && stderr.contains(why), "{why}: {stderr}");
+        assert!(!dir.join("data").exists(), "{why}");
+    }
+    assert!(says(dir, &["cas", "k", "new"]).starts_with("block 1 "));
+    // Nor does it change one that is there.
+    assert_eq!(run(dir, &["put", "a", "1", "--embedding", "huge.json"]).0, 1);
+    assert_eq!(says(dir, &["dump"]).lines().count(), 2);
+}

@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use tensor_chain::{ChainError, Changeset, CommitReceipt, TensorChain, Transaction};
+use tensor_chain::{ChainError, Changeset, MAX_EMBEDDING_DIM, TensorChain, Transaction};
 use tensor_client::text::Data;
 use tensor_client::wire::{Batch, Operation, Receipt};
 use tensor_kernels::{DeltaVector, SparseVec};
@@ -23,27 +23,29 @@ pub(super) fn put(
     value: String,
     embedding: Option<&Path>,
 ) -> Result<(), Failure> {
-    let delta = embedding.map(read_vector).transpose()?;
-    if let Some(node) = source::cluster(config)? {
-        let put = Operation::Put { key, value: Data::Text(value) };
-        let embedding = delta.map(|delta| delta.to_dense());
-        let batch = Batch { begin_height: None, reads: Vec::new(), ops: vec![put], embedding };
-        return acknowledge(config, &node.wait(node.client().commit(&batch))?);
-    }
-    let put = Transaction::Put { key, data: value.into_bytes() };
+    let vector = embedding.map(read_vector).transpose()?;
     // A chain that is made now takes the dimension of the vector that it is to hold.
-    let dim = delta.as_ref().and_then(|delta| NonZeroU32::new(delta.dim()));
-    write(config, dim, |chain| {
-        let delta = delta.as_ref().map(DeltaVector::from_sparse).transpose()?;
-        let changeset = Changeset::new(None, BTreeSet::new(), vec![put], delta).map_err(ChainError::from)?;
-        Ok(chain.commit_changeset(changeset)?)
-    })
+    let dim = vector.as_ref().and_then(|vector| NonZeroU32::new(vector.dim()));
+    let put = Transaction::Put { key: key.clone(), data: value.clone().into_bytes() };
+    let changeset = changeset(put, vector.as_ref())?;
+    match source::cluster(config)? {
+        Some(node) => {
+            let put = Operation::Put { key, value: Data::Text(value) };
+            let embedding = vector.map(|vector| vector.to_dense());
+            let batch = Batch { begin_height: None, reads: Vec::new(), ops: vec![put], embedding };
+            acknowledge(config, &node.wait(node.client().commit(&batch))?)
+        }
+        None => commit(config, chain_dir::open_or_create(config, dim)?, changeset),
+    }
 }
 
 pub(super) fn delete(config: &Config, key: String) -> Result<(), Failure> {
     match source::cluster(config)? {
         Some(node) => acknowledge(config, &node.wait(node.client().delete(&key))?),
-        None => write(config, None, |chain| Ok(chain.delete(key)?)),
+        None => {
+            let changeset = changeset(Transaction::Delete { key }, None)?;
+            commit(config, chain_dir::open(config)?, changeset)
+        }
     }
 }
 
@@ -54,23 +56,30 @@ pub(super) fn cas(
     new: String,
 ) -> Result<(), Failure> {
     let expected = expected.map(String::into_bytes);
-    match source::cluster(config)? {
-        Some(node) => {
-            let swap = node.client().cas(&key, expected.as_deref(), new.as_bytes());
-            acknowledge(config, &node.wait(swap)?)
-        }
-        None => write(config, None, |chain| Ok(chain.compare_and_swap(key, expected, new.into_bytes())?)),
+    if let Some(node) = source::cluster(config)? {
+        let swap = node.client().cas(&key, expected.as_deref(), new.as_bytes());
+        return acknowledge(config, &node.wait(swap)?);
     }
+    let expects_none = expected.is_none();
+    let swap = Transaction::CompareAndSwap { key, expected, new: new.into_bytes() };
+    let changeset = changeset(swap, None)?;
+    // Where there is no chain there is no value: only a swap that expects none can succeed.
+    let chain = match expects_none {
+        true => chain_dir::open_or_create(config, None)?,
+        false => chain_dir::open(config)?,
+    };
+    commit(config, chain, changeset)
 }
 
-/// Runs one operation and acknowledges it only once it is on disk; then closes the chain.
-fn write(
-    config: &Config,
-    dim: Option<NonZeroU32>,
-    operation: impl FnOnce(&TensorChain) -> Result<CommitReceipt, Failure>,
-) -> Result<(), Failure> {
-    let chain = chain_dir::open_or_create(config, dim)?;
-    let answered = acknowledge(config, &answers::receipt(operation(&chain)?));
+/// One operation, held to every limit before a chain is opened: what is refused must not make one.
+fn changeset(operation: Transaction, vector: Option<&SparseVec>) -> Result<Changeset, Failure> {
+    let delta = vector.map(DeltaVector::from_sparse).transpose()?;
+    Ok(Changeset::new(None, BTreeSet::new(), vec![operation], delta).map_err(ChainError::from)?)
+}
+
+/// Commits and acknowledges it only once it is on disk; then closes the chain.
+fn commit(config: &Config, chain: TensorChain, changeset: Changeset) -> Result<(), Failure> {
+    let answered = acknowledge(config, &answers::receipt(chain.commit_changeset(changeset)?));
     // The write is durable and acknowledged; failing to close only means that the next open looks closer.
     chain_dir::close(chain)?;
     answered
@@ -85,5 +94,9 @@ fn read_vector(path: &Path) -> Result<SparseVec, Failure> {
     let failed =
         |error: &dyn fmt::Display| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    super::parse_vector(&text).map_err(|error| failed(&error))
+    let vector = super::parse_vector(&text).map_err(|error| failed(&error))?;
+    match vector.dim() {
+        1..=MAX_EMBEDDING_DIM => Ok(vector),
+        got => Err(failed(&format!("{got} components: expected 1 to {MAX_EMBEDDING_DIM}"))),
+    }
 }
