@@ -99,14 +99,18 @@ pub enum Command {
     Put {
         /// The key.
         key: String,
-        /// The value.
-        value: String,
+        /// The value; see --file for one that is not text.
+        #[arg(required_unless_present = "file")]
+        value: Option<String>,
+        /// Take the value from this file, byte for byte; - stands for standard input.
+        #[arg(long, value_name = "FILE", conflicts_with = "value")]
+        file: Option<PathBuf>,
         /// The vector of this change: a file with a JSON array of numbers. It is held against the vectors
         /// of other changes; without one an encoder supplies a vector that never conflicts.
         #[arg(long, value_name = "FILE")]
         embedding: Option<PathBuf>,
     },
-    /// Print a value, byte for byte.
+    /// Print a value, byte for byte; a line of its own on a terminal only.
     Get {
         /// The key.
         key: String,

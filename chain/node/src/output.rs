@@ -2,7 +2,7 @@
 //! `--output json` it always parses; logs and progress bars go to stderr.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -48,6 +48,15 @@ pub fn json_line(answer: &impl Serialize) -> Result<(), OutputError> {
     let mut line = serde_json::to_vec(answer).map_err(OutputError::Json)?;
     line.push(b'\n');
     bytes(&line)
+}
+
+/// Writes a value as it is, so that a pipe gets what was put; on a terminal what follows begins a new line.
+///
+/// # Errors
+/// Whatever stdout refuses.
+pub fn value(value: &[u8]) -> Result<(), OutputError> {
+    bytes(value)?;
+    if io::stdout().is_terminal() { bytes(b"\n") } else { Ok(()) }
 }
 
 /// Writes raw bytes: a value, a completion script, a man page.

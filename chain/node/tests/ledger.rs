@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tensor_chain::MAX_VALUE_BYTES;
 
 /// One command on a directory, with nothing of the caller's environment.
 fn command(dir: &Path, args: &[&str]) -> Command {
@@ -45,8 +50,8 @@ fn a_session() {
     assert!(says(dir, &["cas", "greeting", "hi", "--expected", "hello"]).starts_with("block 2 "));
     let (code, _, stderr) = run(dir, &["cas", "greeting", "x", "--expected", "hello"]);
     assert!(code == 1 && stderr.contains("transaction failed"), "{stderr}");
-    assert_eq!(says(dir, &["get", "greeting"]), "hi\n");
-    assert_eq!(says(dir, &["get", "greeting", "--at", "1"]), "hello\n");
+    assert_eq!(says(dir, &["get", "greeting"]), "hi");
+    assert_eq!(says(dir, &["get", "greeting", "--at", "1"]), "hello");
     assert_eq!(says(dir, &["list"]), "greeting\n");
     assert_eq!(says(dir, &["list", "x"]), "\n");
     says(dir, &["delete", "greeting"]);
@@ -182,4 +187,46 @@ fn what_is_refused_makes_no_chain() {
     // Nor does it change one that is there.
     assert_eq!(run(dir, &["put", "a", "1", "--embedding", "huge.json"]).0, 1);
     assert_eq!(says(dir, &["dump"]).lines().count(), 2);
+}
+
+/// Every byte, none more and none less.
+#[test]
+fn any_bytes_can_be_put_and_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let largest: Vec<u8> = (0..MAX_VALUE_BYTES).map(|at| (at % 251) as u8).collect();
+    for value in [&b"\xff\x00\n"[..], b"", b"text\n", &largest] {
+        std::fs::write(dir.join("value"), value).unwrap();
+        says(dir, &["put", "from-file", "--file", "value"]);
+        let stdin = File::open(dir.join("value")).unwrap();
+        assert_eq!(outcome(command(dir, &["put", "from-stdin", "--file", "-"]).stdin(stdin)).0, 0);
+        for key in ["from-file", "from-stdin"] {
+            assert!(command(dir, &["get", key]).output().unwrap().stdout == value, "{key}");
+        }
+    }
+    std::fs::write(dir.join("value"), [&largest[..], b"1"].concat()).unwrap();
+    for (file, why) in [("value", "at most 1032192 bytes"), ("/dev/zero", "at most"), ("absent", "absent")] {
+        let (code, _, stderr) = run(dir, &["put", "k", "--file", file]);
+        assert!(code == 1 && stderr.contains(file) && stderr.contains(why), "{stderr}");
+    }
+    for usage in [&["put", "k"][..], &["put", "k", "v", "--file", "value"]] {
+        assert_eq!(run(dir, usage).0, 2);
+    }
+}
+
+#[test]
+fn a_value_has_a_line_of_its_own_on_a_terminal_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    says(dir, &["put", "k", "value"]);
+    assert_eq!(says(dir, &["get", "k"]), "value");
+    let mut terminal = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap());
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let other_end = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let other_end = File::options().read(true).write(true).open(other_end).unwrap();
+    let status = command(dir, &["get", "k"]).stdout(other_end).status().unwrap();
+    let mut shown = [0; 7];
+    terminal.read_exact(&mut shown).unwrap();
+    assert!(status.success() && &shown == b"value\r\n", "{shown:?}");
 }

@@ -43,7 +43,9 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::Cluster(command) => cluster::run(config, command),
         Command::Ready(args) => ready::run(config, &args),
         Command::Snapshot(command) => snapshot::run(config, command),
-        Command::Put { key, value, embedding } => write::put(config, key, value, embedding.as_deref()),
+        Command::Put { key, value, file, embedding } => {
+            write::put(config, key, value, file.as_deref(), embedding.as_deref())
+        }
         Command::Get { key, at } => read::get(config, key, at),
         Command::Delete { key } => write::delete(config, key),
         Command::Cas { key, expected, new } => write::cas(config, key, expected, new),

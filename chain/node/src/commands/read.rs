@@ -41,11 +41,7 @@ pub(super) fn get(config: &Config, key: String, at: Option<u64>) -> Result<(), F
         return Err(Failure::new(Exit::Failed, format!("{key:?} has no value at height {height}")));
     };
     match config.output {
-        // The bytes as they are, so that a pipe gets what was put.
-        Format::Table => {
-            output::bytes(&bytes)?;
-            Ok(output::bytes(b"\n")?)
-        }
+        Format::Table => Ok(output::value(&bytes)?),
         Format::Json => {
             let value = Data::of(&bytes);
             Ok(output::answer(config.output, &Value { key, height, value })?)

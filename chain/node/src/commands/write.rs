@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use tensor_chain::{ChainError, Changeset, MAX_EMBEDDING_DIM, TensorChain, Transaction};
+use tensor_chain::{ChainError, Changeset, MAX_EMBEDDING_DIM, MAX_VALUE_BYTES, TensorChain, Transaction};
 use tensor_client::text::Data;
 use tensor_client::wire::{Batch, Operation, Receipt};
 use tensor_kernels::{DeltaVector, SparseVec};
@@ -20,22 +22,27 @@ use crate::output;
 pub(super) fn put(
     config: &Config,
     key: String,
-    value: String,
+    value: Option<String>,
+    file: Option<&Path>,
     embedding: Option<&Path>,
 ) -> Result<(), Failure> {
+    let data = match (value, file) {
+        (Some(value), _) => value.into_bytes(),
+        (None, Some(file)) => read_value(file)?,
+        (None, None) => return Err(Failure::new(Exit::Usage, "a value or --file is needed")),
+    };
     let vector = embedding.map(read_vector).transpose()?;
     // A chain that is made now takes the dimension of the vector that it is to hold.
     let dim = vector.as_ref().and_then(|vector| NonZeroU32::new(vector.dim()));
-    let put = Transaction::Put { key: key.clone(), data: value.clone().into_bytes() };
-    let changeset = changeset(put, vector.as_ref())?;
-    match source::cluster(config)? {
-        Some(node) => {
-            let put = Operation::Put { key, value: Data::Text(value) };
-            let embedding = vector.map(|vector| vector.to_dense());
-            let batch = Batch { begin_height: None, reads: Vec::new(), ops: vec![put], embedding };
+    let changeset = changeset(Transaction::Put { key: key.clone(), data: data.clone() }, vector.as_ref())?;
+    match (source::cluster(config)?, vector) {
+        (Some(node), None) => acknowledge(config, &node.wait(node.client().put(&key, data))?),
+        (Some(node), Some(vector)) => {
+            let (ops, embedding) = (vec![Operation::Put { key, value: Data::of(&data) }], vector.to_dense());
+            let batch = Batch { begin_height: None, reads: Vec::new(), ops, embedding: Some(embedding) };
             acknowledge(config, &node.wait(node.client().commit(&batch))?)
         }
-        None => commit(config, chain_dir::open_or_create(config, dim)?, changeset),
+        (None, _) => commit(config, chain_dir::open_or_create(config, dim)?, changeset),
     }
 }
 
@@ -87,6 +94,22 @@ fn commit(config: &Config, chain: TensorChain, changeset: Changeset) -> Result<(
 
 fn acknowledge(config: &Config, receipt: &Receipt) -> Result<(), Failure> {
     Ok(output::answer(config.output, receipt)?)
+}
+
+/// A value from a file, or from standard input where the file is `-`. No more is read than a value may have.
+fn read_value(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed =
+        |error: &dyn fmt::Display| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
+    let most = MAX_VALUE_BYTES as u64 + 1;
+    let mut value = Vec::new();
+    let read = match path == Path::new("-") {
+        true => io::stdin().lock().take(most).read_to_end(&mut value),
+        false => File::open(path).and_then(|file| file.take(most).read_to_end(&mut value)),
+    };
+    match read.map_err(|error| failed(&error))? {
+        0..=MAX_VALUE_BYTES => Ok(value),
+        _ => Err(failed(&format!("longer than a value may be: at most {MAX_VALUE_BYTES} bytes"))),
+    }
 }
 
 /// A vector from a JSON file: an array of numbers.

@@ -34,10 +34,10 @@ fn every_call(calls: &str, error: &str, exit: i32) -> u32 {
         assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{fault}: {output:?}");
         // Whatever happened, the directory opens again and what was acknowledged is there.
         let dir = dir.path();
-        assert_eq!(succeeds(tensorchain(dir).args(["get", "before"])).stdout, b"value\n", "{fault}");
+        assert_eq!(succeeds(tensorchain(dir).args(["get", "before"])).stdout, b"value", "{fault}");
         let during = tensorchain(dir).args(["get", "during"]).output().unwrap();
         if acknowledged {
-            assert_eq!(during.stdout, b"value\n", "{fault}: acknowledged and lost");
+            assert_eq!(during.stdout, b"value", "{fault}: acknowledged and lost");
         }
         succeeds(tensorchain(dir).arg("verify").arg(dir));
         match output.status.code() {

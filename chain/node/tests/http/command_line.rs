@@ -31,6 +31,7 @@ fn a_cluster_answers_as_a_directory_does() {
     let node = Node::start();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("vector.json"), format!("{:?}", [0.5; 128])).unwrap();
+    std::fs::write(dir.path().join("bytes"), [0xff, 0, b'\n']).unwrap();
     let url = node.url();
     for args in [
         &["put", "greeting", "hello"][..],
@@ -46,6 +47,10 @@ fn a_cluster_answers_as_a_directory_does() {
         &["get", "greeting"],
         &["history", "greeting"],
         &["history", "greeting", "--output", "json"],
+        &["put", "bytes", "--file", "bytes"],
+        &["put", "bytes/vector", "--file", "bytes", "--embedding", "vector.json"],
+        &["history", "bytes"],
+        &["history", "bytes/vector", "--output", "json"],
         &["similar", "--block", "2", "-k", "1"],
         &["drift"],
         &["drift", "--output", "json"],
