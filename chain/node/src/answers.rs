@@ -5,10 +5,7 @@ use tensor_chain::encoding::Encode;
 use tensor_chain::{Block, ChainError, CommitReceipt, GlobalCodebook, Height, TensorChain, Transaction};
 use tensor_client::text::{Data, hex};
 use tensor_client::wire::{self, BlockOperation, Change, CodebookUsed, Near, OperationName};
-use tensor_kernels::{Metric, SparseVec};
-
-/// Most rounds of k-means when a codebook is trained for a question.
-const TRAINING_ROUNDS: usize = 100;
+use tensor_kernels::SparseVec;
 
 /// Where a write went.
 #[must_use]
@@ -95,25 +92,21 @@ fn near(
     Ok(wire::Similar { blocks: others.map(near).collect() })
 }
 
-/// How much the codebook misses of the changes of a range of blocks: the chain's own, or one of `train` entries that
-/// is trained on the range. Without bounds the range is the whole chain.
+/// How much the codebook misses of the changes of a range of blocks: the chain's own, or one that was trained. Without
+/// bounds the range is the whole chain.
 ///
 /// # Errors
-/// A height above the tip; a codebook that cannot be trained; storage that cannot be read.
+/// A height above the tip; a codebook that does not fit the chain; storage that cannot be read.
 pub fn drift(
     chain: &TensorChain,
     from: Option<u64>,
     to: Option<u64>,
-    train: Option<usize>,
+    trained: Option<&GlobalCodebook>,
 ) -> Result<wire::Drift, ChainError> {
     let (from, to) = (Height(from.unwrap_or(0)), to.map_or(chain.height(), Height));
-    let (codebook, drift) = match train {
+    let (codebook, drift) = match trained {
         None => (CodebookUsed::Chain, chain.drift(from, to)?),
-        Some(k) => {
-            let (changes, kernels) = (changes(chain, from, to)?, chain.kernels()?.clone());
-            let trained = GlobalCodebook::train(&changes, k, TRAINING_ROUNDS, Metric::Cosine, kernels)?;
-            (CodebookUsed::Trained, chain.drift_from(&trained, from, to)?)
-        }
+        Some(trained) => (CodebookUsed::Trained, chain.drift_from(trained, from, to)?),
     };
     Ok(wire::Drift {
         from: from.0,
@@ -125,19 +118,6 @@ pub fn drift(
         max: drift.max,
         slope: drift.slope,
     })
-}
-
-/// The changes of a range of blocks that are not zero.
-fn changes(chain: &TensorChain, from: Height, to: Height) -> Result<Vec<Vec<f32>>, ChainError> {
-    let mut vectors = Vec::new();
-    for height in from.0..=to.0 {
-        let block = chain.get_block(Height(height))?.ok_or(ChainError::BlockNotFound(Height(height)))?;
-        let delta = block.header.delta.to_sparse()?;
-        if !delta.is_zero() {
-            vectors.push(delta.to_dense());
-        }
-    }
-    Ok(vectors)
 }
 
 /// A block with its operations and what they wrote.

@@ -3,6 +3,7 @@
 //! Configurable flags have no default here: a default would hide the configuration file. Defaults
 //! live in [`config`](crate::config).
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -171,15 +172,15 @@ pub enum Command {
     },
     /// How much of each block's change the codebook misses, and whether that grows.
     Drift {
-        /// First block.
+        /// First block [default: 0].
         #[arg(long, value_name = "HEIGHT")]
         from: Option<u64>,
-        /// Last block.
+        /// Last block [default: the tip].
         #[arg(long, value_name = "HEIGHT")]
         to: Option<u64>,
         /// Train a codebook of this many entries on the range, instead of using the one in the chain.
         #[arg(long, value_name = "K")]
-        train: Option<usize>,
+        train: Option<NonZeroUsize>,
     },
     /// Verify a chain without opening it: never writes.
     Verify {

@@ -230,3 +230,22 @@ fn a_value_has_a_line_of_its_own_on_a_terminal_only() {
     terminal.read_exact(&mut shown).unwrap();
     assert!(status.success() && &shown == b"value\r\n", "{shown:?}");
 }
+
+#[test]
+fn drift_says_what_is_wrong_with_a_range() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    says(dir, &["put", "k", "v"]);
+    for (args, code, why) in [
+        (&["--to", "99999"][..], 1, "no block at height 99999: the last one is at 1"),
+        (&["--from", "9"], 1, "no block at height 9: the last one is at 1"),
+        (&["--from", "9", "--to", "3"], 2, "--from 9 is above --to 3"),
+        (&["--from", "9", "--to", "3", "--train", "2"], 2, "--from 9 is above --to 3"),
+        (&["--to", "0", "--train", "2"], 1, "--train: blocks 0 to 0 have no change"),
+        (&["--train", "0"], 2, "--train"),
+    ] {
+        let (got, stdout, stderr) = run(dir, &[&["drift"], args].concat());
+        assert!(got == code && stderr.contains(why) && stdout.is_empty(), "{args:?}: {got} {stderr}");
+    }
+    assert!(says(dir, &["drift", "--from", "1", "--to", "1", "--train", "9"]).contains("1 blocks with"));
+}

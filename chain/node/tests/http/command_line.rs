@@ -54,6 +54,8 @@ fn a_cluster_answers_as_a_directory_does() {
         &["similar", "--block", "2", "-k", "1"],
         &["drift"],
         &["drift", "--output", "json"],
+        &["drift", "--from", "9", "--to", "3"],
+        &["drift", "--from", "99"],
     ] {
         let on_dir = run(dir.path(), &[args, &["--data-dir", "data"]].concat());
         let on_node = run(dir.path(), &[args, &["--endpoint", &url]].concat());
