@@ -58,7 +58,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// Form of the answer: table or json [default: table].
+    /// Form of the answer: table or json [default: table]. `completions` and `man` have one form.
     #[arg(long, global = true, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -190,7 +190,10 @@ pub enum Command {
         #[arg(long)]
         full: bool,
     },
-    /// Print every block without opening the chain: never writes.
+    /// Print every block, a line each, without opening the chain: never writes.
+    ///
+    /// With --output json each line is a document: the block with its operations as the HTTP API has it, its delta (the
+    /// components that are not zero) and its codes.
     Dump {
         /// The directory [default: the data directory].
         dir: Option<PathBuf>,

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::{Value, json};
 use tensor_chain::MAX_VALUE_BYTES;
 
 /// One command on a directory, with nothing of the caller's environment.
@@ -135,10 +136,10 @@ fn every_answer_is_json_when_asked() {
         &["config", "show"],
     ] {
         let answer = says(dir, &[args, &["--output", "json"]].concat());
-        assert!(serde_json::from_str::<serde_json::Value>(&answer).is_ok(), "{args:?}: {answer}");
+        assert!(serde_json::from_str::<Value>(&answer).is_ok(), "{args:?}: {answer}");
     }
     for line in says(dir, &["dump", "--output", "json"]).lines() {
-        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
     }
 }
 
@@ -248,4 +249,38 @@ fn drift_says_what_is_wrong_with_a_range() {
         assert!(got == code && stderr.contains(why) && stdout.is_empty(), "{args:?}: {got} {stderr}");
     }
     assert!(says(dir, &["drift", "--from", "1", "--to", "1", "--train", "9"]).contains("1 blocks with"));
+}
+
+/// For people two operations may look alike, for programs never.
+#[test]
+fn a_dump_for_programs_is_a_document_a_line_and_leaves_no_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("vector.json"), "[0.5, 0, -2]").unwrap();
+    std::fs::write(dir.join("bytes"), [0xff]).unwrap();
+    says(dir, &["put", "x = y", "z", "--embedding", "vector.json"]);
+    says(dir, &["put", "x", "y = z"]);
+    says(dir, &["put", "x", "--file", "bytes"]);
+    says(dir, &["delete", "x"]);
+    let dump = says(dir, &["dump", "--output", "json"]);
+    let blocks: Vec<Value> = dump.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let operations: Vec<_> = blocks.iter().map(|block| block["operations"].clone()).collect();
+    assert_eq!(
+        operations,
+        [
+            json!([]),
+            json!([{"key": "x = y", "operation": "put", "value": {"text": "z"}}]),
+            json!([{"key": "x", "operation": "put", "value": {"text": "y = z"}}]),
+            json!([{"key": "x", "operation": "put", "value": {"hex": "ff"}}]),
+            json!([{"key": "x", "operation": "delete"}]),
+        ]
+    );
+    assert_eq!(blocks[1]["delta"], json!({"dim": 3, "indices": [0, 2], "values": [0.5, -2.0]}));
+    for (height, block) in blocks.iter().enumerate() {
+        assert_eq!(block["height"], height);
+        assert!(height == 0 || block["prev_hash"] == blocks[height - 1]["hash"]);
+        assert_eq!((&block["codebook_epoch"], &block["quantized_codes"]), (&json!(0), &json!([])));
+        assert_eq!(block["tx_root"].as_str().unwrap().len(), 64);
+    }
+    assert!(says(dir, &["dump"]).lines().nth(1).unwrap().ends_with(" put x = y = z"));
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use tensor_chain::{Block, VerifyDepth, VerifyReport, dump_dir, verify_dir_with};
+use tensor_client::wire;
 
+use crate::answers;
 use crate::config::{Config, Format};
 use crate::exit::Failure;
 use crate::{device, output};
@@ -54,49 +56,51 @@ pub(super) fn verify(config: &Config, dir: Option<&Path>, full: bool) -> Result<
     Ok(output::answer(config.output, &verified)?)
 }
 
-/// One block, a line each: a long log never has to fit into memory.
+/// One block, for programs: as the HTTP API has it, and what its header says of its change.
 #[derive(Serialize)]
 struct Dumped {
-    height: u64,
-    hash: String,
-    prev_hash: String,
-    state_root: String,
-    timestamp_ms: u64,
-    proposer: String,
-    changesets: usize,
-    operations: Vec<String>,
+    #[serde(flatten)]
+    block: wire::Block,
+    /// Sum of the deltas of its changesets, each component rounded to f32.
+    delta: Delta,
+    /// Entries of the codebook nearest to it; none without a codebook.
+    quantized_codes: Vec<u16>,
 }
 
-impl fmt::Display for Dumped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { height, hash, timestamp_ms, operations, .. } = self;
-        write!(f, "{height:>8} {hash} {timestamp_ms} {}", operations.join("; "))
-    }
+/// A vector by its components that are not zero.
+#[derive(Serialize)]
+struct Delta {
+    dim: u32,
+    indices: Vec<u32>,
+    values: Vec<f32>,
 }
 
+/// A block a line: a long log never has to fit into memory.
 pub(super) fn dump(config: &Config, dir: Option<&Path>) -> Result<(), Failure> {
     let mut written = Ok(());
     dump_dir(dir.unwrap_or(&config.data_dir), |block| {
-        let line = dumped(&block);
-        written = match config.output {
-            Format::Table => output::answer(Format::Table, &line),
-            Format::Json => output::json_line(&line),
-        };
+        written = write_line(config.output, &block);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    Ok(written?)
+    written
 }
 
-fn dumped(block: &Block) -> Dumped {
-    let header = &block.header;
-    Dumped {
-        height: header.height.0,
-        hash: block.hash().to_string(),
-        prev_hash: header.prev_hash.to_string(),
-        state_root: header.state_root.to_string(),
-        timestamp_ms: header.timestamp_ms,
-        proposer: header.proposer.to_string(),
-        changesets: block.changesets.len(),
-        operations: block.transactions().map(super::read::describe).collect(),
+fn write_line(format: Format, block: &Block) -> Result<(), Failure> {
+    let (header, hash) = (&block.header, block.hash());
+    match format {
+        Format::Table => {
+            let operations: Vec<_> = block.transactions().map(super::read::describe).collect();
+            let (height, time, operations) = (header.height.0, header.timestamp_ms, operations.join("; "));
+            Ok(output::bytes(format!("{height:>8} {hash} {time} {operations}\n").as_bytes())?)
+        }
+        Format::Json => {
+            let delta = header.delta.to_sparse()?;
+            let (indices, values) = (delta.indices().to_vec(), delta.values().to_vec());
+            Ok(output::json_line(&Dumped {
+                block: answers::block(block),
+                delta: Delta { dim: delta.dim(), indices, values },
+                quantized_codes: header.quantized_codes.clone(),
+            })?)
+        }
     }
 }
