@@ -54,7 +54,7 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "ACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_fallback: Option<String>,
-    /// Worker threads; 0 means one per core [default: 0].
+    /// Worker threads, at most 1024; 0 means one per core [default: 0].
     #[arg(long, global = true, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,

@@ -25,6 +25,8 @@ const PREFIX: &str = "TENSORCHAIN_";
 const SECRET: &str = "admin_token";
 /// What is shown of a secret.
 const HIDDEN: &str = "(set)";
+/// Most worker threads: more than any machine has processors for; starting millions would never end.
+const MAX_THREADS: usize = 1_024;
 /// What flags are called as the origin of a setting.
 const COMMAND_LINE: &str = "command line";
 /// Variables with the prefix that are not settings: the file to read; what libraries read themselves, the level of the
@@ -202,7 +204,12 @@ impl Config {
                 "error" => OnFallback::Error,
                 other => return Err(parse_error("on_fallback", other, "warn or error")),
             },
-            threads: Threads::from_count(raw.threads),
+            threads: match raw.threads {
+                count @ 0..=MAX_THREADS => Threads::from_count(count),
+                other => {
+                    return Err(parse_error("threads", &other.to_string(), &format!("0 to {MAX_THREADS}")));
+                }
+            },
             output: match raw.output.as_str() {
                 "table" => Format::Table,
                 "json" => Format::Json,

@@ -55,7 +55,7 @@ fn environment_variables_are_taken_as_they_are_written() {
     let (code, shown, stderr) = config_show(&numbers, None);
     assert!(code == 0 && shown.contains("threads            3\n"), "{stderr}");
     assert!(shown.contains("checkpoint_every   7\n"), "{shown}");
-    for wrong in ["three", "", "-1", "1.5"] {
+    for wrong in ["three", "", "-1", "1.5", "1025"] {
         let (code, _, stderr) = config_show(&[("TENSORCHAIN_THREADS", wrong)], None);
         assert!(code == 10 && stderr.contains("THREADS"), "{wrong:?}: {stderr}");
     }
