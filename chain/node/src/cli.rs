@@ -106,8 +106,9 @@ pub enum Command {
         /// Take the value from this file, byte for byte; - stands for standard input.
         #[arg(long, value_name = "FILE", conflicts_with = "value")]
         file: Option<PathBuf>,
-        /// The vector of this change: a file with a JSON array of numbers. It is held against the vectors
-        /// of other changes; without one an encoder supplies a vector that never conflicts.
+        /// The vector of this change: a file with a JSON array of numbers. Transactions that began before it are held
+        /// against it; it is itself refused for no other vector, as this begins and ends at once. Without one an
+        /// encoder supplies a vector that never conflicts.
         #[arg(long, value_name = "FILE")]
         embedding: Option<PathBuf>,
     },
