@@ -14,7 +14,7 @@ use crate::exchange::{Answer, Exchange, Request};
 use crate::session::Session;
 use crate::text::Data;
 use crate::watch::Watch;
-use crate::wire::{self, HEIGHT_HEADER, Problem};
+use crate::wire::{self, HEIGHT_HEADER, Problem, ProblemBody, ProblemDetail};
 use crate::workspace::Workspace;
 
 /// How long a client tries.
@@ -205,9 +205,16 @@ impl Client {
         &self,
         request: &Request,
     ) -> Result<Vec<Result<wire::Receipt, Problem>>, ClientError> {
-        let wire::Outcomes { outcomes } = self.json(request).await?;
+        let answer = self.exchange.send(request).await?;
+        let wire::Outcomes { outcomes } = self.read(&answer)?;
         let outcome = |outcome| match outcome {
             wire::Outcome::Durable(receipt) => Ok(receipt),
+            // An attempt before may have been applied nonetheless, unless this is what became of it.
+            wire::Outcome::Refused(ProblemBody { error: ProblemDetail { problem, .. } })
+                if answer.may_be_done_before && !problem.is_verdict() =>
+            {
+                Err(Problem::UnknownOutcome)
+            }
             wire::Outcome::Refused(body) => Err(body.error.problem),
         };
         Ok(outcomes.into_iter().map(outcome).collect())
@@ -308,8 +315,11 @@ impl Client {
 
     /// Sends a request and reads its answer.
     pub(crate) async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T, ClientError> {
-        let answer = self.exchange.send(request).await?;
-        serde_json::from_slice(&answer.body).map_err(|_| self.unintelligible(&answer))
+        self.read(&self.exchange.send(request).await?)
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, ClientError> {
+        serde_json::from_slice(&answer.body).map_err(|_| self.unintelligible(answer))
     }
 
     /// The node answered, but not as nodes do: what became of the request is not known.

@@ -19,7 +19,7 @@ pub enum ClientError {
     /// A batch that cannot be sent.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// The node refused, and would again.
+    /// The node refused, and would again: no attempt has done it.
     #[error("{0}")]
     Refused(Problem),
     /// No node did it before the deadline, and none will later: nothing was done.

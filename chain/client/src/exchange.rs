@@ -52,6 +52,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether an attempt before this one may have done it as well.
+    pub(crate) may_be_done_before: bool,
 }
 
 impl Request {
@@ -93,7 +95,7 @@ impl Exchange {
             match self.attempt(&endpoint, request, deadline).await {
                 Ok(answer) => {
                     self.prefer(endpoint);
-                    return Ok(answer);
+                    return Ok(Answer { may_be_done_before: attempts.may_be_done, ..answer });
                 }
                 Err(error) => attempts.failed(endpoint, error).await?,
             }
@@ -234,7 +236,11 @@ impl<'e> Attempts<'e> {
         if let AttemptError::Problem { problem, .. } = &error
             && problem.kind() == Kind::Final
         {
-            return Err(ClientError::Refused(problem.clone()));
+            // An attempt before may have been applied nonetheless, unless this is what became of it.
+            return Err(match self.may_be_done && !problem.is_verdict() {
+                true => ClientError::Unknown { last: error },
+                false => ClientError::Refused(problem.clone()),
+            });
         }
         if !matches!(error, AttemptError::Problem { .. }) {
             self.exchange.avoid(&endpoint);
@@ -280,7 +286,10 @@ async fn whole(
 ) -> Result<Answer, AttemptError> {
     let (parts, body) = response.into_parts();
     match timeout_at(deadline, Limited::new(body, MAX_ANSWER_BYTES).collect()).await {
-        Ok(Ok(body)) => Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() }),
+        Ok(Ok(body)) => {
+            let (status, headers, body) = (parts.status, parts.headers, body.to_bytes());
+            Ok(Answer { status, headers, body, may_be_done_before: false })
+        }
         Ok(Err(error)) => Err(broken(endpoint, error.to_string())),
         Err(_) => Err(broken(endpoint, "the answer did not end in time".to_owned())),
     }
@@ -317,4 +326,43 @@ fn leader_named(error: &AttemptError) -> Option<Endpoint> {
 fn chain_of(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(problem: Problem) -> AttemptError {
+        AttemptError::Problem { endpoint: "there".to_owned(), problem }
+    }
+
+    /// How a write in a session ends whose attempts come to this.
+    fn end(attempts: impl IntoIterator<Item = AttemptError>) -> ClientError {
+        let endpoint: Endpoint = "http://127.0.0.1:1".parse().unwrap();
+        let exchange = Exchange::new(vec![endpoint.clone()], ClientConfig::default()).unwrap();
+        let request =
+            Request { session: Some(("1".to_owned(), 1)), is_read: false, ..Request::read(String::new()) };
+        let mut tried = Attempts::new(&exchange, &request);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let failed = |error| runtime.block_on(tried.failed(endpoint.clone(), error)).err();
+        attempts.into_iter().find_map(failed).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_after_an_attempt_without_an_answer_is_certain_only_as_the_verdict_on_it() {
+        for problem in [
+            Problem::SessionExpired,
+            Problem::SequenceTooOld { oldest: 2 },
+            Problem::NodeFailed { reason: String::new() },
+        ] {
+            assert_eq!(end([said(problem.clone())]).problem(), Some(&problem));
+            for lost in [said(Problem::UnknownOutcome), broken(&"http://h:1".parse().unwrap(), String::new())]
+            {
+                let ended = end([lost, said(Problem::NoLeader), said(problem.clone())]);
+                assert!(ended.is_unknown(), "{ended}");
+            }
+        }
+        let verdict = Problem::KeyAbsent { key: "k".to_owned() };
+        assert_eq!(end([said(Problem::UnknownOutcome), said(verdict.clone())]).problem(), Some(&verdict));
+    }
 }

@@ -266,6 +266,21 @@ impl Problem {
             _ => Kind::Final,
         }
     }
+
+    /// Whether a write was judged, in its place among all others, and turned down. In a session that is what its number
+    /// is answered with from then on; any other refusal says nothing about an attempt before it.
+    #[must_use]
+    pub const fn is_verdict(&self) -> bool {
+        matches!(
+            self,
+            Self::KeyConflict { .. }
+                | Self::DeltaConflict { .. }
+                | Self::BeginOutOfRange { .. }
+                | Self::KeyAbsent { .. }
+                | Self::ValueDiffers { .. }
+                | Self::TransactionFailed { .. }
+        )
+    }
 }
 
 /// The body of every answer that is a problem.

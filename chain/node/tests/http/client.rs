@@ -138,6 +138,41 @@ fn a_write_of_unknown_outcome_is_repeated_in_a_session_only() {
     });
 }
 
+/// The write was applied by the first attempt; that its number is not remembered later takes nothing back.
+#[test]
+fn what_is_refused_after_an_attempt_of_unknown_outcome_stays_unknown() {
+    let put = |key: &str| Batch {
+        begin_height: None,
+        reads: vec![],
+        ops: vec![Operation::Put { key: key.to_owned(), value: Data::of(b"v") }],
+        embedding: None,
+    };
+    let node = Node::start();
+    let client = Client::new([node.url()]).unwrap();
+    // When another attempt has come, the answer to the first has.
+    let forgotten_when_repeated = async |writes: u64| {
+        node.solo.submitted(writes).await;
+        node.solo.forget_sessions();
+        node.solo.set_mood(Mood::Leads);
+    };
+    runtime().block_on(async {
+        let session = client.session().await.unwrap();
+        node.solo.set_mood(Mood::Forgets);
+        let (written, ()) = tokio::join!(session.put("k", "v"), forgotten_when_repeated(2));
+        assert!(written.as_ref().is_err_and(ClientError::is_unknown), "{written:?}");
+        let refused = session.put("k", "w").await.unwrap_err();
+        assert_eq!(refused.problem(), Some(&Problem::SessionExpired), "nothing was tried before");
+
+        let session = client.session().await.unwrap();
+        node.solo.set_mood(Mood::Forgets);
+        let before = node.solo.submissions();
+        let many = session.commit_many(vec![put("l"), put("m")]);
+        let (written, ()) = tokio::join!(many, forgotten_when_repeated(before + 3));
+        assert_eq!(written.unwrap(), [Err(Problem::UnknownOutcome), Err(Problem::UnknownOutcome)]);
+    });
+    assert_eq!(node.solo.the_chain().height().0, 3);
+}
+
 #[test]
 fn a_busy_or_leaderless_cluster_is_asked_again_because_nothing_was_done() {
     let node = Node::start();

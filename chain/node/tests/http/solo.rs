@@ -72,6 +72,11 @@ impl Solo {
         *self.mood.lock().unwrap() = mood;
     }
 
+    /// Knows none of the sessions any more that it has opened.
+    pub fn forget_sessions(&self) {
+        self.next_client.store(0, Ordering::SeqCst);
+    }
+
     pub fn the_chain(&self) -> &TensorChain {
         &self.chain
     }
