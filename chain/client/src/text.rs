@@ -1,4 +1,4 @@
-//! Bytes for people and for JSON: text where they are text, hexadecimal where they are not.
+//! Bytes for people and for JSON: text where they are text, hexadecimal where they are not or where that is shorter.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub enum Data {
     /// UTF-8 text.
     Text(String),
-    /// Anything else.
+    /// Anything else, and text that is shorter so: JSON escapes a control character with up to six bytes.
     Hex(String),
 }
 
@@ -29,12 +29,13 @@ pub enum Data {
 pub struct NotHex;
 
 impl Data {
-    /// The bytes as text if they are, else as hexadecimal.
+    /// The bytes as text if they are and if that is no longer in JSON, else as hexadecimal: never more than twice as
+    /// long as they are.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Hex(hex(bytes)),
+            Ok(text) if escaped_len(text) <= 2 * bytes.len() => Self::Text(text.to_owned()),
+            _ => Self::Hex(hex(bytes)),
         }
     }
 
@@ -61,6 +62,16 @@ impl std::fmt::Display for Data {
             Self::Hex(hex) => write!(f, "0x{hex}"),
         }
     }
+}
+
+/// How many bytes a text takes between the quotes of JSON.
+fn escaped_len(text: &str) -> usize {
+    let escaped = |byte| match byte {
+        b'"' | b'\\' | b'\x08' | b'\t' | b'\n' | b'\x0c' | b'\r' => r"\n".len(),
+        0..b' ' => r"\u0000".len(),
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum()
 }
 
 /// Lower-case hexadecimal.
@@ -90,6 +101,18 @@ mod tests {
         assert_eq!(unhex(&hex(&[0, 15, 255])), Some(vec![0, 15, 255]));
         for bad in ["0", "0g", "é"] {
             assert_eq!(unhex(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_escapes_would_make_longer_is_hexadecimal() {
+        for c in (0..=0xff).filter_map(char::from_u32) {
+            let json = serde_json::to_string(&c.to_string()).unwrap();
+            assert_eq!(escaped_len(&c.to_string()) + 2, json.len(), "{json}");
+        }
+        assert_eq!(Data::of(&[0; 3]), Data::Hex("000000".to_owned()));
+        for text in ["", "\n\t", "\"\\", "a long line with its \x1b", "é"] {
+            assert_eq!(Data::of(text.as_bytes()), Data::Text(text.to_owned()));
         }
     }
 

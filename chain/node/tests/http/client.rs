@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use tensor_chain::MAX_VALUE_BYTES;
 use tensor_client::text::Data;
 use tensor_client::wire::{Batch, Operation, Problem};
 use tensor_client::{Client, ClientConfig, ClientError, Consistency};
@@ -62,6 +63,27 @@ fn every_question_and_every_write() {
         assert_eq!(client.similar_to_vector(vec![0.5; 128], 1).await.unwrap().blocks.len(), 1);
         assert_eq!(client.drift(None, None).await.unwrap().to, 4);
         assert_eq!(client.status().await.unwrap().height, 4);
+    });
+}
+
+/// JSON would take six bytes for each as text, which is more than a body may have.
+#[test]
+fn the_largest_value_may_be_all_zeros() {
+    let zeros = vec![0; MAX_VALUE_BYTES];
+    let node = Node::start();
+    let client = Client::new([node.url()]).unwrap();
+    runtime().block_on(async {
+        let value = Data::of(&zeros);
+        let put = Operation::Put { key: "committed".to_owned(), value };
+        let batch = Batch { begin_height: None, reads: vec![], ops: vec![put], embedding: None };
+        client.commit(&batch).await.unwrap();
+        client.cas("swapped", None, &zeros).await.unwrap();
+        let mut workspace = client.begin().await.unwrap();
+        workspace.put("in a workspace", &zeros);
+        workspace.commit().await.unwrap();
+        for key in ["committed", "swapped", "in a workspace"] {
+            assert_eq!(client.get(key).await.unwrap().value.as_ref(), Some(&zeros), "{key}");
+        }
     });
 }
 

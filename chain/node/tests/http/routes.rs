@@ -57,7 +57,7 @@ fn swaps_say_what_they_found() {
     assert_eq!(differs.status, 409);
     let error = &differs.json()["error"];
     assert_eq!((&error["code"], &error["found"]), (&json!("value_differs"), &json!({"text": "one"})));
-    assert_eq!(error["expected"], json!({"text": "\0"}));
+    assert_eq!(error["expected"], json!({"hex": "00"}));
     assert_eq!(swap(r#"{"expected": {"text": "one"}, "new": {"hex": "ff"}}"#).status, 200);
     assert_eq!(node.get("/v1/kv/k").body, [0xff]);
 }
