@@ -136,7 +136,7 @@ impl Admin {
         let consistency = if stale { Consistency::Stale } else { Consistency::Linearizable };
         let target = with_query("/v1/admin/snapshot", &[consistency.param()]);
         let request = Request { token: Some(self.token.clone()), ..Request::read(target) };
-        let mut body = self.client.exchange().open_stream(&request).await?;
+        let (_, mut body) = self.client.exchange().open_stream(&request, None).await?;
         loop {
             let frame = timeout(SILENCE, body.frame()).await.map_err(|_| ExportError::Silent)?;
             match frame {

@@ -90,7 +90,7 @@ impl Exchange {
 
     /// Sends a request until it has an outcome.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, ClientError> {
-        let mut attempts = Attempts::new(self, request);
+        let mut attempts = Attempts::new(self, request, self.preferred());
         while let Some((endpoint, deadline)) = attempts.next() {
             match self.attempt(&endpoint, request, deadline).await {
                 Ok(answer) => {
@@ -103,14 +103,20 @@ impl Exchange {
         Err(attempts.give_up())
     }
 
-    /// Sends a request until an answer begins, which may go on for ever.
-    pub(crate) async fn open_stream(&self, request: &Request) -> Result<Incoming, ClientError> {
-        let mut attempts = Attempts::new(self, request);
+    /// Sends a request until an answer begins, which may go on for ever: first to the node behind one that is of no use,
+    /// if there is such a one. Says which node answers.
+    pub(crate) async fn open_stream(
+        &self,
+        request: &Request,
+        useless: Option<&Endpoint>,
+    ) -> Result<(Endpoint, Incoming), ClientError> {
+        let first = useless.and_then(|useless| self.behind(useless).cloned());
+        let mut attempts = Attempts::new(self, request, first.unwrap_or_else(|| self.preferred()));
         while let Some((endpoint, deadline)) = attempts.next() {
             match self.begin(&endpoint, request, deadline).await {
                 Ok(body) => {
-                    self.prefer(endpoint);
-                    return Ok(body);
+                    self.prefer(endpoint.clone());
+                    return Ok((endpoint, body));
                 }
                 Err(error) => attempts.failed(endpoint, error).await?,
             }
@@ -186,10 +192,19 @@ impl Exchange {
     fn avoid(&self, endpoint: &Endpoint) {
         let mut preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
         if *preferred == *endpoint {
-            let behind = self.endpoints.iter().skip_while(|other| *other != endpoint).skip(1);
-            let next = behind.chain(&self.endpoints).next();
-            next.into_iter().for_each(|next| preferred.clone_from(next));
+            self.behind(endpoint).into_iter().for_each(|next| preferred.clone_from(next));
         }
+    }
+
+    /// The node behind this one in the list, around its end.
+    fn behind(&self, endpoint: &Endpoint) -> Option<&Endpoint> {
+        let behind = self.endpoints.iter().skip_while(|other| *other != endpoint).skip(1);
+        behind.chain(&self.endpoints).next()
+    }
+
+    /// How long a request may take in all.
+    pub(crate) const fn patience(&self) -> Duration {
+        self.config.deadline
     }
 }
 
@@ -210,12 +225,12 @@ struct Attempts<'e> {
 }
 
 impl<'e> Attempts<'e> {
-    fn new(exchange: &'e Exchange, request: &'e Request) -> Self {
+    fn new(exchange: &'e Exchange, request: &'e Request, first: Endpoint) -> Self {
         Self {
             exchange,
             request,
             deadline: Instant::now() + exchange.config.deadline,
-            next: exchange.preferred(),
+            next: first,
             others: exchange.endpoints.iter().cycle(),
             pause: FIRST_PAUSE,
             led: false,
@@ -342,7 +357,7 @@ mod tests {
         let exchange = Exchange::new(vec![endpoint.clone()], ClientConfig::default()).unwrap();
         let request =
             Request { session: Some(("1".to_owned(), 1)), is_read: false, ..Request::read(String::new()) };
-        let mut tried = Attempts::new(&exchange, &request);
+        let mut tried = Attempts::new(&exchange, &request, endpoint.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let failed = |error| runtime.block_on(tried.failed(endpoint.clone(), error)).err();
         attempts.into_iter().find_map(failed).unwrap()

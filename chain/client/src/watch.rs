@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{sleep, timeout};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::endpoint::with_query;
-use crate::error::ClientError;
+use crate::endpoint::{Endpoint, with_query};
+use crate::error::{AttemptError, ClientError};
 use crate::exchange::{Exchange, FIRST_PAUSE, LONGEST_PAUSE, Request};
-use crate::wire::BlockSeen;
+use crate::wire::{BlockSeen, Problem, ProblemBody};
 
 /// Most bytes of one event: the keys of a block of 1 MiB, escaped.
 const MAX_EVENT_BYTES: usize = 16 << 20;
@@ -25,54 +26,87 @@ pub struct Watch {
     stream: Option<Stream>,
     /// How long to wait when the present connection turns out to be of no use.
     pause: Duration,
+    /// The node that said last that it cannot go on, and since when nodes have said nothing else.
+    failing: Option<(Endpoint, Instant)>,
 }
 
 impl Watch {
     pub(crate) const fn new(exchange: Arc<Exchange>, from: u64) -> Self {
-        Self { exchange, next: from, stream: None, pause: FIRST_PAUSE }
+        Self { exchange, next: from, stream: None, pause: FIRST_PAUSE, failing: None }
     }
 
-    /// The next block, as soon as there is one. A connection that ends is opened anew, at another node if need be.
-    /// Nothing is lost when this is dropped and called again.
+    /// The next block, as soon as there is one. A connection that ends is opened anew, at another node if need be, and
+    /// at another one if a node says that it cannot go on. Nothing is lost when this is dropped and called again.
     ///
     /// # Errors
-    /// No node could be reached before the client's deadline.
+    /// No node could be reached, or all that could said that they cannot go on, for as long as the client's deadline.
     pub async fn next(&mut self) -> Result<BlockSeen, ClientError> {
         loop {
             let stream = match &mut self.stream {
                 Some(stream) => stream,
                 None => {
                     let target = with_query("/v1/watch", &[("from", Some(self.next.to_string()))]);
-                    let body = self.exchange.open_stream(&Request::read(target)).await?;
-                    self.stream.insert(Stream { body, events: Events::default() })
+                    let useless = self.failing.as_ref().map(|(endpoint, _)| endpoint);
+                    let (endpoint, body) = self.exchange.open_stream(&Request::read(target), useless).await?;
+                    self.stream.insert(Stream { endpoint, body, events: Events::default() })
                 }
             };
-            match stream.block().await {
+            let others_may = match stream.event().await {
                 // A node may be behind the one before: it begins where it was asked to, all the same.
-                Some(block) if block.height == self.next => {
+                Some(Event::Block(block)) if block.height == self.next => {
                     (self.next, self.pause) = (self.next.saturating_add(1), FIRST_PAUSE);
+                    self.failing = None;
                     return Ok(block);
                 }
-                _ => {
-                    self.stream = None;
-                    sleep(self.pause).await;
-                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                Some(Event::Problem(ProblemBody { error })) => {
+                    let endpoint = stream.endpoint.clone();
+                    self.cannot_go_on(endpoint, error.problem)
                 }
-            }
+                _ => {
+                    self.failing = None;
+                    Ok(())
+                }
+            };
+            self.stream = None;
+            others_may?;
+            sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Remembers that a node cannot go on, or fails if nodes have said so for too long.
+    fn cannot_go_on(&mut self, endpoint: Endpoint, problem: Problem) -> Result<(), ClientError> {
+        let since = self.failing.take().map_or_else(Instant::now, |(_, since)| since);
+        if since.elapsed() >= self.exchange.patience() {
+            let last = AttemptError::Problem { endpoint: endpoint.to_string(), problem };
+            return Err(ClientError::Unavailable { last });
+        }
+        self.failing = Some((endpoint, since));
+        Ok(())
     }
 }
 
 /// An open connection.
 #[derive(Debug)]
 struct Stream {
+    /// Of the node that answers.
+    endpoint: Endpoint,
     body: Incoming,
     events: Events,
 }
 
+/// What a node says: their data tell one from the other.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Event {
+    Block(BlockSeen),
+    /// It cannot read the block that comes next, and ends the stream.
+    Problem(ProblemBody),
+}
+
 impl Stream {
-    /// The next block; `None` where the connection is of no further use.
-    async fn block(&mut self) -> Option<BlockSeen> {
+    /// The next event; `None` where the connection is of no further use.
+    async fn event(&mut self) -> Option<Event> {
         loop {
             if let Some(data) = self.events.pop() {
                 return serde_json::from_str(&data).ok();

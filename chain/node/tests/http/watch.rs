@@ -1,9 +1,13 @@
 //! Watching: every block once and in order, whatever happens to connections.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
-use tensor_client::Client;
+use tensor_client::wire::{Problem, ProblemBody};
+use tensor_client::{AttemptError, Client, ClientConfig, ClientError};
 use tensor_node::http::HttpConfig;
 
 use crate::Node;
@@ -66,4 +70,44 @@ fn a_client_misses_no_block_when_the_server_is_replaced() {
     let node = Node::over(solo, config);
     node.put("/v1/kv/d", b"");
     assert_eq!((next(), next()), (3, 4));
+}
+
+/// A node that cannot read the block that a watch begins with.
+fn damaged() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let problem = ProblemBody::from(Problem::NodeFailed { reason: "damaged".to_owned() });
+    let event = format!("event: problem\ndata: {}\n\n", serde_json::to_string(&problem).unwrap());
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{event}",
+        event.len()
+    );
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_node_that_cannot_go_on_leaves_the_watch_to_another_and_is_an_error_where_there_is_none() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config =
+        ClientConfig { attempt_timeout: Duration::from_millis(200), deadline: Duration::from_millis(400) };
+    let next = |endpoints: &[String]| {
+        let client = Client::with_config(endpoints, config).unwrap();
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, client.watch(1).next()).await }).unwrap()
+    };
+    let node = Node::start();
+    node.put("/v1/kv/a", b"");
+    assert_eq!(next(&[damaged(), damaged(), node.url()]).unwrap().height, 1);
+
+    let failed = next(&[damaged(), damaged()]).unwrap_err();
+    let ClientError::Unavailable { last: AttemptError::Problem { problem, .. } } = &failed else {
+        panic!("{failed}")
+    };
+    assert!(matches!(problem, Problem::NodeFailed { .. }), "{failed}");
 }
