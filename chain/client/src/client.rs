@@ -75,6 +75,7 @@ pub struct Found {
 #[derive(Debug, Clone)]
 pub struct Client {
     exchange: Arc<Exchange>,
+    consistency: Consistency,
 }
 
 impl Client {
@@ -96,7 +97,15 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let endpoints: Result<Vec<Endpoint>, _> =
             endpoints.into_iter().map(|endpoint| endpoint.as_ref().parse()).collect();
-        Ok(Self { exchange: Arc::new(Exchange::new(endpoints?, config)?) })
+        let exchange = Arc::new(Exchange::new(endpoints?, config)?);
+        Ok(Self { exchange, consistency: Consistency::default() })
+    }
+
+    /// The same client, whose reads are as fresh as this: of keys, lists, histories, proofs, blocks and searches. Only
+    /// transactions begin at the newest state whatever is said here.
+    #[must_use]
+    pub fn with_consistency(&self, consistency: Consistency) -> Self {
+        Self { consistency, ..self.clone() }
     }
 
     /// Opens a session: its writes are applied exactly once.
@@ -124,7 +133,7 @@ impl Client {
     /// # Errors
     /// No node answered in time; a key that is empty or too long.
     pub async fn get(&self, key: &str) -> Result<Found, ClientError> {
-        self.get_with(key, None, Consistency::Linearizable).await
+        self.get_with(key, None, self.consistency).await
     }
 
     /// The value of a key, as of a height and as fresh as asked.
@@ -225,8 +234,8 @@ impl Client {
     /// # Errors
     /// No node answered in time.
     pub async fn list(&self, prefix: &str, after: Option<&str>) -> Result<wire::Keys, ClientError> {
-        let params = [("prefix", Some(prefix.to_owned())), ("after", after.map(str::to_owned))];
-        self.json(&Request::read(with_query("/v1/kv", &params))).await
+        self.look_up("/v1/kv", [("prefix", Some(prefix.to_owned())), ("after", after.map(str::to_owned))])
+            .await
     }
 
     /// A page of a key's history, from a height on.
@@ -235,7 +244,7 @@ impl Client {
     /// No node answered in time.
     pub async fn history(&self, key: &str, from: u64) -> Result<wire::History, ClientError> {
         let path = format!("/v1/history/{}", encoded(key));
-        self.json(&Request::read(with_query(&path, &[("from", Some(from.to_string()))]))).await
+        self.look_up(&path, [("from", Some(from.to_string()))]).await
     }
 
     /// A proof of what the state says of a key.
@@ -243,7 +252,7 @@ impl Client {
     /// # Errors
     /// No node answered in time.
     pub async fn prove(&self, key: &str) -> Result<wire::Proof, ClientError> {
-        self.json(&Request::read(format!("/v1/proof/{}", encoded(key)))).await
+        self.look_up(&format!("/v1/proof/{}", encoded(key)), []).await
     }
 
     /// The `k` blocks whose change was most like that of a block.
@@ -251,8 +260,7 @@ impl Client {
     /// # Errors
     /// A height above the tip; no node answered in time.
     pub async fn similar_to_block(&self, height: u64, k: usize) -> Result<wire::Similar, ClientError> {
-        let params = [("block", Some(height.to_string())), ("k", Some(k.to_string()))];
-        self.json(&Request::read(with_query("/v1/similar", &params))).await
+        self.look_up("/v1/similar", [("block", Some(height.to_string())), ("k", Some(k.to_string()))]).await
     }
 
     /// The `k` blocks whose change was most like a vector.
@@ -260,7 +268,8 @@ impl Client {
     /// # Errors
     /// A vector of another dimension than the chain's; no node answered in time.
     pub async fn similar_to_vector(&self, vector: Vec<f32>, k: usize) -> Result<wire::Similar, ClientError> {
-        let request = json_body("/v1/similar".to_owned(), &wire::SimilarQuery { vector, k });
+        let target = with_query("/v1/similar", &[self.consistency.param()]);
+        let request = json_body(target, &wire::SimilarQuery { vector, k });
         self.json(&Request { is_read: true, ..request }).await
     }
 
@@ -270,7 +279,7 @@ impl Client {
     /// A height above the tip; no node answered in time.
     pub async fn drift(&self, from: Option<u64>, to: Option<u64>) -> Result<wire::Drift, ClientError> {
         let params = [("from", from.map(|from| from.to_string())), ("to", to.map(|to| to.to_string()))];
-        self.json(&Request::read(with_query("/v1/drift", &params))).await
+        self.look_up("/v1/drift", params).await
     }
 
     /// A block.
@@ -278,7 +287,7 @@ impl Client {
     /// # Errors
     /// A height above the tip; no node answered in time.
     pub async fn block(&self, height: u64) -> Result<wire::Block, ClientError> {
-        self.json(&Request::read(format!("/v1/blocks/{height}"))).await
+        self.look_up(&format!("/v1/blocks/{height}"), []).await
     }
 
     /// Blocks from a height on, as they come.
@@ -306,6 +315,16 @@ impl Client {
 
     pub(crate) fn exchange(&self) -> &Exchange {
         &self.exchange
+    }
+
+    /// Asks for something that is to be as fresh as the client says.
+    async fn look_up<T: DeserializeOwned, const N: usize>(
+        &self,
+        path: &str,
+        params: [(&str, Option<String>); N],
+    ) -> Result<T, ClientError> {
+        let params: Vec<_> = params.into_iter().chain([self.consistency.param()]).collect();
+        self.json(&Request::read(with_query(path, &params))).await
     }
 
     /// Sends a request whose answer says no more than that it was done.

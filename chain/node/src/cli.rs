@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Serialize;
+use tensor_client::Consistency;
 use tensor_datasets::Name;
 
 use crate::commands::{ClusterCommand, ConflictsArgs, DemoArgs, NodeArgs, ReadyArgs, SnapshotCommand};
@@ -119,6 +120,9 @@ pub enum Command {
         /// As of this block, instead of the last one.
         #[arg(long, value_name = "HEIGHT")]
         at: Option<u64>,
+        /// How fresh the answer has to be.
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Delete a key; deleting what is not there is no error.
     Delete {
@@ -140,11 +144,17 @@ pub enum Command {
         /// Only keys that start with this.
         #[arg(default_value = "")]
         prefix: String,
+        /// How fresh the answer has to be.
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Every change of a key.
     History {
         /// The key.
         key: String,
+        /// How fresh the answer has to be.
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Print a proof of what the last block's state says of a key.
     Prove {
@@ -170,6 +180,9 @@ pub enum Command {
         /// How many.
         #[arg(short, default_value_t = 10)]
         k: usize,
+        /// How fresh the answer has to be.
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// How much of each block's change the codebook misses, and whether that grows.
     Drift {
@@ -182,6 +195,9 @@ pub enum Command {
         /// Train a codebook of this many entries on the range, instead of using the one in the chain.
         #[arg(long, value_name = "K")]
         train: Option<NonZeroUsize>,
+        /// How fresh the answer has to be.
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Verify a chain without opening it: never writes.
     Verify {
@@ -221,6 +237,23 @@ pub enum Command {
     },
     /// Print the manual page.
     Man,
+}
+
+/// How fresh an answer has to be.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Freshness {
+    /// Be content with what the node that answers has applied, without a quorum; refused on a directory, which is
+    /// never behind. Without this an answer has everything that was acknowledged before.
+    #[arg(long)]
+    pub stale: bool,
+}
+
+impl Freshness {
+    /// What a cluster is asked for.
+    #[must_use]
+    pub const fn consistency(self) -> Consistency {
+        if self.stale { Consistency::Stale } else { Consistency::Linearizable }
+    }
 }
 
 /// What can be done with the larger data sets.

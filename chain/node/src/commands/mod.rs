@@ -36,7 +36,7 @@ use tensor_kernels::{KernelError, SparseVec};
 /// # Errors
 /// Why it failed, with the exit code that says so.
 pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
-    refuse_endpoints(&command, config)?;
+    refuse_other_source(&command, config)?;
     match command {
         Command::Demo(args) => demo::run(config, args),
         Command::Node(args) => node::run(config, args),
@@ -46,17 +46,19 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::Put { key, value, file, embedding } => {
             write::put(config, key, value, file.as_deref(), embedding.as_deref())
         }
-        Command::Get { key, at } => read::get(config, key, at),
+        Command::Get { key, at, freshness } => read::get(config, key, at, freshness),
         Command::Delete { key } => write::delete(config, key),
         Command::Cas { key, expected, new } => write::cas(config, key, expected, new),
-        Command::List { prefix } => read::list(config, &prefix),
-        Command::History { key } => read::history(config, &key),
+        Command::List { prefix, freshness } => read::list(config, &prefix, freshness),
+        Command::History { key, freshness } => read::history(config, &key, freshness),
         Command::Prove { key } => prove::prove(config, &key),
         Command::VerifyProof { file, block_hash } => {
             prove::verify_proof(config, &file, block_hash.as_deref())
         }
-        Command::Similar { vector, block, k } => search::similar(config, vector, block, k),
-        Command::Drift { from, to, train } => search::drift(config, from, to, train),
+        Command::Similar { vector, block, k, freshness } => {
+            search::similar(config, vector, block, k, freshness)
+        }
+        Command::Drift { from, to, train, freshness } => search::drift(config, from, to, train, freshness),
         Command::Verify { dir, full } => verify::verify(config, dir.as_deref(), full),
         Command::Dump { dir } => verify::dump(config, dir.as_deref()),
         Command::Backup { to } => backup::run(config, &to),
@@ -71,19 +73,29 @@ pub fn run(command: Command, config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Refuses to ask a cluster what only a directory can answer: another chain than the one meant must not be read.
-fn refuse_endpoints(command: &Command, config: &Config) -> Result<(), Failure> {
+/// Refuses to ask a cluster what only a directory can answer, and a directory what only makes sense of a cluster:
+/// another chain than the one meant must not be read.
+fn refuse_other_source(command: &Command, config: &Config) -> Result<(), Failure> {
     let needs_dir = match command {
         Command::Verify { dir, .. } | Command::Dump { dir } => dir.is_none(),
         Command::Backup { .. } | Command::Conflicts(_) => true,
         Command::Drift { train, .. } => train.is_some(),
         _ => false,
     };
-    if needs_dir && !config.endpoints.is_empty() {
-        let message = "this needs the chain's directory: --data-dir instead of --endpoint";
-        return Err(Failure::new(Exit::Usage, message));
-    }
-    Ok(())
+    let is_stale = match command {
+        Command::Get { freshness, .. }
+        | Command::List { freshness, .. }
+        | Command::History { freshness, .. }
+        | Command::Similar { freshness, .. }
+        | Command::Drift { freshness, .. } => freshness.stale,
+        _ => false,
+    };
+    let message = match config.endpoints.is_empty() {
+        false if needs_dir => "this needs the chain's directory: --data-dir instead of --endpoint",
+        true if is_stale => "--stale is for a cluster, named by --endpoint: a directory is never behind",
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Exit::Usage, message))
 }
 
 /// A vector that was given as a JSON array of numbers, and why one was refused.

@@ -6,10 +6,11 @@ use serde::Serialize;
 use tensor_chain::{Height, Transaction};
 use tensor_client::text::Data;
 use tensor_client::wire::{self, OperationName};
-use tensor_client::{Client, ClientError, Consistency, Found};
+use tensor_client::{Client, ClientError, Found};
 
-use super::source::Source;
+use super::source::{Source, reader};
 use crate::answers;
+use crate::cli::Freshness;
 use crate::config::{Config, Format};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -27,14 +28,19 @@ impl fmt::Display for Value {
     }
 }
 
-pub(super) fn get(config: &Config, key: String, at: Option<u64>) -> Result<(), Failure> {
+pub(super) fn get(
+    config: &Config,
+    key: String,
+    at: Option<u64>,
+    freshness: Freshness,
+) -> Result<(), Failure> {
     let source = Source::open(config)?;
     let Found { value, height } = match &source {
         Source::Dir(chain) => {
             let height = at.map_or(chain.height(), Height);
             Found { value: chain.get_at(&key, height)?, height: height.0 }
         }
-        Source::Cluster(node) => node.wait(node.client().get_with(&key, at, Consistency::Linearizable))?,
+        Source::Cluster(node) => node.wait(node.client().get_with(&key, at, freshness.consistency()))?,
     };
     source.close()?;
     let Some(bytes) = value else {
@@ -49,11 +55,11 @@ pub(super) fn get(config: &Config, key: String, at: Option<u64>) -> Result<(), F
     }
 }
 
-pub(super) fn list(config: &Config, prefix: &str) -> Result<(), Failure> {
+pub(super) fn list(config: &Config, prefix: &str, freshness: Freshness) -> Result<(), Failure> {
     let source = Source::open(config)?;
     let keys = match &source {
         Source::Dir(chain) => answers::keys(chain, prefix, None, usize::MAX)?,
-        Source::Cluster(node) => node.wait(all_keys(node.client(), prefix))?,
+        Source::Cluster(node) => node.wait(all_keys(&reader(node, freshness), prefix))?,
     };
     source.close()?;
     Ok(output::answer(config.output, &keys)?)
@@ -70,12 +76,12 @@ async fn all_keys(client: &Client, prefix: &str) -> Result<wire::Keys, ClientErr
     Ok(all)
 }
 
-pub(super) fn history(config: &Config, key: &str) -> Result<(), Failure> {
+pub(super) fn history(config: &Config, key: &str, freshness: Freshness) -> Result<(), Failure> {
     let source = Source::open(config)?;
     let page = |from| -> Result<wire::History, Failure> {
         match &source {
             Source::Dir(chain) => Ok(answers::history(chain, key, Height(from))?),
-            Source::Cluster(node) => Ok(node.wait(node.client().history(key, from))?),
+            Source::Cluster(node) => Ok(node.wait(reader(node, freshness).history(key, from))?),
         }
     };
     let mut all = page(0)?;

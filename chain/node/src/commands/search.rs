@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 use tensor_chain::{ChainError, GlobalCodebook, Height, TensorChain};
 use tensor_kernels::Metric;
 
-use super::source::Source;
+use super::source::{Source, reader};
 use crate::answers;
+use crate::cli::Freshness;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -20,6 +21,7 @@ pub(super) fn similar(
     vector: Option<String>,
     block: Option<u64>,
     k: usize,
+    freshness: Freshness,
 ) -> Result<(), Failure> {
     let bad_vector = |error| Failure::new(Exit::Usage, format!("--vector: {error}"));
     let vector = vector.map(|text| super::parse_vector(&text)).transpose().map_err(bad_vector)?;
@@ -28,9 +30,11 @@ pub(super) fn similar(
         (Source::Dir(chain), Some(vector), _) => answers::similar_to_vector(chain, &vector, k)?,
         (Source::Dir(chain), None, Some(block)) => answers::similar_to_block(chain, Height(block), k)?,
         (Source::Cluster(node), Some(vector), _) => {
-            node.wait(node.client().similar_to_vector(vector.to_dense(), k))?
+            node.wait(reader(node, freshness).similar_to_vector(vector.to_dense(), k))?
         }
-        (Source::Cluster(node), None, Some(block)) => node.wait(node.client().similar_to_block(block, k))?,
+        (Source::Cluster(node), None, Some(block)) => {
+            node.wait(reader(node, freshness).similar_to_block(block, k))?
+        }
         (_, None, None) => return Err(Failure::new(Exit::Usage, "one of --vector and --block is needed")),
     };
     source.close()?;
@@ -42,6 +46,7 @@ pub(super) fn drift(
     from: Option<u64>,
     to: Option<u64>,
     train: Option<NonZeroUsize>,
+    freshness: Freshness,
 ) -> Result<(), Failure> {
     if let (Some(from), Some(to)) = (from, to)
         && from > to
@@ -57,7 +62,7 @@ pub(super) fn drift(
             answers::drift(chain, from, to, trained.transpose()?.as_ref())?
         }
         Source::Cluster(node) => {
-            let drift = node.wait(node.client().drift(from, to))?;
+            let drift = node.wait(reader(node, freshness).drift(from, to))?;
             // Without --to the range ends at the tip, which only the node knows.
             refuse_above(drift.to, from)?;
             drift

@@ -1,9 +1,11 @@
 //! Where a command's chain is: in a directory, opened for this command alone, or with a cluster that serves it.
 
 use tensor_chain::TensorChain;
+use tensor_client::Client;
 use tensor_client::blocking::Node;
 
 use crate::chain_dir;
+use crate::cli::Freshness;
 use crate::config::Config;
 use crate::exit::Failure;
 
@@ -32,6 +34,11 @@ impl Source {
             Self::Cluster(_) => Ok(()),
         }
     }
+}
+
+/// A client of a cluster whose reads are as fresh as asked.
+pub(super) fn reader(node: &Node, freshness: Freshness) -> Client {
+    node.client().with_consistency(freshness.consistency())
 }
 
 /// The cluster that the configuration names, if it names one.

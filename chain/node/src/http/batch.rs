@@ -39,7 +39,8 @@ pub(super) struct BeginParams {
 
 /// The height that a transaction begins at.
 #[utoipa::path(get, path = "/v1/begin", params(BeginParams),
-    responses((status = 200, description = "Where to begin", body = wire::Begun)))]
+    responses((status = 200, description = "Where to begin", body = wire::Begun,
+        headers(("x-height" = u64), ("x-applied-index" = u64)))))]
 pub(super) async fn begin(
     State(service): State<Arc<Service>>,
     Params(params): Params<BeginParams>,

@@ -169,7 +169,8 @@ pub(super) struct ListParams {
 
 /// Keys that have a value, ascending, a page at a time.
 #[utoipa::path(get, path = "/v1/kv", params(ListParams),
-    responses((status = 200, description = "A page of keys", body = wire::Keys)))]
+    responses((status = 200, description = "A page of keys", body = wire::Keys,
+        headers(("x-height" = u64), ("x-applied-index" = u64)))))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Params(params): Params<ListParams>,

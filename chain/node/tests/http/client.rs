@@ -114,6 +114,27 @@ fn a_workspace_sees_its_beginning_and_its_own_writes_and_conflicts_are_named() {
 }
 
 #[test]
+fn a_client_may_be_content_with_what_a_node_has_applied() {
+    let node = Node::start();
+    let client = hasty(&[node.url()]);
+    runtime().block_on(async {
+        client.put("k", "v").await.unwrap();
+        node.solo.set_mood(Mood::Leaderless);
+        assert!(client.drift(None, None).await.is_err());
+        let stale = client.with_consistency(Consistency::Stale);
+        assert_eq!(stale.get("k").await.unwrap().value, Some(b"v".to_vec()));
+        assert_eq!(stale.list("", None).await.unwrap().keys, ["k"]);
+        assert_eq!(stale.history("k", 0).await.unwrap().changes.len(), 1);
+        assert_eq!(stale.prove("k").await.unwrap().key, "k");
+        assert_eq!(stale.block(1).await.unwrap().height, 1);
+        assert_eq!(stale.similar_to_block(1, 1).await.unwrap().blocks.len(), 1);
+        assert_eq!(stale.similar_to_vector(vec![0.5; 128], 1).await.unwrap().blocks.len(), 1);
+        assert_eq!(stale.drift(None, None).await.unwrap().to, 1);
+        assert!(stale.begin().await.is_err(), "a transaction begins at the newest state");
+    });
+}
+
+#[test]
 fn the_leader_is_followed_and_then_asked_first() {
     let leader = Node::start();
     let follower = Node::start();

@@ -85,6 +85,29 @@ fn what_only_a_directory_can_answer_is_refused() {
 }
 
 #[test]
+fn stale_reads_are_served_without_a_quorum_and_are_for_clusters_only() {
+    let node = Node::start();
+    let dir = tempfile::tempdir().unwrap();
+    node.put("/v1/kv/k", b"v");
+    node.solo.set_mood(Mood::Leaderless);
+    let vector = format!("--vector={:?}", [0.5; 128]);
+    for args in [
+        &["get", "k"][..],
+        &["get", "k", "--at", "1"],
+        &["list"],
+        &["history", "k"],
+        &["similar", "--block", "1"],
+        &["similar", &vector],
+        &["drift"],
+    ] {
+        let asked = |more: &[&str]| run(dir.path(), &[args, more].concat());
+        assert_eq!(asked(&["--stale", "--endpoint", &node.url()]).0, 0, "{args:?}");
+        let (code, _, stderr) = asked(&["--stale", "--data-dir", "data"]);
+        assert!(code == 2 && stderr.contains("--endpoint"), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
 fn an_unknown_outcome_has_an_exit_code_of_its_own() {
     let node = Node::start();
     let dir = tempfile::tempdir().unwrap();

@@ -208,6 +208,51 @@ fn blocks_proofs_and_searches_read_the_chain() {
     assert_eq!(node.get("/v1/drift?to=9").status, 404);
 }
 
+/// Whatever asks the chain something.
+const READS: [&str; 8] = [
+    "/v1/kv/k",
+    "/v1/kv",
+    "/v1/begin",
+    "/v1/proof/k",
+    "/v1/history/k",
+    "/v1/blocks/1",
+    "/v1/similar?block=1",
+    "/v1/drift",
+];
+
+#[test]
+fn every_read_is_linearizable_unless_asked_otherwise_and_says_what_it_saw() {
+    let node = Node::start();
+    node.put("/v1/kv/k", b"v");
+    let vector = json!({"vector": vec![0.5; 128]}).to_string();
+    let reads = |params: &str| {
+        let mark = |target: &str| if target.contains('?') { '&' } else { '?' };
+        let get = |target: &str| (target.to_owned(), node.get(&format!("{target}{}{params}", mark(target))));
+        let posted = node.post(&format!("/v1/similar?{params}"), &vector);
+        READS.iter().map(|target| get(target)).chain([("the vector".to_owned(), posted)]).collect::<Vec<_>>()
+    };
+    let seen = |params: &str| {
+        for (what, answer) in reads(params) {
+            assert_eq!(answer.status, 200, "{what}");
+            let seen = (answer.header("x-height"), answer.header("x-applied-index"));
+            assert_eq!(seen, (Some("1"), Some("1")), "{what}");
+        }
+    };
+    seen("");
+    for mood in [Mood::Leaderless, Mood::Follows(peer("127.0.0.1:9"))] {
+        node.solo.set_mood(mood);
+        for params in ["", "consistency=linearizable"] {
+            for (what, answer) in reads(params) {
+                assert!([307, 503].contains(&answer.status), "{what}: {answer:?}");
+            }
+        }
+        seen("consistency=stale");
+    }
+    for (what, answer) in reads("consistency=fresh") {
+        assert_eq!((answer.status, answer.code()), (400, "invalid_request".to_owned()), "{what}");
+    }
+}
+
 #[test]
 fn a_node_that_does_not_lead_says_who_does() {
     let node = Node::start();
@@ -379,6 +424,11 @@ fn the_description_is_true() {
                     || expected && (400..500).contains(&answer.status),
                 "{method} {target}: {answer:?}"
             );
+            let described =
+                listed.get(&answer.status.to_string()).and_then(|listed| listed["headers"].as_object());
+            for header in described.into_iter().flat_map(|headers| headers.keys()) {
+                assert!(answer.header(header).is_some(), "{method} {target}: {header} is not in {answer:?}");
+            }
             called.insert((method, path.clone()));
         }
     }
