@@ -3,6 +3,7 @@
 mod backup;
 mod caps;
 mod cluster;
+mod cluster_status;
 mod completions;
 mod config_show;
 mod conflicts;

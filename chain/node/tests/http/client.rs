@@ -26,7 +26,7 @@ fn hasty(endpoints: &[String]) -> Client {
 }
 
 /// An address where nobody listens.
-fn nobody() -> String {
+pub fn nobody() -> String {
     format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
 }
 

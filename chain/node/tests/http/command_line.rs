@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, json};
+
 use crate::Node;
+use crate::client::nobody;
 use crate::solo::Mood;
 
 /// The exit code, stdout and stderr of one command.
@@ -114,4 +117,58 @@ fn an_unknown_outcome_has_an_exit_code_of_its_own() {
     node.solo.set_mood(Mood::Forgets);
     let (code, _, stderr) = run(dir.path(), &["put", "k", "v", "--endpoint", &node.url()]);
     assert!(code == 7 && stderr.contains("unknown"), "{stderr}");
+}
+
+/// What `cluster status` says as JSON of these endpoints, and its exit code.
+fn status_of(dir: &Path, endpoints: &[String]) -> (i32, Value) {
+    let (code, stdout, stderr) =
+        run(dir, &["cluster", "status", "--output", "json", "--endpoint", &endpoints.join(",")]);
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout:?} {stderr}")))
+}
+
+#[test]
+fn the_state_of_a_cluster_of_which_nobody_answers_is_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let endpoints = [nobody(), nobody(), nobody()];
+    let (code, status) = status_of(dir.path(), &endpoints);
+    assert_eq!((code, &status["health"], &status["members"]), (4, &json!("unknown"), &json!([])));
+    for (asked, endpoint) in status["endpoints"].as_array().unwrap().iter().zip(&endpoints) {
+        assert_eq!(asked["endpoint"], **endpoint);
+        assert!(asked["error"].as_str().unwrap().contains(endpoint.as_str()), "{asked}");
+    }
+    let (code, table, _) = run(dir.path(), &["cluster", "status", "--endpoint", &endpoints.join(",")]);
+    assert!(code == 4 && table.starts_with("cluster is in an unknown state"), "{table}");
+    for endpoint in &endpoints {
+        assert!(table.contains(&format!("\n{endpoint}: cannot reach")), "{table}");
+    }
+}
+
+#[test]
+fn of_three_members_one_dead_is_degraded_two_are_no_quorum_and_strangers_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two, stranger) = (Node::start(), Node::start(), Node::start());
+    let three = nobody();
+    let members = [one.url(), two.url(), three.clone()];
+    let members = members.map(|url| url.trim_start_matches("http://").to_owned());
+    one.solo.set_members(1, &members);
+    two.solo.set_members(2, &members);
+    stranger.solo.set_members(9, &[]);
+
+    let (code, status) = status_of(dir.path(), &[three.clone(), two.url(), stranger.url()]);
+    assert_eq!((code, &status["health"]), (3, &json!("degraded")));
+    let members: Vec<_> = status["members"].as_array().unwrap().iter().collect();
+    let answers: Vec<_> = members.iter().map(|member| member["status"].is_object()).collect();
+    assert_eq!(answers, [true, true, false], "{status}");
+    assert!(members[2]["error"].as_str().unwrap().contains(&three), "{status}");
+    assert_eq!(status["endpoints"][2]["status"]["members"], json!([]));
+    let endpoints = [three, stranger.url(), two.url()].join(",");
+    let (_, table, _) = run(dir.path(), &["cluster", "status", "--endpoint", &endpoints]);
+    assert!(
+        table.contains(&format!("\n{}: node 090909090909 is not part of a cluster yet", stranger.url())),
+        "{table}"
+    );
+
+    drop(one);
+    let (code, status) = status_of(dir.path(), &[two.url()]);
+    assert_eq!((code, &status["health"]), (4, &json!("no_quorum")));
 }

@@ -50,6 +50,8 @@ pub struct Solo {
     /// Writes that came here, repeated ones included.
     submissions: watch::Sender<u64>,
     pub admin: Mutex<Vec<AdminRequest>>,
+    /// Which node it is, and the members of its cluster.
+    members: Mutex<(NodeId, Vec<Member>)>,
 }
 
 impl Solo {
@@ -65,11 +67,22 @@ impl Solo {
             applied: AtomicU64::new(0),
             submissions: watch::Sender::new(0),
             admin: Mutex::default(),
+            members: Mutex::new((NodeId([7; 32]), vec![Member { peer: peer("127.0.0.1:2"), voter: true }])),
         })
     }
 
     pub fn set_mood(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    /// Is one of these voters, by the addresses where they serve clients and numbered from 1, or none of them.
+    pub fn set_members(&self, number: u8, http_addresses: &[String]) {
+        let member = |(number, address): (u8, &String)| Member {
+            peer: Peer { node: NodeId([number; 32]), ..peer(address) },
+            voter: true,
+        };
+        let members = (1..).zip(http_addresses).map(member).collect();
+        *self.members.lock().unwrap() = (NodeId([number; 32]), members);
     }
 
     /// Knows none of the sessions any more that it has opened.
@@ -182,8 +195,9 @@ impl Ledger for Solo {
             _ => Some(peer("127.0.0.1:2")),
         };
         let applied = Some(self.applied.load(Ordering::SeqCst));
+        let (node, members) = self.members.lock().unwrap().clone();
         ReplicaStatus {
-            node: NodeId([7; 32]),
+            node,
             role: Role::Leader,
             term: 3,
             leader,
@@ -194,7 +208,7 @@ impl Ledger for Solo {
             tip_hash: self.chain.tip_hash(),
             state_hash: StateRoot::default(),
             finalized: None,
-            members: vec![Member { peer: peer("127.0.0.1:2"), voter: true }],
+            members,
         }
     }
 
