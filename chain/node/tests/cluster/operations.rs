@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::Value;
+use tensor_client::wire::Receipt;
 
 use super::process::{Cluster, Node, await_that, client, tensorchain};
 
@@ -16,8 +17,15 @@ fn free_port() -> String {
 
 /// The body of an answer.
 fn get(http: &str, path: &str) -> String {
+    ask(http, "GET", path, "", "")
+}
+
+/// The body of the answer to a request with more headers than those that it needs.
+fn ask(http: &str, method: &str, path: &str, headers: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(http).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n\r\n").unwrap();
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: {http}\r\nconnection: close\r\n{headers}").unwrap();
+    write!(stream, "content-length: {length}\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
@@ -81,9 +89,8 @@ fn a_new_cluster_goes_on_where_a_snapshot_was_taken() {
     let old = Cluster::of_three();
     let node = client(&old.endpoints());
     let session = node.wait(node.client().session()).unwrap();
-    for n in 0..30 {
-        node.wait(session.put(&format!("key-{n}"), format!("value-{n}"))).unwrap();
-    }
+    let put = |n| node.wait(session.put(&format!("key-{n}"), format!("value-{n}"))).unwrap();
+    let receipts: Vec<_> = (0..30).map(put).collect();
     node.wait(node.client().put("key-0", "another value")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -117,7 +124,14 @@ fn a_new_cluster_goes_on_where_a_snapshot_was_taken() {
     assert_eq!(value("later"), None);
     let history = new.wait(new.client().history("key-0", 0)).unwrap();
     assert_eq!(history.changes.len(), 2);
-    // The old cluster's client ids are known, and the new one issues none of them again.
+    // The old cluster's sessions go on: what was written in one is answered as then, and not applied again.
+    for (n, receipt) in receipts.iter().enumerate().skip(20) {
+        let headers = format!("x-client-id: {}\r\nx-sequence: {}\r\n", session.id(), n + 1);
+        let again = ask(&http, "PUT", &format!("/v1/kv/key-{n}"), &headers, "another value");
+        assert_eq!(serde_json::from_str::<Receipt>(&again).unwrap(), *receipt);
+        assert_eq!(value(&format!("key-{n}")), Some(format!("value-{n}")));
+    }
+    // Its client ids are known, and the new one issues none of them again.
     let issued = new.wait(new.client().session()).unwrap();
     new.wait(issued.put("key-0", "in the new cluster")).unwrap();
 
@@ -133,6 +147,82 @@ fn a_new_cluster_goes_on_where_a_snapshot_was_taken() {
     let found = other.wait(other.client().get("key-29")).unwrap();
     assert_eq!(found.value.as_deref(), Some(&b"value-29"[..]));
     assert_eq!(old.status_code(), Some(0), "the old cluster goes on");
+}
+
+/// The runbook without a quorum: what the only node has applied that is left is where a new cluster begins.
+#[test]
+fn a_survivor_without_a_quorum_is_where_a_new_cluster_begins() {
+    let mut old = Cluster::of_three();
+    let node = client(&old.endpoints());
+    node.wait(node.client().put("key", "value")).unwrap();
+    old.await_same_state();
+    old.kill(0);
+    old.kill(1);
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let run = |args: &[&str]| {
+        let output = tensorchain(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    };
+    run(&["snapshot", "save", &path("saved"), "--stale", "--endpoint", &old.endpoint(2)]);
+    let (peer, http) = (free_port(), free_port());
+    let addresses = ["--listen-peer", &peer, "--listen-http", &http];
+    run(&[&["snapshot", "restore", &path("saved"), "--data-dir", &path("new")][..], &addresses].concat());
+    let _first = Node::start_at(&dir.path().join("new"), &peer, &http, None);
+    let endpoint = format!("http://{http}");
+    run(&["ready", "--wait", "--timeout-ms", "60000", "--endpoint", &endpoint]);
+    let new = client(&[endpoint]);
+    assert_eq!(new.wait(new.client().get("key")).unwrap().value.as_deref(), Some(&b"value"[..]));
+    new.wait(new.client().put("key", "in the new cluster")).unwrap();
+}
+
+/// The members as `cluster status` lists them: their ids, addresses and whether they vote.
+fn members(cluster: &Cluster) -> Vec<(String, String, bool)> {
+    let endpoints = cluster.endpoints().join(",");
+    let args = ["cluster", "status", "--output", "json", "--endpoint", &endpoints];
+    let status: Value = serde_json::from_slice(&tensorchain(&args).output().unwrap().stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let member = |member: &Value| {
+        (text(&member["node"]), text(&member["http_address"]), member["voter"] == Value::Bool(true))
+    };
+    status["members"].as_array().unwrap().iter().map(member).collect()
+}
+
+/// The runbook: a leader hands over and is removed, and a new node takes its place.
+#[test]
+fn a_node_is_removed_and_another_takes_its_place() {
+    let mut cluster = Cluster::of_three();
+    let node = client(&cluster.endpoints());
+    node.wait(node.client().put("key", "value")).unwrap();
+    let old = cluster.leader();
+    let other = (old + 1) % 3;
+    let (old_id, other_id) = (cluster.nodes[old].id.clone(), cluster.nodes[other].id.clone());
+    cluster.run(&["cluster", "transfer", &other_id]);
+    await_that("the other one leads", || cluster.leader_now() == Some(other));
+
+    // Voters are not changed right after they were changed.
+    await_that("the old one is removed", || cluster.try_run(&["cluster", "remove", &old_id]).is_ok());
+    cluster.terminate(old);
+    let left = members(&cluster);
+    assert!(left.len() == 2 && left.iter().all(|(id, ..)| *id != old_id), "{left:?}");
+    assert_eq!(cluster.status_code(), Some(0), "the one that is stopped is no member any more");
+
+    let ticket = cluster.run(&["cluster", "ticket"]);
+    cluster.launch(Some(ticket.trim()));
+    let new_id = cluster.nodes[3].id.clone();
+    let new = || members(&cluster).into_iter().find(|(id, ..)| *id == new_id);
+    await_that("the new one is a learner", || new().is_some_and(|(.., votes)| !votes));
+    // Its clients are to come by another name.
+    let (peer, http) =
+        (cluster.nodes[3].peer.clone(), cluster.nodes[3].http.replace("127.0.0.1", "localhost"));
+    cluster.run(&["cluster", "add-learner", &new_id, &peer, &http]);
+    assert_eq!(new(), Some((new_id.clone(), http.clone(), false)));
+    await_that("the new one votes", || cluster.try_run(&["cluster", "promote", &new_id]).is_ok());
+    await_that("all are well", || cluster.status_code() == Some(0));
+    assert_eq!(new(), Some((new_id.clone(), http, true)));
+    assert_eq!(members(&cluster).len(), 3);
+    let asked = client(&[cluster.endpoint(3)]);
+    assert_eq!(asked.wait(asked.client().get("key")).unwrap().value.as_deref(), Some(&b"value"[..]));
 }
 
 #[test]
