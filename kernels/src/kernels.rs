@@ -132,8 +132,7 @@ impl Kernels {
         self.accelerated.as_ref().map(|accelerated| &*accelerated.accelerator)
     }
 
-    /// How often it was to be decided who does an operation that accelerators may have a version of, and what came of it:
-    /// the reason why the CPU computed, or `None` where the accelerator did.
+    /// How often each operation went to the accelerator (`None`) or stayed on the CPU, and why.
     #[must_use]
     pub fn asked(&self) -> BTreeMap<(&'static str, Option<Fallback>), u64> {
         self.accelerated.as_ref().map(Accelerated::asked).unwrap_or_default()

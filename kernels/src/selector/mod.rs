@@ -44,7 +44,7 @@ pub struct Selector {
     state: Mutex<State>,
 }
 
-/// Is given figures worth keeping.
+/// Called with figures to persist.
 type OnFigures = dyn Fn(&Calibration) + Send + Sync;
 
 #[derive(Debug, Default)]

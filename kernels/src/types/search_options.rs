@@ -9,7 +9,7 @@ pub struct SearchOptions<'a> {
     pub metric: Metric,
     /// Which rows are wanted for each query.
     pub wanted: Wanted,
-    /// Only these rows are there, if given: one bit for every row of the corpus.
+    /// Restricts the search to these rows: one bit for every row of the corpus.
     pub only: Option<&'a RowMask>,
 }
 

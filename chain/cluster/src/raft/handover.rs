@@ -33,7 +33,7 @@ use crate::link::{Channel, PeerLink};
 
 /// Looks for which a leader leads before it hands over, and between two attempts.
 const COOL_DOWN: u32 = 30;
-/// A log is slow that takes this part of the time between two looks.
+/// A log is slow if a sync takes at least 1/`SLOW` of the interval between two looks.
 const SLOW: u32 = 2;
 /// A log is clearly faster than another that takes so many times as long.
 const CLEARLY: u32 = 4;

@@ -29,7 +29,7 @@ use super::statistics::Counted;
 use super::torn_log;
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
-/// How long a change waits for others to be synced together with it. At 0 nothing would ever be.
+/// How long a change waits for others to share its sync. At 0 each would be synced alone.
 const LINGER: Duration = Duration::from_micros(50);
 /// Bytes of a file of the log. A file goes when all of it has been purged.
 const FILE_BYTES: usize = 64 << 20;

@@ -1,4 +1,4 @@
-//! What a simulation of many nodes on one thread puts in the place of what cannot be foreseen, and what it looks at.
+//! What the simulator replaces (disk, random numbers, threads) and what it inspects.
 //!
 //! A build with the feature `simulation` does on the spot what else goes to another thread, takes the library's random
 //! numbers from a seed (see [`seeded`]), and has a [`Disk`] say when a sync ends. All else is the code that is shipped.

@@ -10,7 +10,7 @@ use super::replica::Metrics;
 use super::types::RaftNode;
 use crate::api::AdminError;
 
-/// A learner that lacks so many entries may not vote.
+/// A learner missing this many entries or more may not vote.
 const MAX_LAG: u64 = 100;
 /// Voters that a cluster may have.
 pub(super) const MAX_VOTERS: usize = 100;
