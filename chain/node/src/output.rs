@@ -1,5 +1,5 @@
-//! The only place that writes to stdout. Stdout carries answers and nothing else, so that with
-//! `--output json` it always parses; logs and progress bars go to stderr.
+//! The only place that writes to stdout. Stdout carries answers and nothing else: with `--output json` one document,
+//! but for `dump` (a document a line), `completions` and `man`. Logs and progress bars go to stderr.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
