@@ -3,9 +3,10 @@
 //!
 //! Operations that touch related keys or hold related words point in related directions, which is what
 //! similarity search and drift need. XXH3 picks bucket and sign, and everything after it is integer
-//! arithmetic, so the same operations give the same bytes on every machine. An encoded delta is a guess
-//! about meaning: it serves search and drift and is never a reason to reject a transaction, so nothing is
-//! lost where somebody makes features meet on purpose.
+//! arithmetic but for the scaling at the end, which rounds each sum to f32 once, the same everywhere: equal
+//! operations give equal bytes on every machine. An encoded delta is a guess about meaning: it serves search
+//! and drift and is never a reason to reject a transaction, so nothing is lost where somebody makes features
+//! collide on purpose.
 
 use std::num::NonZeroU32;
 

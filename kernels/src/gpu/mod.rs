@@ -1,10 +1,12 @@
-//! Kernels on a graphics processor, through wgpu: the device proposes, the CPU disposes.
+//! Kernels on a graphics processor, through wgpu.
 //!
-//! A GPU is never believed. It only tells which pairs and rows may matter; the CPU decides each of them by the exact
-//! predicates that every other backend uses. What it left out is covered three times: by answers that are known
-//! (`known_answers.rs`, `first_use.rs`) when the device is opened or first asked, by random checksums of every run
-//! (`checksum.rs`, `tile_rows.rs`), and by counts of what was done and written. A fault of any kind discards the answer,
-//! the CPU computes, and the [`Gpu`] is out of use for good. A program opens one and shares it.
+//! The GPU proposes and the CPU decides, with one exception: in k-means on codes its first rows and its assignments are
+//! used, after checksums and a sample of 16 rows a round. Everywhere else it only tells which pairs and rows may matter;
+//! the CPU decides each of them by the exact predicates that every other backend uses. What it left out is covered
+//! three times: by answers that are known (`known_answers.rs`, `first_use.rs`) when the device is opened or first asked,
+//! by random checksums of every run (`checksum.rs`, `tile_rows.rs`), and by counts of what was done and written. A fault
+//! of any kind discards the answer, the CPU computes, and the [`Gpu`] is out of use for good. A program opens one and
+//! shares it.
 //!
 //! ```no_run
 //! use std::sync::Arc;
