@@ -1,6 +1,7 @@
 //! The binary as a user meets it: what it refuses, what it leaves behind, what its exit codes say.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -97,7 +98,7 @@ fn a_gpu_is_measured_where_the_build_and_the_command_have_one() {
         let by_gpu = record.cases.iter().filter(|case| case.isa == "gpu");
         let by_gpu: Vec<_> = by_gpu.inspect(|case| assert!(case.exact && case.note.is_some())).collect();
         assert!(by_gpu.len() < record.cases.len(), "nothing beside it");
-        by_gpu.iter().map(|case| case.workload.clone()).collect::<std::collections::BTreeSet<_>>()
+        by_gpu.iter().map(|case| case.workload.clone()).collect::<BTreeSet<_>>()
     };
     let operations = ["all_pairs", "conflict_matrix", "cosine_classes", "kmeans", "search"];
     assert!(run("kernels").iter().eq(operations.iter()));
@@ -193,6 +194,20 @@ fn every_named_workload_runs_and_is_drawn() {
         assert!(record.cases.iter().any(|case| case.workload == name), "{name}");
     }
     assert!(bench(folder.path(), &["report", &path.to_string_lossy()]).status.success());
+}
+
+#[test]
+fn every_operation_of_the_catalogue_is_measured_under_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--quick", "--seconds", "0", "--runs", "1", "--isa", "scalar", "--threads", "1"];
+    let sizes = ["--n", "100", "--dim", "16", "--output", "json"];
+    let output = bench(folder.path(), &[&["kernels"], &flags[..], &sizes[..]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let record: Record = serde_json::from_slice(&output.stdout).unwrap();
+    let measured: BTreeSet<&str> = record.cases.iter().map(|case| case.workload.as_str()).collect();
+    let catalogue: BTreeSet<&str> =
+        tensor_kernels::OPERATIONS.iter().map(|operation| operation.name).collect();
+    assert_eq!(measured, catalogue);
 }
 
 #[test]

@@ -15,7 +15,8 @@ pub enum Agreement {
 /// One operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
-    /// Name; its files are called so in `scalar/`, `simd/`, the agreement tests and the benches.
+    /// Name; its files in `scalar/` and `simd/` (or its one file, where all backends share a function), its agreement test
+    /// and its cases in `tensor-bench kernels` are called so.
     pub name: &'static str,
     /// What it computes.
     pub formula: &'static str,

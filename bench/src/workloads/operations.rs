@@ -1,8 +1,9 @@
 //! Every operation at every level of this machine beside the scalar oracle, whose whole answer each must give.
 
 use tensor_kernels::{
-    ByteView, Decimal, Int8Mode, Isa, KMeansCodesOptions, KMeansOptions, KernelError, Kernels, Measure,
-    Metric, Pairs, Similarity, SparseVec, Thresholds, Wanted,
+    ByteView, Decimal, HalfKind, Int8Mode, Isa, KMeansCodesOptions, KMeansOptions, KMeansStream, KernelError,
+    Kernels, Measure, Metric, Pairs, PreparedSparse, Similarity, SparseVec, StreamRate, Thresholds, Wanted,
+    independent_set,
 };
 
 use crate::error::BenchError;
@@ -40,8 +41,11 @@ fn sparse(bench: &mut Bench, rows: usize, dim: u32, density: f64) -> Result<(), 
     };
     let batch = inputs::even_sparse(rows, dim, density)?;
     let deltas = Kernels::scalar()?.delta(&batch)?.value;
-    let (indices, values) = batch.row(0);
-    let query = SparseVec::new(dim, indices.to_vec(), values.to_vec())?;
+    let row = |row: usize| {
+        let (indices, values) = batch.row(row);
+        SparseVec::new(dim, indices.to_vec(), values.to_vec())
+    };
+    let query = row(0)?;
 
     let classes = work("conflict_matrix", "deltas of ", (pairs(rows), "pairs"));
     beside_the_oracle(bench, &classes, |kernels| {
@@ -52,10 +56,42 @@ fn sparse(bench: &mut Bench, rows: usize, dim: u32, density: f64) -> Result<(), 
     beside_the_oracle(bench, &alike, |kernels| {
         Ok(kernels.all_pairs(&Pairs::of(&batch), Similarity::Jaccard, half)?.value)
     })?;
+    let scores = work("all_pairs_scores", "Jaccard index of ", (pairs(rows), "pairs"));
+    if bench.wants(&scores) {
+        let all = Pairs::of(&batch);
+        let mut expected = vec![0.0; all.count() as usize];
+        Kernels::scalar()?.all_pairs_scores(&all, Similarity::Jaccard, &mut expected)?;
+        let (kernels, out) = (bench.kernels_and_gpu(&Isa::available())?, vec![0.0; expected.len()]);
+        bench.ours_into(
+            &scores,
+            None,
+            &kernels,
+            out,
+            |answer| Ok(*answer == expected),
+            |kernels, out| kernels.all_pairs_scores(&all, Similarity::Jaccard, out).map(drop),
+        )?;
+    }
     let cosines = work("sparse_pair", "cosine of 1 and ", (rows as f64, "pairs"));
     beside_the_oracle(bench, &cosines, |kernels| {
         Ok(kernels.sparse_one_to_many(&query, &batch, Measure::Cosine)?.value)
     })?;
+    let prepared = work("prepared_pair", "cosine and Jaccard of 1 and ", (rows as f64, "pairs"));
+    if bench.wants(&prepared) {
+        let rows = (0..rows).map(|at| row(at).map(PreparedSparse::new)).collect::<Result<Vec<_>, _>>()?;
+        let query = PreparedSparse::new(query);
+        beside_the_oracle(bench, &prepared, |kernels| {
+            Ok(kernels.prepared_one_to_many(&query, &rows)?.value)
+        })?;
+    }
+    let chosen = work("independent_set", "cosine below 0.05, ", (rows as f64, "rows"));
+    if bench.wants(&chosen) {
+        let alike = Decimal::from_ten_thousandths(500);
+        let alike = Kernels::detect()?.all_pairs(&Pairs::of(&batch), Similarity::Cosine, alike)?.value;
+        let alike: Vec<_> = alike.iter().map(|pair| (pair.left, pair.right)).collect();
+        // One function for every level, so it is measured once.
+        let choose = |_: &Kernels| Ok(independent_set(rows as u32, &alike));
+        bench.ours(&chosen, None, &[Kernels::scalar()?], |set| Ok(is_maximal(set, rows, &alike)), choose)?;
+    }
     let rounding = work("delta", "", (batch.nnz() as f64, "values"));
     beside_the_oracle(bench, &rounding, |kernels| Ok(kernels.delta(&batch)?.value))
 }
@@ -82,9 +118,24 @@ fn dense(bench: &mut Bench, rows: usize, dim: usize) -> Result<(), BenchError> {
         Ok(kernels.cosine_conflicts(first, &Thresholds::default()).value)
     })?;
     let nearest = Work::nearest("quantize", rows, dim, k);
-    if bench.wants(&nearest) {
+    let learnt = Work::nearest("kmeans_stream", rows, dim, k).of("a batch of running means");
+    if bench.wants(&nearest) || bench.wants(&learnt) {
         let book = Kernels::detect()?.kmeans(points, &options)?.value.codebook;
         beside_the_oracle(bench, &nearest, |kernels| Ok(kernels.quantize(&book, points)?.value))?;
+        let stream = KMeansStream::new(book, StreamRate::Mean)?;
+        beside_the_oracle(bench, &learnt, |kernels| {
+            let mut stream = stream.clone();
+            let nearest = kernels.kmeans_stream(&mut stream, points)?.value;
+            Ok((stream, nearest))
+        })?;
+    }
+    for kind in HalfKind::ALL {
+        let values = rows as f64 * dim as f64;
+        let narrow = Work::new("half", format!("f32 to {kind}, {rows} x {dim}"), (values, "values"));
+        beside_the_oracle(bench, &narrow, |kernels| Ok(kernels.half_narrow(points, kind)?.value))?;
+        let widen = Work::new("half", format!("{kind} to f32, {rows} x {dim}"), (values, "values"));
+        let half = Kernels::detect()?.half_narrow(points, kind)?.value;
+        beside_the_oracle(bench, &widen, |kernels| Ok(kernels.half_widen(half.view()).value))?;
     }
     beside_the_oracle(bench, &Work::int8("int8", "quantize", rows, dim), |kernels| {
         Ok(kernels.int8_quantize(points, Int8Mode::Symmetric).value)
@@ -98,6 +149,19 @@ fn dense(bench: &mut Bench, rows: usize, dim: usize) -> Result<(), BenchError> {
         })?;
     }
     Ok(())
+}
+
+/// Whether no two rows of the set are incompatible and no other could be added.
+fn is_maximal(set: &[u32], rows: usize, incompatible: &[(u32, u32)]) -> bool {
+    let mut taken = vec![false; rows];
+    set.iter().for_each(|&row| taken[row as usize] = true);
+    let (mut blocked, mut compatible) = (vec![false; rows], true);
+    for (a, b) in incompatible.iter().map(|&(a, b)| (a as usize, b as usize)) {
+        compatible &= !(taken[a] && taken[b]);
+        blocked[a] |= taken[b];
+        blocked[b] |= taken[a];
+    }
+    compatible && taken.iter().zip(&blocked).all(|(taken, blocked)| taken != blocked)
 }
 
 /// Measures one operation at every level, unless levels were chosen.
