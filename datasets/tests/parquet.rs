@@ -43,6 +43,10 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.parquet");
         std::fs::write(&path, bytes).unwrap();
-        let _ = files::read(&path);
+        if let Ok(rows) = files::read(&path) {
+            let values: Vec<f32> = rows.dense().unwrap().iter().flatten().copied().collect();
+            prop_assert_eq!(values.len(), rows.rows() * rows.dim());
+            prop_assert!(values.iter().all(|value| value.is_finite()));
+        }
     }
 }
