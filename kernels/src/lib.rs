@@ -80,3 +80,8 @@ pub use types::{
     SearchOptions, SearchRows, Similarity, SparseBatch, SparseVec, Thresholds, ThresholdsBuilder, Vectors,
     Wanted,
 };
+
+/// The README's example compiles and holds.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
