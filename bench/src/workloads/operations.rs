@@ -60,7 +60,7 @@ fn sparse(bench: &mut Bench, rows: usize, dim: u32, density: f64) -> Result<(), 
     if bench.wants(&scores) {
         let all = Pairs::of(&batch);
         let mut expected = vec![0.0; all.count() as usize];
-        Kernels::scalar()?.all_pairs_scores(&all, Similarity::Jaccard, &mut expected)?;
+        Kernels::scalar()?.all_pairs_scores_into(&all, Similarity::Jaccard, &mut expected)?;
         let (kernels, out) = (bench.kernels_and_gpu(&Isa::available())?, vec![0.0; expected.len()]);
         bench.ours_into(
             &scores,
@@ -68,7 +68,7 @@ fn sparse(bench: &mut Bench, rows: usize, dim: u32, density: f64) -> Result<(), 
             &kernels,
             out,
             |answer| Ok(*answer == expected),
-            |kernels, out| kernels.all_pairs_scores(&all, Similarity::Jaccard, out).map(drop),
+            |kernels, out| kernels.all_pairs_scores_into(&all, Similarity::Jaccard, out).map(drop),
         )?;
     }
     let cosines = work("sparse_pair", "cosine of 1 and ", (rows as f64, "pairs"));
