@@ -178,10 +178,12 @@ impl Config {
         if let Some(path) = &file {
             figment = figment.merge(read_file(path).map_err(bad)?);
         }
-        let environment = Env::prefixed(PREFIX).filter(|key| !NOT_SETTINGS.iter().any(|name| key == *name));
-        let figment =
-            figment.merge(AsWritten(environment)).merge(Named(COMMAND_LINE, Serialized::defaults(args)));
-        check_keys(&figment).map_err(bad)?;
+        let variables = Env::prefixed(PREFIX).filter(|key| !NOT_SETTINGS.iter().any(|name| key == *name));
+        let defaults = defaults().map_err(bad)?;
+        let figment = figment
+            .merge(AsWritten { variables, defaults: &defaults })
+            .merge(Named(COMMAND_LINE, Serialized::defaults(args)));
+        check_keys(&figment, &defaults).map_err(bad)?;
         let raw: Raw = figment.extract().map_err(|error| bad(in_words(error)))?;
 
         let settings = settings(&figment, &raw);
@@ -283,27 +285,29 @@ impl<P: Provider> Provider for Named<P> {
 
 /// Environment variables as they were written: only what is a number by default is read as one. Figment itself would
 /// take a directory named `2024` for a number and a token of digits for another.
-struct AsWritten(Env);
+struct AsWritten<'d> {
+    variables: Env,
+    defaults: &'d BTreeMap<String, Value>,
+}
 
-impl Provider for AsWritten {
+impl Provider for AsWritten<'_> {
     fn metadata(&self) -> Metadata {
-        self.0.metadata()
+        self.variables.metadata()
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let defaults = defaults()?;
-        let value = |key: &str, text: String| match (defaults.get(key), text.parse::<u64>()) {
+        let value = |key: &str, text: String| match (self.defaults.get(key), text.parse::<u64>()) {
             (Some(Value::Num(..)), Ok(number)) => Value::from(number),
             _ => Value::from(text),
         };
-        let dict = self.0.iter().map(|(key, text)| (key.to_string(), value(key.as_str(), text)));
+        let dict = self.variables.iter().map(|(key, text)| (key.to_string(), value(key.as_str(), text)));
         Ok(Profile::Default.collect(dict.collect()))
     }
 }
 
 /// Every key with its default.
-fn defaults() -> Result<BTreeMap<String, Value>, figment::Error> {
-    Figment::from(Serialized::defaults(Raw::default())).extract()
+fn defaults() -> Result<BTreeMap<String, Value>, String> {
+    Figment::from(Serialized::defaults(Raw::default())).extract().map_err(in_words)
 }
 
 /// What is wrong, without a secret: neither its value nor a line of the file, which may hold one.
@@ -337,8 +341,7 @@ fn read_file(path: &Path) -> Result<figment::providers::Data<Toml>, String> {
 }
 
 /// Refuses keys that do not exist and names the nearest that does.
-fn check_keys(figment: &Figment) -> Result<(), String> {
-    let known = defaults().map_err(in_words)?;
+fn check_keys(figment: &Figment, known: &BTreeMap<String, Value>) -> Result<(), String> {
     let found: BTreeMap<String, Value> = figment.extract().map_err(in_words)?;
     let Some(key) = found.keys().find(|key| !known.contains_key(*key)) else { return Ok(()) };
     let likeness = |other: &str| strsim::jaro_winkler(key, other);
