@@ -9,10 +9,10 @@ use crate::config::Config;
 use crate::device;
 use crate::exit::{Exit, Failure};
 
-/// Whether a directory holds a chain.
+/// Whether a directory holds a chain, or says that it held one when it was closed.
 #[must_use]
 pub fn has_chain(dir: &Path) -> bool {
-    dir.join("blocks.log").exists()
+    ["blocks.log", "CLEAN"].iter().any(|file| dir.join(file).exists())
 }
 
 /// Opens the chain, and makes it where there is none: then with vectors of `dim` components, if that is given.
