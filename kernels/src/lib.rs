@@ -1,7 +1,8 @@
 //! Exact sparse and dense similarity, conflict, codebook, int8 and search kernels.
 //!
 //! Every operation gives the same answer, byte for byte, on the scalar oracle and on every SIMD level,
-//! for any number of threads. Low precision and reordered sums are only ever filters with a proved
+//! for any number of threads; only the cosines of [`Kernels::all_pairs_scores`] may differ, within the
+//! bound that it states. Low precision and reordered sums are only ever filters with a proved
 //! error bound; what falls inside the bound is decided exactly.
 //!
 //! ```

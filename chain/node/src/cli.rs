@@ -242,8 +242,8 @@ pub enum Command {
 /// How fresh an answer has to be.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Freshness {
-    /// Be content with what the node that answers has applied, without a quorum; refused on a directory, which is
-    /// never behind. Without this an answer has everything that was acknowledged before.
+    /// Answer from what the node has applied so far, without asking a quorum: writes that were acknowledged may be
+    /// missing. Refused on a directory, which is never behind.
     #[arg(long)]
     pub stale: bool,
 }

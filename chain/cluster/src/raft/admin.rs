@@ -28,7 +28,8 @@ const MAX_MEMBERS: usize = 1_000;
 type Change = ChangeMembers<RaftNode, Addresses>;
 
 impl Replica {
-    /// Makes a new cluster of these voters, of whom this node is one. The others learn of it from the log.
+    /// Makes a new cluster of these voters, of whom this node is one. The others learn of it from the log. Returns when
+    /// somebody leads, or when that takes longer than an election among voters that are there.
     ///
     /// # Errors
     /// A log that is not empty; members without this node, too many, or with addresses that no member can have.
@@ -40,7 +41,12 @@ impl Replica {
         let members: BTreeMap<RaftNode, Addresses> =
             members.iter().map(|peer| (peer.node.into(), peer.into())).collect();
         match self.raft().initialize(members).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                // Whoever asks next is told of a cluster.
+                let (mut status, elected) = (self.watch(), 2 * self.patience());
+                let _ = tokio::time::timeout(elected, status.until(|status| status.leader.is_some())).await;
+                Ok(())
+            }
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(AdminError::AlreadyInitialized),
             Err(RaftError::APIError(InitializeError::NotInMembers(_))) => Err(AdminError::NotAMember),
             Err(RaftError::Fatal(_)) => Err(AdminError::Stopped),

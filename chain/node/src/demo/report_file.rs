@@ -80,11 +80,11 @@ mod tests {
         let mut reader = File::options().read(true).write(true).open(&pipe).unwrap();
         for path in [&pipe, &link] {
             write(path, "report");
+            assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo() && link.is_symlink());
             let mut got = [0; 6];
             reader.read_exact(&mut got).unwrap();
             assert_eq!(&got, b"report");
         }
-        assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo() && link.is_symlink());
     }
 
     #[test]
