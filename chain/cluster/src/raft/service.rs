@@ -40,17 +40,17 @@ fn is_vote_of(from: NodeId, entry: &ReplicatedEntry) -> bool {
     matches!(entry, ReplicatedEntry::Vote(vote) if vote.claimed_signer() == Some(from))
 }
 
-impl Service {
-    /// What a frame asks, if a node in this one's term can be asked that.
-    fn question(&self, from: NodeId, frame: &[u8]) -> Option<Request> {
-        let request: Request = decode(frame)?;
-        let sound = request.is_sound(self.raft.metrics().borrow_watched().current_term);
-        if !sound {
-            tracing::warn!(%from, "a request that cannot be meant was refused");
-        }
-        sound.then_some(request)
+/// What a frame asks, if a node in this one's term can be asked that.
+fn question(raft: &Raft<TypeConfig, StateMachine>, from: NodeId, frame: &[u8]) -> Option<Request> {
+    let request: Request = decode(frame)?;
+    let sound = request.is_sound(raft.metrics().borrow_watched().current_term);
+    if !sound {
+        tracing::warn!(%from, "a request that cannot be meant was refused");
     }
+    sound.then_some(request)
+}
 
+impl Service {
     /// The answer; `None` where the question makes no sense or this node has stopped.
     async fn answer(&self, from: NodeId, request: Request) -> Option<Response> {
         match request {
@@ -126,15 +126,16 @@ impl PeerService for Service {
     fn call(&self, from: NodeId, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
         let service = self.clone();
         Box::pin(async move {
-            let answer = service.answer(from, service.question(from, &request)?).await?;
+            let answer = service.answer(from, question(&service.raft, from, &request)?).await?;
             encode(&answer).ok()
         })
     }
 
     fn stream(&self, from: NodeId, requests: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
-        let service = self.clone();
+        // No more of this node than that: a stream may outlast it.
+        let raft = self.raft.clone();
         let appends = requests
-            .map(move |frame| match service.question(from, &frame) {
+            .map(move |frame| match question(&raft, from, &frame) {
                 Some(Request::Append(request)) if speaks_for_itself(from, &request.vote) => Some(request),
                 _ => None,
             })

@@ -15,6 +15,8 @@ use crate::output;
 
 /// How long a node may take to say how it is.
 pub(super) const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Digits of a whole id.
+const ID_DIGITS: usize = 64;
 
 /// What can be done with a cluster. All but `status` need the admin token: TENSORCHAIN_ADMIN_TOKEN.
 #[derive(Debug, Subcommand)]
@@ -33,7 +35,7 @@ pub enum ClusterCommand {
     AddLearner(PeerArgs),
     /// Give a learner a vote that has caught up.
     Promote {
-        /// Its id.
+        /// Its id, or a beginning that no other member's has.
         node: String,
         /// Whether it has caught up or not, and however short after the last change; refused all the same where that
         /// would take the quorum away.
@@ -42,12 +44,12 @@ pub enum ClusterCommand {
     },
     /// Remove a member.
     Remove {
-        /// Its id.
+        /// Its id, or a beginning that no other member's has.
         node: String,
     },
     /// Make another voter lead.
     Transfer {
-        /// Its id.
+        /// Its id, or a beginning that no other member's has.
         node: String,
     },
     /// Have the node that is asked write a snapshot and forget the log below it.
@@ -90,6 +92,20 @@ pub(super) fn seen(config: &Config) -> Result<wire::Status, Failure> {
     Ok(node.wait(node.client().status())?)
 }
 
+/// The id of the one member whose id begins so.
+fn member(config: &Config, id: String) -> Result<String, Failure> {
+    if id.len() == ID_DIGITS {
+        return Ok(id);
+    }
+    let members = seen(config)?.members;
+    let mut named = members.into_iter().map(|member| member.node).filter(|node| node.starts_with(&id));
+    match (named.next(), named.next()) {
+        (Some(node), None) => Ok(node),
+        (None, _) => Err(Failure::new(Exit::Failed, format!("no member's id begins with {id:?}"))),
+        _ => Err(Failure::new(Exit::Usage, format!("the ids of several members begin with {id:?}"))),
+    }
+}
+
 pub(super) fn run(config: &Config, command: ClusterCommand) -> Result<(), Failure> {
     let node = Node::new(endpoints(config), ClientConfig::default())?;
     let admin = || admin(config, &node);
@@ -105,13 +121,17 @@ pub(super) fn run(config: &Config, command: ClusterCommand) -> Result<(), Failur
             done(config, "added", node.wait(admin()?.add_learner(&peer)))
         }
         ClusterCommand::Promote { node: id, force: false } => {
-            done(config, "promoted", node.wait(admin()?.promote(&id)))
+            done(config, "promoted", node.wait(admin()?.promote(&member(config, id)?)))
         }
         ClusterCommand::Promote { node: id, force: true } => {
-            done(config, "promoted", node.wait(admin()?.promote_by_force(&id)))
+            done(config, "promoted", node.wait(admin()?.promote_by_force(&member(config, id)?)))
         }
-        ClusterCommand::Remove { node: id } => done(config, "removed", node.wait(admin()?.remove(&id))),
-        ClusterCommand::Transfer { node: id } => done(config, "asked", node.wait(admin()?.transfer(&id))),
+        ClusterCommand::Remove { node: id } => {
+            done(config, "removed", node.wait(admin()?.remove(&member(config, id)?)))
+        }
+        ClusterCommand::Transfer { node: id } => {
+            done(config, "asked", node.wait(admin()?.transfer(&member(config, id)?)))
+        }
         ClusterCommand::Snapshot => done(config, "asked", node.wait(admin()?.snapshot())),
     }
 }
