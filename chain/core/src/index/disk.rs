@@ -205,6 +205,8 @@ fn classify(error: fjall::Error) -> IndexError {
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 IndexError::Damaged(error)
             }
+            // A place in a file that no file has: it was read from the files.
+            io::ErrorKind::InvalidInput => IndexError::Damaged(error),
             // A crash left some of its files when it was made, and it is about to make them again.
             io::ErrorKind::AlreadyExists => IndexError::Damaged(error),
             _ if io.raw_os_error() == Some(EIO) => IndexError::Fsync(error),
@@ -247,6 +249,18 @@ mod tests {
 
     fn expected() -> Vec<Entry> {
         (0..KEYS).map(|key| (key.to_be_bytes().to_vec(), value(key))).collect()
+    }
+
+    #[test]
+    fn what_only_damage_brings_about_is_cured_by_a_rebuild() {
+        const EINVAL: i32 = 22;
+        let rebuilds = |error: io::Error| classify(error.into()).needs_rebuild();
+        assert!(rebuilds(io::Error::from_raw_os_error(EINVAL)));
+        assert!(rebuilds(io::ErrorKind::UnexpectedEof.into()));
+        for other in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied] {
+            assert!(!rebuilds(other.into()));
+        }
+        assert!(!rebuilds(io::Error::from_raw_os_error(EIO)));
     }
 
     #[test]
