@@ -103,14 +103,14 @@ impl Exchange {
         Err(attempts.give_up())
     }
 
-    /// Sends a request until an answer begins, which may go on for ever: first to the node behind one that is of no use,
-    /// if there is such a one. Says which node answers.
+    /// Sends a request until an answer begins, which may go on for ever; starts with the endpoint after `failed`, if given.
+    /// Says which node answers.
     pub(crate) async fn open_stream(
         &self,
         request: &Request,
-        useless: Option<&Endpoint>,
+        failed: Option<&Endpoint>,
     ) -> Result<(Endpoint, Incoming), ClientError> {
-        let first = useless.and_then(|useless| self.behind(useless).cloned());
+        let first = failed.and_then(|failed| self.behind(failed).cloned());
         let mut attempts = Attempts::new(self, request, first.unwrap_or_else(|| self.preferred()));
         while let Some((endpoint, deadline)) = attempts.next() {
             match self.begin(&endpoint, request, deadline).await {

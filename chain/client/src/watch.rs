@@ -46,8 +46,8 @@ impl Watch {
                 Some(stream) => stream,
                 None => {
                     let target = with_query("/v1/watch", &[("from", Some(self.next.to_string()))]);
-                    let useless = self.failing.as_ref().map(|(endpoint, _)| endpoint);
-                    let (endpoint, body) = self.exchange.open_stream(&Request::read(target), useless).await?;
+                    let failed = self.failing.as_ref().map(|(endpoint, _)| endpoint);
+                    let (endpoint, body) = self.exchange.open_stream(&Request::read(target), failed).await?;
                     self.stream.insert(Stream { endpoint, body, events: Events::default() })
                 }
             };

@@ -238,7 +238,7 @@ pub enum AdminError {
         reason: String,
     },
     /// The ticket admits nobody.
-    #[error("the ticket was not issued by this node, or has admitted another node, or has expired")]
+    #[error("the ticket was not issued by this node, or another node has shown it first, or it has expired")]
     TicketRefused,
     /// It was not finished in time and may be later.
     #[error("the outcome is unknown")]

@@ -30,7 +30,7 @@ pub struct Ticket {
     pub cluster: ChainId,
     /// Nodes to ask, at most [`MAX_TICKET_PEERS`].
     pub peers: Vec<Peer>,
-    /// Known to those who issued the ticket, who accept it from one node.
+    /// Known to those who issued the ticket, who accept it from the first node that shows it.
     pub secret: [u8; 16],
     /// When they cease to accept it, in seconds since 1970.
     pub expires_unix_s: u64,

@@ -193,7 +193,7 @@ async fn a_node_that_asks_to_be_let_in_says_nothing_of_others() {
     cluster.until(newcomer, |status| status.members.len() == 3).await;
     assert_eq!(at_leader.admit(cluster.peer(newcomer)).await, Ok(()), "once more");
     let elsewhere = cluster.node(newcomer).members_elsewhere().await;
-    assert_eq!(elsewhere, (0..3).map(|index| cluster.id(index)).collect());
+    assert!(elsewhere.is_empty(), "nobody knows of a later change: {elsewhere:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

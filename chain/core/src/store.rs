@@ -450,7 +450,8 @@ fn replicated_dir(dir: impl AsRef<Path>) -> Result<DataDir, StoreError> {
     let dir = DataDir::open(dir)?;
     quarantine::refuse(&dir)?;
     if !dir.replicated_path().exists() {
-        if dir.path().join(LOG_FILE_NAME).exists() {
+        // Or what is left of one.
+        if [dir.path().join(LOG_FILE_NAME), dir.index_path()].iter().any(|path| path.exists()) {
             return Err(StoreError::NotReplicated { dir: dir.path().to_owned() });
         }
         let fail = |source| DirError::Io { dir: dir.path().to_owned(), source };

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use tensor_chain::log::LOG_FILE_NAME;
 use tensor_chain::{ChainConfig, ChainError, TensorChain, TensorStore};
 
 use crate::config::Config;
@@ -12,7 +13,7 @@ use crate::exit::{Exit, Failure};
 /// Whether a directory holds a chain, or says that it held one when it was closed.
 #[must_use]
 pub fn has_chain(dir: &Path) -> bool {
-    ["blocks.log", "CLEAN"].iter().any(|file| dir.join(file).exists())
+    [LOG_FILE_NAME, "CLEAN"].iter().any(|file| dir.join(file).exists())
 }
 
 /// Opens the chain, and makes it where there is none: then with vectors of `dim` components, if that is given.
@@ -36,6 +37,10 @@ pub fn open_or_create(config: &Config, dim: Option<NonZeroU32>) -> Result<Tensor
 pub fn open(config: &Config) -> Result<TensorChain, Failure> {
     let dir = &config.data_dir;
     if !has_chain(dir) {
+        if dir.join("index").exists() {
+            // It may be what is left of one: opening tells.
+            TensorStore::open(dir).map_err(ChainError::from)?;
+        }
         let message =
             format!("no chain in {}: `tensorchain put` makes one, --data-dir names another", dir.display());
         return Err(Failure::new(Exit::Failed, message));

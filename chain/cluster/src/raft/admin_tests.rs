@@ -1,4 +1,4 @@
-//! Changes of voters whose leader was lost half way, as the next leader finds them; and requests that no sound node makes.
+//! Changes of voters whose leader was lost half way, as the next leader finds them; and requests that are impossible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn peer(replica: &Replica) -> Peer {
 
 /// A member whose key was stolen may say what it likes.
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_though_a_member_says_it() {
+async fn what_is_impossible_is_refused_though_a_member_says_it() {
     let (replicas, _dirs) = cluster_of(3).await;
     let [leader, follower, member] = replicas.as_slice() else { panic!("three") };
     let (from, term) = (member.node(), leader.status().term);
@@ -91,7 +91,7 @@ async fn what_cannot_be_meant_is_refused_though_a_member_says_it() {
     }
     assert_eq!([leader, follower].map(|replica| replica.status().term), [term; 2]);
     let members = leader.service().call(from, encode(&Request::Members).unwrap()).await.unwrap();
-    assert!(matches!(decode(&members), Some(Response::Members(members)) if members.len() == 3));
+    assert!(matches!(decode(&members), Some(Response::Members { members, .. }) if members.len() == 3));
     for replica in &replicas {
         replica.shutdown().await.unwrap();
     }

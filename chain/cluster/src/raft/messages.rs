@@ -60,7 +60,11 @@ pub(super) enum Response {
         vote: Vote,
     },
     Condition(Condition),
-    Members(Vec<RaftNode>),
+    Members {
+        /// Index of the log entry that made them members.
+        since: Option<u64>,
+        members: Vec<RaftNode>,
+    },
 }
 
 /// Bytes that are encoded as one piece.
@@ -151,7 +155,7 @@ mod tests {
         let makes_sense = |frame: &[u8]| decode::<Response>(frame).is_some();
         // The first kind that there is not, of a question and of an answer.
         assert!(decode::<Request>(&[LAST_KIND + 1]).is_none() && !makes_sense(&[LAST_KIND + 1, 0, 0, 0, 0]));
-        assert!(decode::<Request>(&[LAST_KIND]).is_some() && makes_sense(&[LAST_KIND, 0]));
+        assert!(decode::<Request>(&[LAST_KIND]).is_some() && makes_sense(&[LAST_KIND, 0, 0]));
         // Rooms there are three.
         assert!(makes_sense(&[KIND, 0, 0, 2, 0]) && !makes_sense(&[KIND, 0, 0, 3, 0]));
         // Times: what is left over of a second may be a second more, if it is not the last that there is.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,12 +76,12 @@ pub(super) async fn ask(
     let frame = encode(request).map_err(|_| AskError::Encoding)?;
     let answer = tokio::time::timeout(deadline, link.call(to, channel, frame)).await;
     let answer = answer.map_err(|_| AskError::Timeout)??;
-    sound(&answer)
+    sound(&answer, request.term())
 }
 
-/// What a frame answers, if it makes sense.
-fn sound(frame: &[u8]) -> Result<Response, AskError> {
-    decode(frame).filter(Response::is_sound).ok_or(AskError::Answer)
+/// What a frame answers to who asked in a term, if it makes sense.
+fn sound(frame: &[u8], term: u64) -> Result<Response, AskError> {
+    decode(frame).filter(|answer: &Response| answer.is_sound(term)).ok_or(AskError::Answer)
 }
 
 /// Why a question has no answer.
@@ -93,7 +93,7 @@ pub(super) enum AskError {
     Timeout,
     #[error("the question cannot be encoded")]
     Encoding,
-    #[error("an answer to another question, or one that cannot be meant")]
+    #[error("an answer to another question, or an impossible one")]
     Answer,
 }
 
@@ -196,8 +196,13 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         Box::pin(async move {
             let owed = Arc::new(AtomicUsize::new(0));
             let count = Arc::clone(&owed);
+            let term = Arc::new(AtomicU64::new(0));
+            let asked_in = Arc::clone(&term);
             let frames = input
-                .map(|request| encode(&Request::Append(request)).ok())
+                .map(move |request| {
+                    asked_in.fetch_max(request.vote.leader_id.term, Ordering::Relaxed);
+                    encode(&Request::Append(request)).ok()
+                })
                 .take_while(|frame| std::future::ready(frame.is_some()))
                 .filter_map(std::future::ready)
                 .inspect(move |_: &Bytes| {
@@ -217,16 +222,16 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                 }
             };
             let connection = &*self;
-            let results = stream::unfold(Some((answers, owed)), move |state| async move {
-                let (mut answers, owed) = state?;
-                let result = match next_answer(&mut answers, &owed, patience).await? {
+            let results = stream::unfold(Some((answers, owed, term)), move |state| async move {
+                let (mut answers, owed, term) = state?;
+                let result = match next_answer(&mut answers, &owed, &term, patience).await? {
                     Ok(Response::Streamed(result)) => Ok(result),
                     Ok(_) => Err(other_answer()),
                     Err(error) => Err(connection.error(RPCTypes::AppendEntries, patience, &error)),
                 };
                 // Nothing can follow an error.
                 let goes_on = matches!(result, Ok(Ok(_)));
-                Some((result, goes_on.then_some((answers, owed))))
+                Some((result, goes_on.then_some((answers, owed, term))))
             });
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })
@@ -284,13 +289,14 @@ impl RaftNetworkV2<TypeConfig> for Connection {
 async fn next_answer(
     answers: &mut Answers,
     owed: &AtomicUsize,
+    term: &AtomicU64,
     patience: Duration,
 ) -> Option<Result<Response, AskError>> {
     loop {
         match tokio::time::timeout(patience, answers.next()).await {
             Ok(Some(Ok(frame))) => {
                 owed.fetch_sub(1, Ordering::Relaxed);
-                return Some(sound(&frame));
+                return Some(sound(&frame, term.load(Ordering::Relaxed)));
             }
             Ok(Some(Err(error))) => return Some(Err(error.into())),
             Ok(None) => return None,

@@ -31,7 +31,7 @@ use super::service::Service;
 use super::snapshots::Snapshots;
 use super::state_machine::StateMachine;
 use super::statistics::{Counted, count_leaders};
-use super::types::{Addresses, Command, RaftNode, TypeConfig, peer};
+use super::types::{Addresses, Command, LogId, RaftNode, TypeConfig, peer};
 use crate::api::{ClientId, Committed, Member, ReadError, ReplicaStatus, Role, SubmitError, Write};
 use crate::link::{Channel, PeerLink, PeerService};
 
@@ -290,15 +290,17 @@ impl Replica {
         }
     }
 
-    /// Who takes part, as far as the members that can be reached know: the log of this node may be behind.
+    /// Who takes part, as the members say that know of a later change than this node's log; nobody where none does.
     pub async fn members_elsewhere(&self) -> BTreeSet<NodeId> {
+        let own = *self.inner.raft.metrics().borrow_watched().membership_config.log_id();
+        let own = own.as_ref().map(LogId::index);
         let others = self.status().members.into_iter().filter(|member| member.peer.node != self.inner.node);
         let (link, patience) = (&*self.inner.link, self.patience());
         let told = join_all(others.map(|member| async move {
             network::ask(link, &member.peer, Channel::Urgent, &Request::Members, patience).await
         }));
         let members = told.await.into_iter().filter_map(|answer| match answer {
-            Ok(Response::Members(members)) => Some(members),
+            Ok(Response::Members { since, members }) if since > own => Some(members),
             _ => None,
         });
         members.flatten().map(NodeId::from).collect()

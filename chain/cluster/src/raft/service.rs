@@ -17,7 +17,8 @@ use super::condition::Watched;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
 use super::snapshots::Snapshots;
 use super::state_machine::{StateMachine, describe};
-use super::types::{RaftNode, TypeConfig, Vote};
+use super::types::{LogId, RaftNode, TypeConfig, Vote};
+use super::validation::is_snapshot;
 use crate::link::PeerService;
 
 /// Answers by asking the consensus library.
@@ -45,7 +46,7 @@ fn question(raft: &Raft<TypeConfig, StateMachine>, from: NodeId, frame: &[u8]) -
     let request: Request = decode(frame)?;
     let sound = request.is_sound(raft.metrics().borrow_watched().current_term);
     if !sound {
-        tracing::warn!(%from, "a request that cannot be meant was refused");
+        tracing::warn!(%from, "an impossible request was refused");
     }
     sound.then_some(request)
 }
@@ -77,8 +78,9 @@ impl Service {
             Request::Members => {
                 let metrics = self.raft.metrics();
                 let seen = metrics.borrow_watched();
-                let members = seen.membership_config.membership().nodes();
-                Some(Response::Members(members.map(|(node, _)| *node).collect()))
+                let seen = &seen.membership_config;
+                let members = seen.membership().nodes().map(|(node, _)| *node).collect();
+                Some(Response::Members { since: seen.log_id().as_ref().map(LogId::index), members })
             }
             Request::Offer { digest } => {
                 let snapshots = Arc::clone(&self.snapshots);
@@ -111,7 +113,11 @@ impl Service {
         let snapshots = Arc::clone(&self.snapshots);
         let receive = move || snapshots.received(from).and_then(describe);
         let snapshot = match blocking(receive).await.ok()? {
-            Ok(snapshot) => snapshot,
+            Ok(snapshot) if is_snapshot(&snapshot.meta, &vote) => snapshot,
+            Ok(_) => {
+                tracing::warn!(%from, "an impossible snapshot was refused");
+                return None;
+            }
             Err(error) => {
                 tracing::warn!(%error, %from, "a snapshot was not received whole");
                 return None;

@@ -3,7 +3,8 @@
 //! ```text
 //! snapshot/<index>.state    this node's newest snapshot; its blocks are the start of blocks.log
 //! snapshot/from-<node>/     one that is being received: digest, state, blocks.log
-//! snapshot/installing/      one that was received whole and is being installed
+//! snapshot/whole-<node>/    one that was received whole and waits for its installation
+//! snapshot/installing/      one that is being installed
 //! ```
 //!
 //! An installation that a crash cut short is finished before the node does anything else, because the chain is between
@@ -34,6 +35,8 @@ pub(super) type SnapshotDigest = [u8; SNAPSHOT_DIGEST_BYTES];
 const DIGEST: &str = "digest";
 const STATE: &str = "state";
 const INSTALLING: &str = "installing";
+const FROM: &str = "from-";
+const WHOLE: &str = "whole-";
 
 /// The directory of snapshots of one node.
 #[derive(Debug)]
@@ -92,7 +95,7 @@ impl Snapshots {
         sweep_orphans(&snapshots.dir).map_err(io::Error::other)?;
         for entry in fs::read_dir(&snapshots.dir)? {
             let path = entry?.path();
-            if is_received(&path) {
+            if is_of(&path, FROM) || is_of(&path, WHOLE) {
                 fs::remove_dir_all(path)?;
             }
         }
@@ -191,40 +194,54 @@ impl Snapshots {
         fs::rename(state, self.path_of(header.position))?;
         sync_dir(&self.dir)?;
         fs::remove_dir_all(installing)?;
-        // What others were sending is older, or is offered again.
-        for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if is_received(&path) {
-                remove_dir(&path)?;
-            }
-        }
+        self.drop_received();
         self.remove_older()
     }
 
-    /// What is there of a snapshot that another node is about to send: where it has to go on. What is there of any
-    /// other that this node has sent is dropped. Of a new one this node's own blocks are there: all nodes have the same.
+    /// Drops what was being received: it is older than what this node has now, or is offered again.
+    fn drop_received(&self) {
+        let _one_at_a_time = self.receiving.lock();
+        let paths = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in paths.filter(|path| is_of(path, FROM)) {
+            if let Err(error) = remove_dir(&path) {
+                tracing::warn!(%error, "a part of a snapshot is left until the next start");
+            }
+        }
+    }
+
+    /// What is there of a snapshot that another node is about to send: where it has to go on. Of another one that this
+    /// node has sent the blocks are kept, and of a first one this node's own are there: all nodes have the same.
     pub(super) fn offered(&self, from: NodeId, digest: &SnapshotDigest) -> io::Result<Held> {
         let _one_at_a_time = self.receiving.lock();
         let dir = self.received_from(from);
+        let len = |part: Part| -> io::Result<Option<u64>> {
+            match fs::metadata(dir.join(part.file_name())) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                metadata => Ok(Some(metadata?.len())),
+            }
+        };
         match fs::read(dir.join(DIGEST)) {
             Ok(known) if known == digest => {
-                let len = |part: Part| -> io::Result<u64> {
-                    match fs::metadata(dir.join(part.file_name())) {
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-                        metadata => Ok(metadata?.len()),
-                    }
-                };
-                let held = Held { state: len(Part::State)?, blocks: len(Part::Blocks)? };
-                tracing::info!(%from, held.state, held.blocks, "a snapshot goes on where it was broken off");
-                return Ok(held);
+                let [state, blocks] = [len(Part::State)?, len(Part::Blocks)?].map(Option::unwrap_or_default);
+                tracing::info!(%from, state, blocks, "a snapshot goes on where it was broken off");
+                return Ok(Held { state, blocks });
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => remove_dir(&dir)?,
+            _ => {}
         }
-        fs::create_dir(&dir)?;
-        let blocks = self.begin_with_own_blocks(&dir)?;
+        fs::create_dir_all(&dir)?;
+        for name in [DIGEST, STATE] {
+            match fs::remove_file(dir.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let blocks = match len(Part::Blocks)? {
+            Some(blocks) => blocks,
+            None => self.begin_with_own_blocks(&dir)?,
+        };
         fs::write(dir.join(DIGEST), digest)?;
-        tracing::info!(%from, held.blocks = blocks, "a snapshot begins");
+        tracing::info!(%from, blocks, "a snapshot begins");
         Ok(Held { state: 0, blocks })
     }
 
@@ -260,13 +277,18 @@ impl Snapshots {
     pub(super) fn received(&self, from: NodeId) -> io::Result<SnapshotFiles> {
         let _one_at_a_time = self.receiving.lock();
         let dir = self.received_from(from);
-        Self::take(dir.clone()).inspect_err(|_| {
+        let header = Self::take(&dir).inspect_err(|_| {
             self.distrusts_own.store(true, Ordering::Relaxed);
             drop(remove_dir(&dir));
-        })
+        })?;
+        let whole = self.dir.join(format!("{WHOLE}{from}"));
+        remove_dir(&whole)?;
+        fs::rename(&dir, &whole)?;
+        let (state, blocks) = (whole.join(STATE), whole.join(LOG_FILE_NAME));
+        Ok(SnapshotFiles { header, state, blocks, received_in: Some(whole) })
     }
 
-    fn take(dir: PathBuf) -> io::Result<SnapshotFiles> {
+    fn take(dir: &Path) -> io::Result<SnapshotHeader> {
         let (state, blocks) = (dir.join(STATE), dir.join(LOG_FILE_NAME));
         let file = File::open(&state)?;
         sync(&file)?;
@@ -278,14 +300,14 @@ impl Snapshots {
                 file.set_len(tip.log_len)?;
             }
             sync(&file)?;
-            tip.check_blocks(&dir).map_err(|error| in_file(&blocks, error))?;
+            tip.check_blocks(dir).map_err(|error| in_file(&blocks, error))?;
         }
-        sync_dir(&dir)?;
-        Ok(SnapshotFiles { header, state, blocks, received_in: Some(dir) })
+        sync_dir(dir)?;
+        Ok(header)
     }
 
     fn received_from(&self, from: NodeId) -> PathBuf {
-        self.dir.join(format!("from-{from}"))
+        self.dir.join(format!("{FROM}{from}"))
     }
 
     fn own(&self, header: SnapshotHeader, state: PathBuf) -> SnapshotFiles {
@@ -364,9 +386,9 @@ impl SnapshotFiles {
     }
 }
 
-/// Whether a path is the directory of a snapshot that is being received.
-fn is_received(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("from-"))
+/// Whether the name of a path begins so.
+fn is_of(path: &Path, prefix: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
 /// Removes a directory, if there is one.
@@ -459,10 +481,18 @@ mod tests {
         let own_len = fs::metadata(dir.path().join(LOG_FILE_NAME)).unwrap().len();
         assert_eq!(snapshots.offered(from, &digest).unwrap(), Held { state: 0, blocks: own_len });
         assert!(own_len > 1_000_000);
+        // Another snapshot of the same node: its blocks are the same.
+        assert_eq!(snapshots.offered(from, &[9; 32]).unwrap(), Held { state: 0, blocks: own_len });
         send(&files, &snapshots, from);
-        snapshots.install(&chain, snapshots.received(from).unwrap()).unwrap();
+        let received = snapshots.received(from).unwrap();
+        // One that came whole while the other is being installed waits for its own installation.
+        send(&files, &snapshots, other);
+        let waiting = snapshots.received(other).unwrap();
+        assert_eq!(snapshots.offered(other, &[9; 32]).unwrap(), Held { state: 0, blocks: own_len });
+        snapshots.install(&chain, received).unwrap();
         assert_eq!(place(&chain), place(&leader));
         assert!(!snapshots.received_from(other).exists(), "what came to nothing");
+        snapshots.install(&chain, waiting).unwrap();
 
         // A log that goes on past the snapshot.
         drop((chain, snapshots));

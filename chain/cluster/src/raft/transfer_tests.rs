@@ -126,6 +126,5 @@ async fn a_snapshot_goes_on_where_the_connection_broke() {
             end += len;
         }
     }
-    let other = [7; 32];
-    assert_eq!(link.snapshots.offered(SENDER, &other).unwrap(), Held { state: 0, blocks: 0 });
+    assert_eq!(link.snapshots.offered(SENDER, &[7; 32]).unwrap(), Held { state: 0, blocks: 0 });
 }

@@ -4,7 +4,7 @@
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, TransferLeaderError};
 
 use super::messages::{Request, Response};
-use super::types::{LogId, TypeConfig, Vote, position};
+use super::types::{LogId, SnapshotMeta, TypeConfig, Vote, position};
 
 /// The highest term and index that are taken: far above what counting comes to, and far from the end of counting.
 const MOST: u64 = u64::MAX / 2;
@@ -21,8 +21,16 @@ fn are_log_ids<'l>(ids: impl IntoIterator<Item = &'l LogId>) -> bool {
     ids.into_iter().all(is_log_id)
 }
 
-const fn is_vote(vote: &Vote) -> bool {
-    vote.leader_id.term <= MOST
+/// Whether a node in a term can be told of this vote.
+fn is_vote(vote: &Vote, term: u64) -> bool {
+    vote.leader_id.term <= term.saturating_add(MOST_TERMS_AHEAD).min(MOST)
+}
+
+/// Whether a leader with this vote can have such a snapshot.
+pub(super) fn is_snapshot(meta: &SnapshotMeta, vote: &Vote) -> bool {
+    let last = meta.last_log_id.as_ref();
+    let terms_fit = last.is_none_or(|id| position(id).term <= vote.leader_id.term);
+    terms_fit && are_log_ids(last.into_iter().chain(meta.last_membership.log_id()))
 }
 
 /// Whether the entries follow each other and the one before them, in terms that never fall and that the leader has come to.
@@ -43,10 +51,21 @@ fn is_append(request: &AppendEntriesRequest<TypeConfig>) -> bool {
 }
 
 impl Request {
+    /// The term of the vote that it carries, if it does: the one in which it is asked.
+    pub(super) fn term(&self) -> u64 {
+        let vote = match self {
+            Self::Append(request) => &request.vote,
+            Self::Vote(request) | Self::PreVote(request) => &request.vote,
+            Self::TransferLeader(request) => request.from_leader(),
+            Self::Install { vote } => vote,
+            _ => return 0,
+        };
+        vote.leader_id.term
+    }
+
     /// Whether a node in this term can be asked this.
     pub(super) fn is_sound(&self, term: u64) -> bool {
-        let is_vote =
-            |vote: &Vote| is_vote(vote) && vote.leader_id.term <= term.saturating_add(MOST_TERMS_AHEAD);
+        let is_vote = |vote: &Vote| is_vote(vote, term);
         match self {
             Self::Append(request) => is_vote(&request.vote) && is_append(request),
             Self::Vote(request) | Self::PreVote(request) => {
@@ -56,7 +75,7 @@ impl Request {
                 is_vote(request.from_leader()) && are_log_ids(request.last_log_id())
             }
             Self::Install { vote } => is_vote(vote),
-            // Their numbers are checked where they are used.
+            // What they hold is checked where it is used.
             Self::ReadIndex
             | Self::Propose(_)
             | Self::Offer { .. }
@@ -68,8 +87,9 @@ impl Request {
 }
 
 impl Response {
-    /// Whether a node can answer this.
-    pub(super) fn is_sound(&self) -> bool {
+    /// Whether a node that asked in this term can be answered this.
+    pub(super) fn is_sound(&self, term: u64) -> bool {
+        let is_vote = |vote: &Vote| is_vote(vote, term);
         match self {
             Self::Append(AppendEntriesResponse::PartialSuccess(id)) | Self::Streamed(Ok(id)) => {
                 are_log_ids(id)
@@ -92,7 +112,7 @@ impl Response {
             | Self::Offer(_)
             | Self::Chunk
             | Self::Condition(_)
-            | Self::Members(_) => true,
+            | Self::Members { .. } => true,
         }
     }
 }
@@ -161,8 +181,25 @@ mod tests {
                 assert_eq!(Request::PreVote(ask(Some(id(1, 1)))).is_sound(term), sound);
                 assert_eq!(Request::Install { vote: vote(vote_term) }.is_sound(term), sound);
                 assert_eq!(append(vote_term, None, &[], None).is_sound(term), sound);
+                for answer in [
+                    Response::Append(AppendEntriesResponse::HigherVote(vote(vote_term))),
+                    Response::Streamed(Err(StreamAppendError::HigherVote(vote(vote_term)))),
+                    Response::Vote(VoteResponse::new(vote(vote_term), None, false)),
+                    Response::Install { vote: vote(vote_term) },
+                ] {
+                    assert_eq!(answer.is_sound(term), sound);
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_no_newer_than_the_vote_of_its_leader() {
+        let meta = |last| SnapshotMeta { last_log_id: last, ..SnapshotMeta::default() };
+        for (last, sound) in [(None, true), (Some(id(3, 9)), true), (Some(id(4, 9)), false)] {
+            assert_eq!(is_snapshot(&meta(last), &vote(3)), sound);
+        }
+        assert!(!is_snapshot(&meta(Some(id(3, MOST + 1))), &vote(3)));
     }
 
     proptest! {
@@ -191,9 +228,9 @@ mod tests {
                 Response::ReadIndex(Some(high)),
                 Response::Install { vote: vote(high) },
             ] {
-                prop_assert!(!response.is_sound());
+                prop_assert!(!response.is_sound(MOST));
             }
-            prop_assert!(Response::Vote(answered(Some(id(low, low)))).is_sound());
+            prop_assert!(Response::Vote(answered(Some(id(low, low)))).is_sound(1));
         }
     }
 }

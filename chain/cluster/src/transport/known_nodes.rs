@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tensor_chain::NodeId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The nodes that may connect to this one. Clones share one set.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +16,7 @@ pub struct KnownNodes(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     nodes: watch::Sender<BTreeSet<NodeId>>,
-    /// The last node that was turned away.
-    stranger: watch::Sender<Option<NodeId>>,
+    turned_away: Notify,
 }
 
 impl KnownNodes {
@@ -40,26 +39,19 @@ impl KnownNodes {
         self.0.nodes.borrow().contains(&node)
     }
 
-    /// Whether a node that asks for it may connect; if not, [`stranger`](Self::stranger) tells of it.
+    /// Whether a node that asks for it may connect; if not, [`turned_away`](Self::turned_away) tells of it.
     pub(super) fn admit(&self, node: NodeId) -> bool {
         let known = self.contains(node);
         if !known {
-            self.0.stranger.send_replace(Some(node));
+            self.0.turned_away.notify_one();
         }
         known
     }
 
-    /// Waits until a node is turned away that claims to be one, and returns the last. It may be anybody, or a member that
-    /// this node has not heard of yet.
-    pub async fn stranger(&self) -> NodeId {
-        let mut strangers = self.0.stranger.subscribe();
-        loop {
-            if let Some(stranger) = self.0.stranger.send_replace(None) {
-                return stranger;
-            }
-            // Fails only without a sender, and `self` has it.
-            let _ = strangers.wait_for(Option::is_some).await;
-        }
+    /// Waits until somebody is turned away, since this returned last. It may be anybody, or a member that this node has
+    /// not heard of yet.
+    pub async fn turned_away(&self) {
+        self.0.turned_away.notified().await;
     }
 
     /// Waits until the node is known and then no longer is: one that was dialled may become known only later.
@@ -91,15 +83,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_turned_away_is_told_once() {
+    async fn who_is_turned_away_is_told_of_once() {
         let [node, other] = [1, 2].map(|byte| NodeId([byte; 32]));
         let known = KnownNodes::new([node]);
         assert!(known.admit(node));
-        let mut stranger = Box::pin(known.stranger());
-        assert!(futures_util::poll!(&mut stranger).is_pending());
+        assert!(futures_util::poll!(pin!(known.turned_away())).is_pending());
         assert!(!known.clone().admit(other));
-        assert_eq!(stranger.await, other);
-        let mut stranger = pin!(known.stranger());
-        assert!(futures_util::poll!(&mut stranger).is_pending());
+        known.turned_away().await;
+        assert!(futures_util::poll!(pin!(known.turned_away())).is_pending());
     }
 }

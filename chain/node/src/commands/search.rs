@@ -57,16 +57,12 @@ pub(super) fn drift(
     let drift = match &source {
         Source::Dir(chain) => {
             let tip = chain.height().0;
+            // Before a codebook is trained on what is not there.
             refuse_above(tip, from.max(to))?;
             let trained = train.map(|k| trained(chain, from.unwrap_or(0)..=to.unwrap_or(tip), k));
             answers::drift(chain, from, to, trained.transpose()?.as_ref())?
         }
-        Source::Cluster(node) => {
-            let drift = node.wait(reader(node, freshness).drift(from, to))?;
-            // Without --to the range ends at the tip, which only the node knows.
-            refuse_above(drift.to, from)?;
-            drift
-        }
+        Source::Cluster(node) => node.wait(reader(node, freshness).drift(from, to))?,
     };
     source.close()?;
     Ok(output::answer(config.output, &drift)?)

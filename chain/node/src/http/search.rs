@@ -28,7 +28,7 @@ pub(super) struct ReadParams {
     consistency: Consistency,
 }
 
-/// An answer, and which applied state it is at least of.
+/// An answer, and the applied state that it reflects at least.
 fn as_of(point: ReadPoint, answer: impl Serialize) -> Response {
     (kv::read_headers(point), Answer(answer)).into_response()
 }

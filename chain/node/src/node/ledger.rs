@@ -33,6 +33,15 @@ impl ReplicaLedger {
         Self { replica, me, cluster, heights, tickets: Tickets::default() }
     }
 
+    /// The status, if this node leads.
+    fn leads(&self) -> Result<ReplicaStatus, AdminError> {
+        let status = self.replica.status();
+        match status.leader.as_ref().map(|leader| leader.node) == Some(status.node) {
+            true => Ok(status),
+            false => Err(AdminError::NotLeader { leader: status.leader }),
+        }
+    }
+
     /// Whether a node may join with a ticket. One that is a member needs none: it may not have heard that it has joined.
     fn admits(&self, ticket: &Ticket, peer: &Peer) -> bool {
         let is_member = || self.replica.status().members.iter().any(|member| member.peer == *peer);
@@ -84,10 +93,7 @@ impl Ledger for ReplicaLedger {
     }
 
     fn issue_ticket(&self, valid_for: Duration) -> Result<String, AdminError> {
-        let ReplicaStatus { node, leader, members, .. } = self.replica.status();
-        if leader.as_ref().map(|leader| leader.node) != Some(node) {
-            return Err(AdminError::NotLeader { leader });
-        }
+        let ReplicaStatus { node, members, .. } = self.leads()?;
         // The one that issues it first: it is the one to ask.
         let others = members.into_iter().map(|member| member.peer).filter(|peer| peer.node != node);
         let peers = [self.me.clone()].into_iter().chain(others).collect();
@@ -107,6 +113,8 @@ impl Ledger for ReplicaLedger {
                 }
                 AdminRequest::Initialize(members) => self.replica.initialize(members).await,
                 AdminRequest::Join { ticket, peer } => {
+                    // Only the leader knows its tickets and who is a member now.
+                    self.leads()?;
                     if ticket.cluster != self.cluster || !self.admits(&ticket, &peer) {
                         return Err(AdminError::TicketRefused);
                     }

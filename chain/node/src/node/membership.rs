@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tensor_chain::NodeId;
 use tensor_client::{Client, ClientError, wire};
 use tensor_cluster::api::Peer;
 use tensor_cluster::ticket::Ticket;
@@ -18,11 +19,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// nodes that it was told of at the start are known.
 ///
 /// The log of a node that was away may not name a member that was added meanwhile, and if that one leads, nobody else
-/// sends the entry that does. So where a stranger wants to connect, the members that the log names are asked for those
-/// that they know.
+/// sends the entry that does. So where a stranger wants to connect, the members that the log names are asked, and whom
+/// those name that know of a later change is let in until the log changes.
 pub(super) async fn follow(replica: Replica, known: KnownNodes) {
     let mut status = replica.watch();
     let mut members = BTreeSet::new();
+    let mut asking = Box::pin(told_of_others(&replica, &known));
     let mut now = status.until(|_| true).await;
     while let Some(status_now) = now {
         let named: BTreeSet<_> = status_now.members.into_iter().map(|member| member.peer.node).collect();
@@ -30,20 +32,27 @@ pub(super) async fn follow(replica: Replica, known: KnownNodes) {
             known.set(named.iter().copied());
             members = named;
         }
-        tokio::select! {
-            changed = status.changed() => now = changed,
-            stranger = known.stranger() => {
-                let told = replica.members_elsewhere().await;
-                if told.contains(&stranger) {
-                    tracing::info!(member = %stranger, "a member that this node's log does not name yet is let in");
+        now = tokio::select! {
+            changed = status.changed() => changed,
+            told = &mut asking => {
+                let new: Vec<_> = told.difference(&members).collect();
+                if !new.is_empty() {
+                    tracing::info!(members = ?new, "members that this node's log does not name yet are let in");
                     known.set(members.union(&told).copied());
                 }
-                // Strangers cause no more questions than this.
-                tokio::time::sleep(PAUSE).await;
-                now = status.until(|_| true).await;
+                asking = Box::pin(told_of_others(&replica, &known));
+                status.until(|_| true).await
             }
-        }
+        };
     }
+}
+
+/// Whom the members name, once somebody is turned away. Begins with a pause: strangers cause no more questions than one in
+/// that time.
+async fn told_of_others(replica: &Replica, known: &KnownNodes) -> BTreeSet<NodeId> {
+    tokio::time::sleep(PAUSE).await;
+    known.turned_away().await;
+    replica.members_elsewhere().await
 }
 
 /// Logs on the leader when a member does not answer any more and when it does again, until the replica stops.

@@ -145,9 +145,11 @@ fn blocks_that_the_log_has_lost_are_missed() {
     }
     // Gone as a whole: no new chain takes its place.
     fs::remove_file(&log).unwrap();
-    let message = finds_damage(tensorchain(dir.path()).args(["put", "n", "1"]));
-    assert!(message.contains("blocks.log") && message.contains("to height 13"), "{message}");
-    assert!(!log.exists());
+    for args in [&["put", "n", "1"][..], &["get", "key-0"]] {
+        let message = finds_damage(tensorchain(dir.path()).args(args));
+        assert!(message.contains("blocks.log") && message.contains("to height 13"), "{message}");
+        assert!(!log.exists());
+    }
 
     fs::write(&log, &whole).unwrap();
     assert_eq!(succeeds(tensorchain(dir.path()).args(["get", "key-0"])).stdout, b"value-10");
