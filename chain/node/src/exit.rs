@@ -204,6 +204,9 @@ fn of_io(error: &io::Error) -> Exit {
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
         return of_snapshot(error);
     }
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
+        return of_chain(error);
+    }
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Exit::NoSpace,
         ErrorKind::InvalidData => Exit::Corruption,

@@ -145,7 +145,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotFiles;
 
     async fn build_snapshot(&mut self) -> io::Result<ChainSnapshot> {
-        let draft = self.draft.take().unwrap_or_else(|| Err(io::Error::other("built already")))?;
+        let draft = self.draft.take().unwrap_or_else(|| Err(io::Error::other("built already")));
+        let draft = draft.map_err(|error| self.machine.snapshot_failed(error))?;
         let chain = Arc::clone(&self.machine.chain);
         let finish = move || {
             // The blocks that it stands on, and all that the log may forget once it exists.
