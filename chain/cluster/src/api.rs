@@ -292,6 +292,14 @@ pub struct ReplicaStatus {
     pub members: Vec<Member>,
 }
 
+impl ReplicaStatus {
+    /// Whether this node leads, as far as it knows.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leader.as_ref().is_some_and(|leader| leader.node == self.node)
+    }
+}
+
 /// A snapshot and the blocks it stands on, in one: what a new cluster can be begun with.
 pub struct Export {
     /// Index of the last log entry that it reflects.

@@ -15,9 +15,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::atomic_io::{AtomicIoError, atomic_write, settle_dir, sweep_orphans};
+use crate::log::{LOG_FILE_NAME, MARKER_FILE_NAME};
 
 /// Content of the file `FORMAT`.
 const FORMAT: &str = "tensor-chain data directory, format 1\n";
+const INDEX: &str = "index";
 
 /// An open data directory. No other process, and nobody else in this one, can open it until this is dropped.
 #[derive(Debug)]
@@ -99,8 +101,14 @@ impl DataDir {
     /// Where the index is.
     #[must_use]
     pub fn index_path(&self) -> PathBuf {
-        self.path.join("index")
+        self.path.join(INDEX)
     }
+}
+
+/// Whether a directory holds a chain, or something that is left of one: its log, the marker that it was closed, its index.
+#[must_use]
+pub fn holds_chain(path: impl AsRef<Path>) -> bool {
+    [LOG_FILE_NAME, MARKER_FILE_NAME, INDEX].iter().any(|name| path.as_ref().join(name).exists())
 }
 
 fn lock(path: &Path) -> Result<File, DirError> {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use crate::atomic_io::atomic_write;
 use crate::block::{Block, Stamp};
 use crate::block_places;
-use crate::dir::{DataDir, DirError};
+use crate::dir::{DataDir, DirError, holds_chain};
 use crate::encoding::{Decode, DecodeError, Encode};
 use crate::genesis::ChainParams;
 use crate::head::Tip;
@@ -450,8 +450,7 @@ fn replicated_dir(dir: impl AsRef<Path>) -> Result<DataDir, StoreError> {
     let dir = DataDir::open(dir)?;
     quarantine::refuse(&dir)?;
     if !dir.replicated_path().exists() {
-        // Or what is left of one.
-        if [dir.path().join(LOG_FILE_NAME), dir.index_path()].iter().any(|path| path.exists()) {
+        if holds_chain(dir.path()) {
             return Err(StoreError::NotReplicated { dir: dir.path().to_owned() });
         }
         let fail = |source| DirError::Io { dir: dir.path().to_owned(), source };

@@ -280,3 +280,20 @@ impl From<OutputError> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_one_however_deep_the_error_lies() {
+        let full = || {
+            let source = io::Error::from(ErrorKind::StorageFull).into();
+            ChainError::from(StoreError::from(DirError::Io { dir: "dir".into(), source }))
+        };
+        let wrapped = [io::Error::other(full()), io::Error::other(SnapshotError::from(full()))];
+        for error in wrapped.map(ReplicaError::Snapshot).into_iter().chain([full().into()]) {
+            assert_eq!(Failure::of_replica(&error).exit(), Exit::NoSpace, "{error:?}");
+        }
+    }
+}

@@ -60,12 +60,12 @@ impl Replica {
     /// See [`AdminError`].
     pub async fn add_learner(&self, peer: Peer) -> Result<(), AdminError> {
         let seen = self.seen();
-        let (node, addresses) = (RaftNode::from(peer.node), Addresses::from(&peer));
-        if seen.membership_config.membership().get_node(&node).is_none() {
+        if seen.membership_config.membership().get_node(&peer.node.into()).is_none() {
             return self.add(&seen, &peer).await;
         }
         check_addresses(&peer)?;
-        self.change(&seen, ChangeMembers::SetNodes([(node, addresses)].into()), true).await
+        let nodes = [(peer.node.into(), (&peer).into())];
+        self.change(&seen, ChangeMembers::SetNodes(nodes.into()), true).await
     }
 
     /// Adds a node that asks for it by itself, as [`add_learner`](Self::add_learner). For a member nothing is changed:
@@ -147,7 +147,7 @@ impl Replica {
     /// A node that is no voter; a node that does not lead.
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), AdminError> {
         let status = self.status();
-        if status.leader.as_ref().map(|leader| leader.node) != Some(status.node) {
+        if !status.leads() {
             return Err(AdminError::NotLeader { leader: status.leader });
         }
         if !status.members.iter().any(|member| member.voter && member.peer.node == to) {
@@ -209,8 +209,7 @@ impl Replica {
     /// survive.
     async fn change(&self, seen: &Metrics, change: Change, retain: bool) -> Result<(), AdminError> {
         let status = self.status();
-        let leads = status.leader.is_some_and(|leader| leader.node == status.node);
-        if leads && status.role != Role::Leader {
+        if status.leads() && status.role != Role::Leader {
             // A leader that is no member any more leads until that is agreed on. The library would take another change
             // from it, which it does not expect further on.
             return Err(AdminError::MembershipChangeInProgress { log_index: None });

@@ -194,19 +194,18 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            let owed = Arc::new(AtomicUsize::new(0));
-            let count = Arc::clone(&owed);
-            let term = Arc::new(AtomicU64::new(0));
-            let asked_in = Arc::clone(&term);
+            let asked = Arc::<Asked>::default();
+            let (in_term, count) = (Arc::clone(&asked), Arc::clone(&asked));
             let frames = input
                 .map(move |request| {
-                    asked_in.fetch_max(request.vote.leader_id.term, Ordering::Relaxed);
-                    encode(&Request::Append(request)).ok()
+                    let request = Request::Append(request);
+                    in_term.term.fetch_max(request.term(), Ordering::Relaxed);
+                    encode(&request).ok()
                 })
                 .take_while(|frame| std::future::ready(frame.is_some()))
                 .filter_map(std::future::ready)
                 .inspect(move |_: &Bytes| {
-                    count.fetch_add(1, Ordering::Relaxed);
+                    count.owed.fetch_add(1, Ordering::Relaxed);
                 });
             let opening = self.network.link.stream(&self.peer, Channel::Urgent, frames.boxed());
             let patience = self.network.patience;
@@ -222,16 +221,16 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                 }
             };
             let connection = &*self;
-            let results = stream::unfold(Some((answers, owed, term)), move |state| async move {
-                let (mut answers, owed, term) = state?;
-                let result = match next_answer(&mut answers, &owed, &term, patience).await? {
+            let results = stream::unfold(Some((answers, asked)), move |state| async move {
+                let (mut answers, asked) = state?;
+                let result = match next_answer(&mut answers, &asked, patience).await? {
                     Ok(Response::Streamed(result)) => Ok(result),
                     Ok(_) => Err(other_answer()),
                     Err(error) => Err(connection.error(RPCTypes::AppendEntries, patience, &error)),
                 };
                 // Nothing can follow an error.
                 let goes_on = matches!(result, Ok(Ok(_)));
-                Some((result, goes_on.then_some((answers, owed, term))))
+                Some((result, goes_on.then_some((answers, asked))))
             });
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })
@@ -285,22 +284,30 @@ impl RaftNetworkV2<TypeConfig> for Connection {
     }
 }
 
+/// What a stream has been asked.
+#[derive(Default)]
+struct Asked {
+    /// Requests without an answer yet.
+    owed: AtomicUsize,
+    /// The term of the newest request.
+    term: AtomicU64,
+}
+
 /// The next answer of a stream; `None` at its end. A follower that owes no answer may be silent for as long as it likes.
 async fn next_answer(
     answers: &mut Answers,
-    owed: &AtomicUsize,
-    term: &AtomicU64,
+    asked: &Asked,
     patience: Duration,
 ) -> Option<Result<Response, AskError>> {
     loop {
         match tokio::time::timeout(patience, answers.next()).await {
             Ok(Some(Ok(frame))) => {
-                owed.fetch_sub(1, Ordering::Relaxed);
-                return Some(sound(&frame, term.load(Ordering::Relaxed)));
+                asked.owed.fetch_sub(1, Ordering::Relaxed);
+                return Some(sound(&frame, asked.term.load(Ordering::Relaxed)));
             }
             Ok(Some(Err(error))) => return Some(Err(error.into())),
             Ok(None) => return None,
-            Err(_) if owed.load(Ordering::Relaxed) == 0 => {}
+            Err(_) if asked.owed.load(Ordering::Relaxed) == 0 => {}
             Err(_) => return Some(Err(AskError::Timeout)),
         }
     }

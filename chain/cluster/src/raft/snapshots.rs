@@ -423,6 +423,7 @@ fn sync(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
     use tensor_chain::replicated::{ProposedWrite, ReplicatedEntry};
     use tensor_chain::{ChainConfig, Changeset, TensorStore, Transaction};
 
@@ -448,6 +449,32 @@ mod tests {
         (chain, log)
     }
 
+    /// A chain of some blocks, its log, and a snapshot of it.
+    struct Leader {
+        dir: TempDir,
+        chain: ReplicatedChain,
+        log: Vec<ReplicatedEntry>,
+        files: SnapshotFiles,
+    }
+
+    impl Leader {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (chain, log) = grown(dir.path());
+            let own = Snapshots::open(dir.path(), &chain).unwrap();
+            let files = own.draft(&chain).unwrap().finish().unwrap();
+            Self { dir, chain, log, files }
+        }
+    }
+
+    /// The chain in a directory after the first entries of a log, and its snapshots.
+    fn follower(dir: &Path, log: &[ReplicatedEntry]) -> (ReplicatedChain, Snapshots) {
+        let chain = open(dir);
+        (1..).zip(log).for_each(|(index, entry)| apply(&chain, index, entry));
+        let snapshots = Snapshots::open(dir, &chain).unwrap();
+        (chain, snapshots)
+    }
+
     /// Sends the parts as the leader does.
     fn send(files: &SnapshotFiles, to: &Snapshots, from: NodeId) {
         let held = to.offered(from, &files.digest().unwrap()).unwrap();
@@ -466,14 +493,11 @@ mod tests {
 
     #[test]
     fn blocks_that_are_here_are_not_sent_again() {
-        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (leader, log) = grown(leader_dir.path());
-        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
-        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let Leader { dir: _kept, chain: leader, log, files } = Leader::new();
+        let dir = tempfile::tempdir().unwrap();
         let digest = files.digest().unwrap();
         let [from, other] = [1, 2].map(|byte| NodeId([byte; 32]));
-        let chain = open(dir.path());
-        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        let (chain, snapshots) = follower(dir.path(), &[]);
         assert_eq!(snapshots.offered(other, &[9; 32]).unwrap(), Held { state: 0, blocks: 0 });
         for index in 1..6 {
             apply(&chain, index, &log[index as usize - 1]);
@@ -499,12 +523,9 @@ mod tests {
         fs::remove_dir_all(dir.path().join("index")).unwrap();
         fs::remove_dir_all(dir.path().join("snapshot")).unwrap();
         let early = tempfile::tempdir().unwrap();
-        let shorter = open(early.path());
-        (1..4).for_each(|index| apply(&shorter, index, &log[index as usize - 1]));
-        let early_own = Snapshots::open(early.path(), &shorter).unwrap();
+        let (shorter, early_own) = follower(early.path(), &log[..3]);
         let early_files = early_own.draft(&shorter).unwrap().finish().unwrap();
-        let chain = open(dir.path());
-        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        let (chain, snapshots) = follower(dir.path(), &[]);
         send(&early_files, &snapshots, from);
         snapshots.install(&chain, snapshots.received(from).unwrap()).unwrap();
         assert_eq!(place(&chain), place(&shorter));
@@ -512,13 +533,9 @@ mod tests {
 
     #[test]
     fn own_blocks_that_do_not_fit_are_used_once() {
-        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (leader, log) = grown(leader_dir.path());
-        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
-        let files = own.draft(&leader).unwrap().finish().unwrap();
-        let chain = open(dir.path());
-        (1..6).for_each(|index| apply(&chain, index, &log[index as usize - 1]));
-        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        let Leader { dir: _kept, log, files, .. } = Leader::new();
+        let dir = tempfile::tempdir().unwrap();
+        let (_chain, snapshots) = follower(dir.path(), &log[..5]);
         let log = dir.path().join(LOG_FILE_NAME);
         let mut bytes = fs::read(&log).unwrap();
         let middle = bytes.len() / 2;
@@ -539,15 +556,10 @@ mod tests {
 
     #[test]
     fn an_installation_that_was_cut_short_is_finished_at_the_next_start() {
-        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (leader, log) = grown(leader_dir.path());
-        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
-        let files = own.draft(&leader).unwrap().finish().unwrap();
+        let Leader { dir: _kept, chain: leader, log, files } = Leader::new();
+        let dir = tempfile::tempdir().unwrap();
         let from = NodeId([1; 32]);
-
-        let chain = open(dir.path());
-        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
-        apply(&chain, 1, &log[0]);
+        let (chain, snapshots) = follower(dir.path(), &log[..1]);
         send(&files, &snapshots, from);
         assert!(snapshots.receive(from, Part::Blocks, 5, b"x").is_err(), "a gap");
         let received = snapshots.received(from).unwrap();
@@ -587,12 +599,9 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_is_cut_short_or_damaged_is_not_taken() {
-        let (leader_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (leader, _) = grown(leader_dir.path());
-        let own = Snapshots::open(leader_dir.path(), &leader).unwrap();
-        let files = own.draft(&leader).unwrap().finish().unwrap();
-        let chain = open(dir.path());
-        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        let Leader { dir: _kept, chain: leader, files, .. } = Leader::new();
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, snapshots) = follower(dir.path(), &[]);
         let from = NodeId([1; 32]);
         send(&files, &snapshots, from);
         let whole = |name: &str| {

@@ -164,3 +164,26 @@ pub(super) fn describe(files: SnapshotFiles) -> io::Result<ChainSnapshot> {
     let meta = SnapshotMeta { last_log_id: files.header.position.map(log_id), last_membership };
     Ok(Snapshot { meta, snapshot: files })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tensor_chain::{ChainConfig, TensorStore};
+
+    #[tokio::test]
+    async fn a_snapshot_that_could_not_be_begun_is_known_as_what_ended_the_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TensorStore::open_replicated(dir.path(), 0).unwrap();
+        let chain = Arc::new(ReplicatedChain::open(store, ChainConfig::default()).unwrap());
+        let snapshots = Arc::new(Snapshots::open(dir.path(), &chain).unwrap());
+        let failure = FirstFailure::default();
+        let machine =
+            StateMachine::new(chain, snapshots, Durable::default(), Arc::default(), failure.clone());
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        Builder { machine, draft: Some(Err(full)) }.build_snapshot().await.unwrap_err();
+        assert!(matches!(
+            failure.get(),
+            Some(ReplicaError::Snapshot(error)) if error.kind() == io::ErrorKind::StorageFull
+        ));
+    }
+}

@@ -23,7 +23,7 @@ pub struct CleanMarker {
     pub tip_hash: BlockHash,
 }
 
-const FILE_NAME: &str = "CLEAN";
+pub const FILE_NAME: &str = "CLEAN";
 const MAGIC: [u8; 8] = *b"TCCLEAN\n";
 
 /// magic, log length, height, hash, crc32c of all before.

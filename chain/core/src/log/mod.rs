@@ -20,6 +20,7 @@ use std::ops::Range;
 pub use error::{Damage, LogError};
 pub use file::{FileLog, TornTail};
 pub use marker::CleanMarker;
+pub(crate) use marker::FILE_NAME as MARKER_FILE_NAME;
 pub use memory::MemoryLog;
 pub use reader::{FILE_NAME as LOG_FILE_NAME, Frames, LogReader, Tail};
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tensor_chain::dir::holds_chain;
 use tensor_chain::{
     ChainConfig, ChainId, Changeset, Clock, Height, Identity, TensorChain, TensorStore, Transaction,
 };
@@ -62,7 +63,7 @@ impl Ledger {
     ) -> Result<Self, Failure> {
         let data_dir = config.data_dir_given.then(|| config.data_dir.clone());
         let progress = Progress::new(config, "chain", fx.dates().len());
-        if data_dir.as_deref().is_some_and(chain_dir::has_chain) {
+        if data_dir.as_deref().is_some_and(holds_chain) {
             let found = Self { chain: chain_dir::open(config)?, data_dir, origin: Origin::Found };
             found.compare(fx, threshold, &progress)?;
             return Ok(found);

@@ -36,10 +36,7 @@ impl ReplicaLedger {
     /// The status, if this node leads.
     fn leads(&self) -> Result<ReplicaStatus, AdminError> {
         let status = self.replica.status();
-        match status.leader.as_ref().map(|leader| leader.node) == Some(status.node) {
-            true => Ok(status),
-            false => Err(AdminError::NotLeader { leader: status.leader }),
-        }
+        if status.leads() { Ok(status) } else { Err(AdminError::NotLeader { leader: status.leader }) }
     }
 
     /// Whether a node may join with a ticket. One that is a member needs none: it may not have heard that it has joined.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tensor_chain::dir::DataDir;
+use tensor_chain::dir::{DataDir, holds_chain};
 use tensor_chain::{ChainConfig, ChainId, Identity, NodeId, StoreError};
 use tensor_cluster::api::{Peer, Role};
 use tensor_cluster::ticket::Ticket;
@@ -29,7 +29,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::chain_dir;
 use crate::exit::{Exit, Failure};
 use crate::http::server::{BindError, Server};
 use crate::http::{HealthLimits, HttpConfig, Token};
@@ -238,7 +237,7 @@ impl Node {
 fn prepare(dir: &Path, ticket: Option<&Ticket>) -> Result<(ChainId, Arc<Identity>), Failure> {
     let data_dir = DataDir::open(dir).map_err(StoreError::from)?;
     // Refused before anything of the cluster is put beside it.
-    if chain_dir::has_chain(dir) && !data_dir.replicated_path().exists() {
+    if holds_chain(dir) && !data_dir.replicated_path().exists() {
         return Err(StoreError::NotReplicated { dir: dir.to_owned() }.into());
     }
     let (cluster, identity) = cluster_id::of(&data_dir, ticket.map(|ticket| ticket.cluster))?;

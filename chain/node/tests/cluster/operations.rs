@@ -280,6 +280,9 @@ fn ready_tells_a_node_that_serves_from_one_that_waits_and_one_that_is_not_there(
     assert_eq!(ready(&["--wait", "--timeout-ms", "300"], &here), Some(7));
     let init = tensorchain(&["cluster", "init", "--endpoint", &here]).output().unwrap();
     assert!(init.status.success(), "{init:?}");
+    // Whoever asks next is told of a cluster with a leader.
+    let status = tensorchain(&["cluster", "status", "--endpoint", &here]).output().unwrap();
+    assert_eq!(status.status.code(), Some(0), "{status:?}");
     assert_eq!(ready(&["--wait"], &here), Some(0));
     assert_eq!(ready(&["--wait", "--timeout-ms", "300"], &nowhere), Some(7));
     let both = format!("{here},{nowhere}");
