@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tensor_chain::{BlockHash, Height, TensorChain};
-use tensor_cluster::api::Role;
+use tensor_cluster::api::{ReplicaStatus, Role};
 use tokio::runtime::Runtime;
 
 use crate::bug::Bug;
@@ -348,21 +348,30 @@ impl World {
             && goal.members.iter().all(|member| {
                 let machine = self.machines.iter().find(|machine| machine.node == member.peer.node);
                 let status = machine.and_then(Machine::replica).map(tensor_cluster::Replica::status);
-                status.is_some_and(|status| status.applied == goal.applied && status.height == goal.height)
+                status.is_some_and(|status| status.applied == goal.applied)
             })
     }
 
     /// What must have come of it all.
     fn judge(&self) -> Result<(), String> {
         let leader = self.leader().and_then(|place| self.machines[place].replica()).ok_or("no leader")?;
-        let (chain, members) = (leader.chain(), leader.status().members);
+        let (chain, goal) = (leader.chain(), leader.status());
         chain.verify_full().map_err(|error| format!("the chain is not sound: {error}"))?;
         let operations = self.history.operations();
         exactly_once(&chain, &operations)?;
-        for member in members {
+        for member in &goal.members {
             let machine = self.machines.iter().find(|machine| machine.node == member.peer.node);
-            let chain = machine.and_then(Machine::replica).ok_or("a member does not run")?.chain();
-            acknowledged_stays(&chain, &operations)?;
+            let machine = machine.ok_or("a member is no machine")?;
+            let replica = machine.replica().ok_or("a member does not run")?;
+            let status = replica.status();
+            let end = |status: &ReplicaStatus| (status.height, status.tip_hash, status.state_hash);
+            if end(&status) != end(&goal) {
+                let (place, here, there) = (machine.place, status.height, goal.height);
+                return Err(format!(
+                    "EqualState: after the same entries machine {place} is at height {here}, the leader at {there}"
+                ));
+            }
+            acknowledged_stays(&replica.chain(), &operations)?;
         }
         reads_are_of_their_height(&chain, &operations)?;
         linearizable::check(&operations).map_err(|why| format!("Linearizable: {why}"))?;
