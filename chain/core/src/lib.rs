@@ -10,7 +10,7 @@
 //! 3. `ledger.rs`: the one place where blocks are written,
 //! 4. `apply.rs`: which changesets stand, and what block they make,
 //! 5. `block.rs`: what a block says and how it is named,
-//! 6. `store.rs`: how it becomes durable and readable.
+//! 6. `store/`: how it becomes durable and readable.
 #![forbid(unsafe_code)]
 
 pub mod atomic_io;

@@ -1,22 +1,24 @@
 //! Where a chain lives: the block log, which is the truth, and the index over it.
 
-use std::io;
+mod error;
+mod open;
+
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::atomic_io::atomic_write;
+pub use error::StoreError;
+
 use crate::block::{Block, Stamp};
 use crate::block_places;
-use crate::dir::{DataDir, DirError, holds_chain};
-use crate::encoding::{Decode, DecodeError, Encode};
+use crate::dir::DataDir;
+use crate::encoding::{Decode, Encode};
 use crate::genesis::ChainParams;
 use crate::head::Tip;
 use crate::identity::{Identity, IdentityError};
 use crate::ids::{BlockHash, Height};
-use crate::index::{BufferedIndex, DiskIndex, Index, IndexError, IndexOp, Lookup, MemoryIndex, Space};
+use crate::index::{Index, IndexOp, Lookup, MemoryIndex, Space};
 use crate::index_tip;
-use crate::log::{BlockLog, FileLog, Frame, LOG_FILE_NAME, LogError, MemoryLog, Scan, TornTail};
+use crate::log::{BlockLog, FileLog, Frame, MemoryLog, Scan, TornTail};
 use crate::quarantine::{self, Divergence};
 use crate::state::State;
 
@@ -40,96 +42,6 @@ pub struct TensorStore {
     divergence: OnceLock<Divergence>,
     /// Last, so that the directory is unlocked when everything else in it is closed.
     dir: Option<DataDir>,
-}
-
-/// What a store could not do.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The data directory could not be opened.
-    #[error(transparent)]
-    Dir(#[from] DirError),
-    /// The node's key could not be read or made.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The block log failed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The index failed.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// The record of a key's value cannot be read. The index must be rebuilt.
-    #[error("state of key {key:?}: {source}")]
-    State {
-        /// The key.
-        key: String,
-        /// What is wrong with the record.
-        source: DecodeError,
-    },
-    /// A value that the log holds is not the one that was written. Log or index are damaged.
-    #[error("value of key {key:?}, written at height {height}: it does not have its checksum")]
-    Value {
-        /// The key.
-        key: String,
-        /// The block that holds the value.
-        height: Height,
-    },
-    /// The bytes of a sound frame are no block.
-    #[error("block at height {height}: {source}")]
-    Block {
-        /// The frame's height.
-        height: Height,
-        /// What is wrong with the bytes.
-        source: DecodeError,
-    },
-    /// The index names a block that is not there. The index must be rebuilt.
-    #[error("the index names no block of height {height} where it should")]
-    Misplaced {
-        /// The block's height.
-        height: Height,
-    },
-    /// The parameters at the head of the log cannot be read.
-    #[error("chain parameters: {0}")]
-    Params(DecodeError),
-    /// The log ends with another block than it did before.
-    #[error("the log ends with block {actual}, expected {expected}")]
-    OtherTip {
-        /// The block that was written last.
-        expected: BlockHash,
-        /// The block that is there.
-        actual: BlockHash,
-    },
-    /// The chain has not been made yet.
-    #[error("the store has no block log yet")]
-    NoLog,
-    /// The directory holds a chain of its own, not a cluster's.
-    #[error("{} holds a chain that is not replicated", dir.display())]
-    NotReplicated {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// The replicated log leads to another block than the one that is there.
-    #[error("the log holds another block of height {height} than the one that was applied")]
-    OtherBlock {
-        /// The block's height.
-        height: Height,
-    },
-    /// The directory holds a chain that is not the cluster's.
-    #[error("{} is in quarantine: {reason}", dir.display())]
-    Quarantined {
-        /// The directory.
-        dir: PathBuf,
-        /// What is known of it and what to do.
-        reason: String,
-    },
-    /// What the index says about what is final cannot be read.
-    #[error("record of finality: {0}")]
-    Finality(DecodeError),
-    /// What the index says about a client of a replicated chain cannot be read.
-    #[error("session record: {0}")]
-    Session(DecodeError),
-    /// What the index says about its place in the replicated log cannot be read.
-    #[error("record of the applied entry: {0}")]
-    Applied(DecodeError),
 }
 
 impl TensorStore {
@@ -163,76 +75,6 @@ impl TensorStore {
     #[must_use]
     pub fn with_identity(identity: Identity) -> Self {
         Self { identity: OnceLock::from(identity), ..Self::new() }
-    }
-
-    /// The store in a directory, which is made where there is none. Nobody else can open it meanwhile. Its identity
-    /// is the key that is kept there; a missing or damaged index is no loss, it is built anew from the log.
-    ///
-    /// # Errors
-    /// A directory that is in use or holds something else; a damaged log, or one that lost blocks which the index or the
-    /// marker of a clean close knows; a failure of the medium.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_in(DataDir::open(dir)?, None)
-    }
-
-    /// As [`open`](Self::open) for a chain that belongs to a cluster: from then on this directory takes no writes but
-    /// the cluster's. `synced_len` is the length of the block log that the last [`sync`](crate::replicated::ReplicatedChain::sync)
-    /// that is known of made durable, 0 where none is: blocks behind it that a power loss damaged are taken away, and
-    /// the replicated log leads to them again.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), a directory with a chain of its own, and one whose chain is known to be another than
-    /// the cluster's.
-    pub fn open_replicated(dir: impl AsRef<Path>, synced_len: u64) -> Result<Self, StoreError> {
-        Self::open_in(replicated_dir(dir)?, Some(synced_len))
-    }
-
-    /// As [`open_replicated`](Self::open_replicated), over an index that the caller keeps from one opening to the
-    /// next instead of the one in the directory.
-    ///
-    /// # Errors
-    /// As [`open_replicated`](Self::open_replicated).
-    pub fn open_replicated_over(
-        dir: impl AsRef<Path>,
-        synced_len: u64,
-        index: Box<dyn Index>,
-    ) -> Result<Self, StoreError> {
-        Self::open_over(replicated_dir(dir)?, Some(synced_len), |_| Ok(index))
-    }
-
-    fn open_in(dir: DataDir, synced: Option<u64>) -> Result<Self, StoreError> {
-        Self::open_over(dir, synced, |dir| Ok(Box::new(BufferedIndex::new(open_index(dir)?))))
-    }
-
-    fn open_over(
-        dir: DataDir,
-        synced: Option<u64>,
-        index: impl FnOnce(&DataDir) -> Result<Box<dyn Index>, IndexError>,
-    ) -> Result<Self, StoreError> {
-        let identity = Identity::load_or_create(dir.identity_path())?;
-        let (log, torn_tail) = match FileLog::open_synced_up_to(dir.path(), synced) {
-            Ok((log, torn_tail)) => (OnceLock::from(Box::new(log) as Box<dyn BlockLog>), torn_tail),
-            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                (OnceLock::new(), None)
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let index = index(&dir)?;
-        let replicated = dir.replicated_path().exists();
-        if !replicated {
-            // The log of a replicated chain is synced later than its index; the replicated log makes up for both.
-            let file = dir.path().join(LOG_FILE_NAME);
-            index_tip::refuse_loss(&*index, log.get().map(AsRef::as_ref), &file)?;
-        }
-        Ok(Self {
-            identity: OnceLock::from(identity),
-            log,
-            torn_tail,
-            index,
-            replicated,
-            divergence: OnceLock::new(),
-            dir: Some(dir),
-        })
     }
 
     /// What opening the store took away from the end of the log, where a crash had cut off a block.
@@ -442,31 +284,6 @@ impl TensorStore {
         let Ok(frame) = log.read(tip.offset) else { return Ok(None) };
         let block = decode(&frame)?;
         Ok((block.hash() == tip.hash).then_some((block, frame.end)))
-    }
-}
-
-/// The directory of a chain that belongs to a cluster.
-fn replicated_dir(dir: impl AsRef<Path>) -> Result<DataDir, StoreError> {
-    let dir = DataDir::open(dir)?;
-    quarantine::refuse(&dir)?;
-    if !dir.replicated_path().exists() {
-        if holds_chain(dir.path()) {
-            return Err(StoreError::NotReplicated { dir: dir.path().to_owned() });
-        }
-        let fail = |source| DirError::Io { dir: dir.path().to_owned(), source };
-        atomic_write(dir.replicated_path(), &[]).map_err(fail)?;
-    }
-    Ok(dir)
-}
-
-/// The index of a directory. One whose files are damaged is thrown away: the log has everything.
-fn open_index(dir: &DataDir) -> Result<DiskIndex, IndexError> {
-    match DiskIndex::open(dir.index_path()) {
-        Err(error) if error.needs_rebuild() => {
-            tracing::warn!("{error}: building the index anew");
-            DiskIndex::create_anew(dir.index_path())
-        }
-        opened => opened,
     }
 }
 
