@@ -1,10 +1,11 @@
 //! What test binaries share: every backend of this machine, values that are hard on them, a count of the memory they hold,
-//! and how faults are tried.
+//! how faults are tried, and whether a register could have answered so.
 #![deny(unsafe_code)]
 
 pub mod allocation;
 pub mod faults;
 pub mod golden;
+pub mod register;
 pub mod values;
 
 use std::sync::OnceLock;

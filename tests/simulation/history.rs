@@ -60,15 +60,6 @@ impl Operation {
             Action::Read | Action::StaleRead => None,
         }
     }
-
-    /// The value that whoever asked got to see.
-    pub fn seen(&self) -> Option<&Value> {
-        match (&self.outcome, &self.action) {
-            (Outcome::Found(value) | Outcome::Read { value, .. }, _) => Some(value),
-            (Outcome::Committed(_), Action::Swap { expected, .. }) => Some(expected),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Clone, Default)]

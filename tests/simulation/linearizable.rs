@@ -1,29 +1,10 @@
 //! Whether the operations on one key can have happened one at a time, each between its beginning and its end.
-//!
-//! The search of Wing and Gong with the memory of Lowe: operations are put in order one by one; a state that was reached
-//! before with the same operations behind it is not looked at twice. An operation with an unknown outcome may have
-//! happened at any time after it began, or never.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use tensor_tests::register::{self, Effect};
 
 use crate::history::{Action, Operation, Outcome, Value};
-
-/// Steps after which the search gives up; that is a failure, not a pass.
-const MOST_STEPS: usize = 3_000_000;
-
-/// An operation as the search sees it; values are numbers, 0 is that of an absent key.
-struct Op {
-    begun: u64,
-    /// `u64::MAX` where it need not have happened.
-    ended: u64,
-    effect: Effect,
-}
-
-enum Effect {
-    Write(usize),
-    Swap(usize, usize),
-    Read(usize),
-}
 
 /// Checks each key by itself: operations on others do not concern it.
 pub fn check(operations: &[Operation]) -> Result<(), String> {
@@ -35,11 +16,8 @@ pub fn check(operations: &[Operation]) -> Result<(), String> {
         if let Some(stale) = explain(&operations) {
             return Err(format!("key {key}: {stale}"));
         }
-        match search(&prepare(&operations)) {
-            Some(true) => {}
-            Some(false) => return Err(format!("key {key}: no order explains {}", list(&operations))),
-            None => return Err(format!("key {key}: undecided after {MOST_STEPS} steps")),
-        }
+        let answered = register::check(prepare(&operations));
+        answered.map_err(|why| format!("key {key}: {why}\namong{}", list(&operations)))?;
     }
     Ok(())
 }
@@ -65,82 +43,30 @@ fn list(operations: &[&Operation]) -> String {
     operations.iter().map(|operation| format!("\n  {operation:?}")).collect()
 }
 
-fn prepare(operations: &[&Operation]) -> Vec<Op> {
-    let seen: BTreeSet<&Value> = operations.iter().filter_map(|operation| operation.seen()).collect();
-    let mut numbers = BTreeMap::<Value, usize>::from([(None, 0)]);
-    let mut number = |value: &Value| {
-        let next = numbers.len();
-        *numbers.entry(value.clone()).or_insert(next)
+/// The operations that may have taken effect, with a number for each value.
+fn prepare(operations: &[&Operation]) -> Vec<register::Operation> {
+    let mut numbers = BTreeMap::<Vec<u8>, u64>::new();
+    let mut number = |value: &[u8]| {
+        let next = numbers.len() as u64;
+        *numbers.entry(value.to_vec()).or_insert(next)
     };
-    let mut ops = Vec::new();
+    let mut prepared = Vec::new();
     for operation in operations {
-        let unknown = operation.outcome == Outcome::Unknown;
-        // Values are written once. One that nobody saw need not have been written, and then swaps need no look at it.
-        let unseen = operation.written().is_some_and(|value| value.is_some() && !seen.contains(&value));
-        if operation.outcome == Outcome::Failed || unknown && (unseen || operation.written().is_none()) {
-            continue;
-        }
-        let effect = match (operation.seen(), &operation.action) {
-            (_, Action::Swap { expected, new }) if !matches!(operation.outcome, Outcome::Found(_)) => {
-                Effect::Swap(number(expected), number(&Some(new.clone())))
+        let mut numbered = |value: &Value| value.as_deref().map(&mut number);
+        let effect = match (&operation.outcome, &operation.action) {
+            (Outcome::Failed, _) => continue,
+            (Outcome::Found(value) | Outcome::Read { value, .. }, _) => Effect::Read(numbered(value)),
+            (_, Action::Put(value)) => Effect::Write(Some(number(value))),
+            (_, Action::Delete) => Effect::Write(None),
+            (_, Action::Swap { expected, new }) => {
+                Effect::Swap { expected: numbered(expected), new: number(new) }
             }
-            (Some(value), _) => Effect::Read(number(value)),
-            (None, Action::Put(value)) => Effect::Write(number(&Some(value.clone()))),
-            (None, _) => Effect::Write(0),
+            (_, Action::Read | Action::StaleRead) => continue,
         };
-        let ended = if unknown { u64::MAX } else { operation.ended.unwrap_or(u64::MAX) };
-        ops.push(Op { begun: operation.begun, ended, effect });
+        let ended = if operation.outcome == Outcome::Unknown { None } else { operation.ended };
+        prepared.push(register::Operation { effect, begun: operation.begun, ended });
     }
-    ops.sort_by_key(|op| op.begun);
-    ops
-}
-
-/// Whether there is an order; `None` where the search gave up.
-fn search(ops: &[Op]) -> Option<bool> {
-    let mut done = vec![0_u64; ops.len().div_ceil(64)];
-    let (mut value, mut left) = (0, ops.iter().filter(|op| op.ended != u64::MAX).count());
-    let mut memory = BTreeSet::new();
-    // What was put in order, with the value before it, and the first to try after it.
-    let (mut order, mut next) = (Vec::<(usize, usize)>::new(), 0);
-    for _ in 0..MOST_STEPS {
-        if left == 0 {
-            return Some(true);
-        }
-        let is_done = |index: usize| done[index / 64] >> (index % 64) & 1 == 1;
-        // Nothing goes before what had ended when it began.
-        let until =
-            ops.iter().enumerate().filter(|(index, _)| !is_done(*index)).map(|(_, op)| op.ended).min();
-        let candidate = (next..ops.len())
-            .take_while(|&index| Some(ops[index].begun) < until)
-            .filter(|&index| !is_done(index))
-            .find_map(|index| Some((index, after(&ops[index].effect, value)?)));
-        if let Some((index, then)) = candidate {
-            done[index / 64] |= 1 << (index % 64);
-            if memory.insert((done.clone(), then)) {
-                order.push((index, value));
-                (value, next) = (then, 0);
-                left -= usize::from(ops[index].ended != u64::MAX);
-                continue;
-            }
-            done[index / 64] &= !(1 << (index % 64));
-            next = index + 1;
-            continue;
-        }
-        let Some((index, before)) = order.pop() else { return Some(false) };
-        done[index / 64] &= !(1 << (index % 64));
-        left += usize::from(ops[index].ended != u64::MAX);
-        (value, next) = (before, index + 1);
-    }
-    None
-}
-
-/// The value after an operation; `None` where it cannot happen now.
-fn after(effect: &Effect, value: usize) -> Option<usize> {
-    match *effect {
-        Effect::Write(new) => Some(new),
-        Effect::Swap(expected, new) => (expected == value).then_some(new),
-        Effect::Read(seen) => (seen == value).then_some(value),
-    }
+    prepared
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Clients that write and read a few keys for as long as they are let, and note what they saw.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,8 +12,9 @@ use tensor_client::ClientError;
 use tensor_client::blocking::Node as Client;
 use tensor_client::text::Data;
 use tensor_client::wire::Problem;
+use tensor_tests::register::{Effect, Operation, Value};
 
-use crate::history::{History, Operation, Seen, What};
+use crate::history::{Done, History};
 use crate::process::{Cluster, client};
 
 const CLIENTS: u64 = 4;
@@ -36,12 +38,15 @@ impl Clock {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Does something and says when it began and ended.
-    pub fn time<T>(&self, action: impl FnOnce() -> T) -> (T, Operation) {
-        let begun = self.start.elapsed();
+    /// Does something and says when it began and ended, in nanoseconds.
+    pub fn time<T>(&self, action: impl FnOnce() -> T) -> (T, Range<u64>) {
+        let begun = self.now();
         let outcome = action();
-        let ended = Some(self.start.elapsed());
-        (outcome, Operation { what: What::Read(None), begun, ended, height: None })
+        (outcome, begun..self.now())
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
     }
 }
 
@@ -101,45 +106,53 @@ fn work(node: &Client, stop: &AtomicBool, clock: &Clock, mut random: ChaCha8Rng)
     let (mut history, mut last_seen) = (History::default(), None);
     while !stop.load(Ordering::Relaxed) {
         let key = format!("key-{}", random.next_u64() % KEYS);
-        let operation = match random.next_u32() % 10 {
-            0..4 => read(node, clock, &key).inspect(|one| last_seen = Some((key.clone(), one.what))),
+        let done = match random.next_u32() % 10 {
+            0..4 => {
+                read(node, clock, &key).inspect(|done| last_seen = Some((key.clone(), done.operation.effect)))
+            }
             4..6 if last_seen.as_ref().is_some_and(|(seen, _)| *seen == key) => {
-                let Some((_, What::Read(expected))) = last_seen else { continue };
+                let Some((_, Effect::Read(expected))) = last_seen else { continue };
                 let new = clock.next_value();
                 let (found, new_text) = (expected.map(|value| value.to_string()), new.to_string());
                 let swap = session.cas(&key, found.as_deref().map(str::as_bytes), new_text.as_bytes());
                 let (outcome, time) = clock.time(|| node.wait(swap));
-                written(What::Swap { expected, new }, outcome.map(|receipt| receipt.height), time)
+                written(Effect::Swap { expected, new }, outcome.map(|receipt| receipt.height), time)
             }
             _ => {
                 let new = clock.next_value();
                 let (outcome, time) = clock.time(|| node.wait(session.put(&key, new.to_string())));
-                written(What::Put(new), outcome.map(|receipt| receipt.height), time)
+                written(Effect::Write(Some(new)), outcome.map(|receipt| receipt.height), time)
             }
         };
-        operation.into_iter().for_each(|operation| history.push(&key, operation));
+        done.into_iter().for_each(|done| history.push(&key, done));
     }
     history
 }
 
 /// A linearizable read; `None` where no node answered.
-pub fn read(node: &Client, clock: &Clock, key: &str) -> Option<Operation> {
+pub fn read(node: &Client, clock: &Clock, key: &str) -> Option<Done> {
     let (found, time) = clock.time(|| node.wait(node.client().get(key)));
     let value = found.ok()?.value.map(|bytes| String::from_utf8(bytes).unwrap().parse().unwrap());
-    Some(Operation { what: What::Read(value), ..time })
+    Some(known(Effect::Read(value), time, None))
 }
 
 /// What is known of a write. Nothing was done where no node could; a swap that found something else read it.
-fn written(what: What, outcome: Result<u64, ClientError>, time: Operation) -> Option<Operation> {
+fn written(effect: Effect, outcome: Result<u64, ClientError>, time: Range<u64>) -> Option<Done> {
     match outcome {
-        Ok(height) => Some(Operation { what, height: Some(height), ..time }),
+        Ok(height) => Some(known(effect, time, Some(height))),
         Err(ClientError::Unavailable { .. }) => None,
-        Err(ClientError::Unknown { .. }) => Some(Operation { what, ended: None, ..time }),
-        Err(ClientError::Refused(Problem::ValueDiffers { found, .. })) => {
-            Some(Operation { what: What::Read(found.map(number)), ..time })
+        Err(ClientError::Unknown { .. }) => {
+            Some(Done { operation: Operation { effect, begun: time.start, ended: None }, height: None })
         }
-        Err(error) => panic!("{what:?}: {error}"),
+        Err(ClientError::Refused(Problem::ValueDiffers { found, .. })) => {
+            Some(known(Effect::Read(found.map(number)), time, None))
+        }
+        Err(error) => panic!("{effect:?}: {error}"),
     }
+}
+
+fn known(effect: Effect, time: Range<u64>, height: Option<u64>) -> Done {
+    Done { operation: Operation { effect, begun: time.start, ended: Some(time.end) }, height }
 }
 
 fn number(data: Data) -> u64 {
@@ -150,9 +163,9 @@ fn number(data: Data) -> u64 {
 }
 
 /// What a read saw.
-pub fn seen(operation: &Operation) -> Seen {
-    match operation.what {
-        What::Read(seen) => seen,
-        What::Put(_) | What::Swap { .. } => None,
+pub fn seen(done: &Done) -> Value {
+    match done.operation.effect {
+        Effect::Read(seen) => seen,
+        Effect::Write(_) | Effect::Swap { .. } => None,
     }
 }
