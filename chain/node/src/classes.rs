@@ -53,6 +53,9 @@ impl AddAssign for Classes {
     }
 }
 
+/// Rows on a side of what is compared at once: a list of all its pairs takes a few megabytes, however large a window is.
+const TILE: usize = if cfg!(test) { 100 } else { 1_024 };
+
 /// The classes of all pairs inside each window of `window` consecutive deltas; the last may be shorter.
 /// Keys are taken as disjoint: this is about the deltas alone.
 ///
@@ -65,15 +68,27 @@ pub fn by_window(
     thresholds: &Thresholds,
 ) -> Result<Vec<Classes>, KernelError> {
     let dim = deltas.first().map_or(0, DeltaVector::dim);
-    deltas
-        .chunks(window.max(1))
-        .map(|rows| {
-            let batch = DeltaBatch::pack(dim, rows)?;
-            // A list is what a GPU makes; of a window it is small.
-            let list = kernels.conflict_matrix((&batch).into(), None, thresholds)?.value;
-            Ok(Classes::of(&list.counts()))
-        })
-        .collect()
+    deltas.chunks(window.max(1)).map(|rows| in_window(kernels, dim, rows, thresholds)).collect()
+}
+
+/// Tile by tile, as lists: those are what a GPU makes.
+fn in_window(
+    kernels: &Kernels,
+    dim: u32,
+    rows: &[DeltaVector],
+    thresholds: &Thresholds,
+) -> Result<Classes, KernelError> {
+    let tiles = rows.chunks(TILE).map(|tile| DeltaBatch::pack(dim, tile)).collect::<Result<Vec<_>, _>>()?;
+    let mut classes = Classes::default();
+    for (left, above) in tiles.iter().zip(1..) {
+        let list = kernels.conflict_matrix(left.into(), None, thresholds)?.value;
+        classes += Classes::of(&list.counts());
+        for right in &tiles[above..] {
+            let list = kernels.conflict_cross(left.into(), right.into(), None, thresholds)?.value;
+            classes += Classes::of(&list.counts());
+        }
+    }
+    Ok(classes)
 }
 
 /// The sum of several windows.
@@ -111,6 +126,18 @@ mod tests {
                 conflicting_by_overlap: 95_139,
             }
         );
+    }
+
+    #[test]
+    fn a_window_of_many_tiles_counts_each_pair_once() {
+        let (fx, kernels) = (EcbFx::embedded().unwrap(), Kernels::detect().unwrap());
+        let deltas: Vec<_> = (0..3 * TILE + 7)
+            .map(|day| DeltaVector::from_sparse(&fx.delta(day, EcbFx::DEFAULT_THRESHOLD).unwrap()).unwrap())
+            .collect();
+        let batch = DeltaBatch::pack(deltas[0].dim(), &deltas).unwrap();
+        let whole = kernels.conflict_counts((&batch).into(), None, &Thresholds::default()).unwrap().value;
+        let window = by_window(&kernels, &deltas, deltas.len(), &Thresholds::default()).unwrap();
+        assert_eq!(window, [Classes::of(&whole)]);
     }
 
     #[test]
