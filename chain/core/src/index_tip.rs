@@ -20,8 +20,8 @@ const TIP: &[u8] = b"tip";
 const CHAIN: &[u8] = b"chain";
 /// How the entries of the index are laid out; an index of another layout is built anew. 1, without a number of its
 /// own, had an entry for each branch of the state tree; 2 has pages of them; 3 leaves long values in the blocks; 4 keeps
-/// what clients were answered in slots; 5 says of which chain it is.
-const INDEX_LAYOUT: u16 = 5;
+/// what clients were answered in slots; 5 says of which chain it is; 6 has the pages as they are in memory.
+const INDEX_LAYOUT: u16 = 6;
 
 /// The last block that the index knows.
 pub(crate) struct IndexTip {

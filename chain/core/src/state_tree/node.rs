@@ -27,15 +27,6 @@ impl Node {
         }
     }
 
-    /// Bytes that the node encodes to.
-    pub const fn encoded_len(&self) -> usize {
-        match self {
-            Self::Empty => 1,
-            Self::Leaf { .. } => 1 + 2 * size_of::<Hash>(),
-            Self::Branch { .. } => 1 + size_of::<Hash>(),
-        }
-    }
-
     /// The branch above two children.
     pub fn branch([left, right]: [Self; 2]) -> Self {
         Self::Branch { hash: branch_hash(&left.hash(), &right.hash()) }
@@ -82,19 +73,6 @@ impl Decode for Node {
             2 => Ok(Self::Branch { hash: reader.array()? }),
             got => Err(DecodeError::UnknownTag { what: "state tree node", got }),
         }
-    }
-}
-
-/// The children of a branch, left and right.
-impl Encode for [Node; 2] {
-    fn encode(&self, writer: &mut Writer) {
-        self.iter().for_each(|node| node.encode(writer));
-    }
-}
-
-impl Decode for [Node; 2] {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok([Node::decode(reader)?, Node::decode(reader)?])
     }
 }
 

@@ -3,14 +3,19 @@
 //! One entry holds the branches of four levels, so the way to a key among a million takes five reads instead of
 //! twenty, and what several changes have in common is read and written once.
 
+use std::ops::Range;
+
 use super::node::{Node, Path};
 use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::hash::Hash;
 use crate::index::{IndexError, IndexOp, Lookup, Space};
 
 /// Levels of branches in a page.
 const LEVELS: u32 = 4;
 /// Places for branches in a page.
 const PLACES: usize = (1 << LEVELS) - 1;
+/// Hashes of a page if every node were a leaf, which is more than there can be.
+const MOST_HASHES: usize = 4 * PLACES;
 
 /// A place for a branch in a page, numbered level by level from the left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,23 +31,36 @@ impl Place {
         (child < PLACES).then_some(Self(child))
     }
 
-    const fn bit(self) -> u16 {
-        1 << self.0
+    /// The numbers of the two nodes below the branch here. The branch at a place is the node whose number is one less.
+    const fn nodes(self) -> [usize; 2] {
+        [2 * self.0, 2 * self.0 + 1]
     }
 }
 
-/// The children of the branches of a page. Most pages have few, and none takes much more room than it has ever needed.
+/// The nodes below the branches of a page, as they are stored: what is changed with every block is copied, not encoded.
+///
+/// ```text
+/// kinds     u64, two bits a node, the first the lowest: 0 nothing, 1 a leaf, 2 a branch
+/// hashes    in the order of the nodes: of a leaf those of key and value, of a branch its own
+/// ```
+///
+/// Nodes are in the order of the branches they are below, left before right. Most pages have few, and none takes much
+/// more room than it has ever needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Page {
-    /// A bit for each place with a branch.
-    branches: u16,
-    /// Their children, in the order of their places.
-    kept: Vec<[Node; 2]>,
+    kinds: u64,
+    hashes: Vec<Hash>,
 }
+
+const LEAF: u64 = 1;
+const BRANCH: u64 = 2;
+/// The bit of each node that says that it is a leaf, and the one that says that it is a branch.
+const LEAVES: u64 = LEAF * (u64::MAX / 3);
+const BRANCHES: u64 = BRANCH * (u64::MAX / 3);
 
 impl Page {
     /// A page without branches.
-    pub const EMPTY: Self = Self { branches: 0, kept: Vec::new() };
+    pub const EMPTY: Self = Self { kinds: 0, hashes: Vec::new() };
 
     /// The page of a branch at `path`. One that is of another branch, or of the same one as it was before, is corrupt.
     pub fn load(index: &dyn Lookup, path: &Path, branch: Node) -> Result<Self, IndexError> {
@@ -65,77 +83,90 @@ impl Page {
 
     /// The children of the branch at a place, left and right; empty ones where there is no branch.
     pub fn children(&self, place: Place) -> [Node; 2] {
-        let kept = self.position(place).ok().and_then(|position| self.kept.get(position));
-        kept.copied().unwrap_or([Node::Empty; 2])
+        place.nodes().map(|number| self.node(number))
     }
 
     /// Puts children below a place: two empty ones where there is no branch any more.
     pub fn set_children(&mut self, place: Place, children: [Node; 2]) {
-        let is_branch = children != [Node::Empty; 2];
-        match self.position(place) {
-            Ok(position) if is_branch => self.kept[position] = children,
-            Ok(position) => drop(self.kept.remove(position)),
-            Err(position) if is_branch => {
-                let len = self.kept.len();
-                if len == self.kept.capacity() {
-                    self.kept.reserve_exact((1 + len / 2).min(PLACES - len));
-                }
-                self.kept.insert(position, children);
-            }
-            Err(_) => {}
+        for (number, node) in place.nodes().into_iter().zip(children) {
+            self.set_node(number, node);
         }
-        self.branches = self.branches & !place.bit() | if is_branch { place.bit() } else { 0 };
     }
 
-    /// Where the children of a place are kept, or would be.
-    fn position(&self, place: Place) -> Result<usize, usize> {
-        let position = (self.branches & (place.bit() - 1)).count_ones() as usize;
-        if self.branches & place.bit() == 0 { Err(position) } else { Ok(position) }
+    fn node(&self, number: usize) -> Node {
+        let hashes = &self.hashes[self.hashes_of(number)];
+        match *hashes {
+            [key_hash, value_hash] => Node::Leaf { key_hash, value_hash },
+            [hash] => Node::Branch { hash },
+            _ => Node::Empty,
+        }
+    }
+
+    fn set_node(&mut self, number: usize, node: Node) {
+        let range = self.hashes_of(number);
+        let (kind, hashes): (u64, &[Hash]) = match &node {
+            Node::Empty => (0, &[]),
+            Node::Leaf { key_hash, value_hash } => (LEAF, &[*key_hash, *value_hash]),
+            Node::Branch { hash } => (BRANCH, &[*hash]),
+        };
+        if range.len() == hashes.len() {
+            self.hashes[range].copy_from_slice(hashes);
+        } else {
+            let len = self.hashes.len();
+            if self.hashes.capacity() < len + hashes.len() {
+                self.hashes.reserve_exact(hashes.len().max(len / 2).min(MOST_HASHES - len));
+            }
+            self.hashes.splice(range, hashes.iter().copied());
+        }
+        self.kinds = self.kinds & !(3 << (2 * number)) | kind << (2 * number);
+    }
+
+    /// Where the hashes of a node are, or would be.
+    fn hashes_of(&self, number: usize) -> Range<usize> {
+        let before = self.kinds & ((1 << (2 * number)) - 1);
+        let start = count(before);
+        start..start + count(self.kinds & 3 << (2 * number))
     }
 
     /// Bytes that it takes in memory.
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + self.kept.capacity() * size_of::<[Node; 2]>()
+        size_of::<Self>() + self.hashes.capacity() * size_of::<Hash>()
     }
 }
 
-/// The top's children, left and right, each followed by its own where it is a branch of this page.
+/// Hashes of nodes of these kinds.
+const fn count(kinds: u64) -> usize {
+    (2 * (kinds & LEAVES).count_ones() + (kinds & BRANCHES).count_ones()) as usize
+}
+
+/// Whether the kinds are some, and nothing is below what is no branch.
+fn are_kinds(kinds: u64) -> bool {
+    let kind = |number: usize| kinds >> (2 * number) & 3;
+    let below_no_branch = |place: &usize| kind(place - 1) != BRANCH && kinds >> (4 * place) & 15 != 0;
+    kinds >> (4 * PLACES) == 0
+        && kinds & kinds >> 1 & LEAVES == 0
+        && !(1..PLACES).any(|place| below_no_branch(&place))
+}
+
 impl Encode for Page {
     fn encode(&self, writer: &mut Writer) {
-        fn below(page: &Page, place: Place, writer: &mut Writer) {
-            for (right, node) in [false, true].into_iter().zip(page.children(place)) {
-                node.encode(writer);
-                if let (Node::Branch { .. }, Some(child)) = (node, place.child(right)) {
-                    below(page, child, writer);
-                }
-            }
-        }
-        below(self, Place::TOP, writer);
+        writer.u64(self.kinds);
+        writer.raw(self.hashes.as_flattened());
     }
 
     fn size_hint(&self) -> usize {
-        self.kept.as_flattened().iter().map(Node::encoded_len).sum()
+        size_of::<u64>() + self.hashes.as_flattened().len()
     }
 }
 
-/// Goes no deeper than a page has levels, whatever the bytes say.
 impl Decode for Page {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        fn below(page: &mut Page, place: Place, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
-            let mut children = [Node::Empty; 2];
-            for right in [false, true] {
-                let node = Node::decode(reader)?;
-                children[usize::from(right)] = node;
-                if let (Node::Branch { .. }, Some(child)) = (node, place.child(right)) {
-                    below(page, child, reader)?;
-                }
-            }
-            page.set_children(place, children);
-            Ok(())
+        let kinds = reader.u64()?;
+        if !are_kinds(kinds) {
+            return Err(DecodeError::Invalid { what: "kinds of nodes of the state tree" });
         }
-        let mut page = Self::EMPTY;
-        below(&mut page, Place::TOP, reader)?;
-        Ok(page)
+        let (hashes, _) = reader.raw(count(kinds) * size_of::<Hash>())?.as_chunks();
+        Ok(Self { kinds, hashes: hashes.to_vec() })
     }
 }
 
@@ -181,9 +212,8 @@ mod tests {
                 for (place, expected) in expected.iter().enumerate() {
                     prop_assert_eq!(page.children(Place(place)), *expected);
                 }
-                let branches = expected.iter().filter(|children| **children != [Node::Empty; 2]).count();
-                prop_assert_eq!(page.kept.len(), branches);
-                prop_assert!(page.memory() <= size_of::<Page>() + PLACES * size_of::<[Node; 2]>());
+                prop_assert_eq!(page.hashes.len(), count(page.kinds));
+                prop_assert!(page.memory() <= size_of::<Page>() + MOST_HASHES * size_of::<Hash>());
             }
         }
 
