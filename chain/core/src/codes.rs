@@ -43,6 +43,7 @@ impl Vocabulary {
             return Ok(None);
         };
         let batch = DeltaBatch::pack(delta.dim(), [&delta])?;
+        let _span = tracing::debug_span!("kernel", operation = "quantize", rows = batch.rows()).entered();
         let nearest = kernels.quantize_deltas(&self.book, &batch, self.metric)?.value;
         // A codebook has at most 65,536 entries.
         Ok(nearest.into_iter().flatten().next().map(|found| found.row as u16))

@@ -211,6 +211,8 @@ impl ConsensusManager {
         let dim = deltas.first().map_or(0, |delta| delta.dim());
         let batch = SparseBatch::from_rows(dim, deltas.iter().map(|delta| delta.vector()))?;
         let keys = key_sets(deltas)?;
+        let _span =
+            tracing::debug_span!("kernel", operation = "conflict_matrix", rows = batch.rows()).entered();
         Ok(self.kernels.conflict_matrix((&batch).into(), Some(&keys), &self.thresholds)?.value)
     }
 }

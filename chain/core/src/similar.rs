@@ -121,6 +121,7 @@ impl<P: Copy> Part<P> {
     fn search(&self, kernels: &Kernels, query: &[f32], k: usize) -> Result<Vec<(usize, f64)>, ChainError> {
         let corpus = DenseView::new(&self.values, self.places.len(), self.dim)?;
         let query = DenseView::new(query, 1, self.dim)?;
+        let _span = tracing::debug_span!("kernel", operation = "search", rows = corpus.rows()).entered();
         let found = kernels.search(corpus, query, Metric::Cosine, Wanted::Top(k))?.value;
         Ok(found.into_iter().flatten().map(|near| (near.row as usize, near.score)).collect())
     }

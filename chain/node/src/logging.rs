@@ -1,4 +1,6 @@
-//! Logs: to stderr, a line an event, as text or as a JSON object that names the node and its term.
+//! Logs: to stderr, a line an event, as text or as a JSON object that names the node and its term. Every request of a
+//! client or of another node and every call of a kernel is a span: debug lines say in which they were written, and from
+//! trace on a line says how long it took.
 
 use std::fmt::{self, Debug};
 use std::sync::OnceLock;
@@ -9,9 +11,9 @@ use tensor_chain::NodeId;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{FmtSpan, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -34,8 +36,12 @@ pub fn start(config: &Config) {
     // The consensus library says of a member that is away ten times a second that it is. A node says it once.
     let of_library = if config.verbosity < 2 { level.min(LevelFilter::ERROR) } else { level };
     let targets = Targets::new().with_default(level).with_target(tensor_cluster::LIBRARY_TARGET, of_library);
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let spans = if level == LevelFilter::TRACE { FmtSpan::CLOSE } else { FmtSpan::NONE };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_span_events(spans)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     match config.log_format {
         LogFormat::Text => builder.with_ansi(false).finish().with(targets).init(),
         LogFormat::Json => {
@@ -57,7 +63,7 @@ pub fn in_term(term: u64) {
     TERM.store(term, Ordering::Relaxed);
 }
 
-/// An object a line, the fields of the event beside time, level, source, node and term.
+/// An object a line, the fields of the event beside time, level, source, spans from the outermost, node and term.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -67,7 +73,7 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -80,6 +86,18 @@ where
         line.insert("timestamp".to_owned(), time.into());
         line.insert("level".to_owned(), metadata.level().as_str().into());
         line.insert("target".to_owned(), metadata.target().into());
+        let spans = context.event_scope().into_iter().flat_map(|scope| scope.from_root());
+        let spans: Vec<_> = spans
+            .map(|span| {
+                let extensions = span.extensions();
+                let fields =
+                    extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.fields.as_str());
+                format!("{}{{{fields}}}", span.name())
+            })
+            .collect();
+        if !spans.is_empty() {
+            line.insert("spans".to_owned(), spans.into());
+        }
         if let Some(node) = NODE.get() {
             line.insert("node".to_owned(), node.to_string().into());
             line.entry("term").or_insert_with(|| TERM.load(Ordering::Relaxed).into());

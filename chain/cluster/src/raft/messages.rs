@@ -43,6 +43,25 @@ pub(super) enum Request {
     Members,
 }
 
+impl Request {
+    /// What is asked, for people.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Append(_) => "append",
+            Self::Vote(_) => "vote",
+            Self::PreVote(_) => "pre-vote",
+            Self::TransferLeader(_) => "transfer leader",
+            Self::ReadIndex => "read index",
+            Self::Propose(_) => "propose",
+            Self::Offer { .. } => "offer",
+            Self::Chunk { .. } => "chunk",
+            Self::Install { .. } => "install",
+            Self::Condition => "condition",
+            Self::Members => "members",
+        }
+    }
+}
+
 /// The answer to a question; of those in a stream all are `Streamed`.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Response {

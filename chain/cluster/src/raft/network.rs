@@ -16,6 +16,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use tracing::Instrument;
 
 use super::blocking::blocking;
 use super::messages::{ChunkBytes, Request, Response, decode, encode};
@@ -74,7 +75,8 @@ pub(super) async fn ask(
     deadline: Duration,
 ) -> Result<Response, AskError> {
     let frame = encode(request).map_err(|_| AskError::Encoding)?;
-    let answer = tokio::time::timeout(deadline, link.call(to, channel, frame)).await;
+    let span = tracing::debug_span!("ask", to = %to.node, request = request.name());
+    let answer = tokio::time::timeout(deadline, link.call(to, channel, frame)).instrument(span).await;
     let answer = answer.map_err(|_| AskError::Timeout)??;
     sound(&answer, request.term())
 }
@@ -209,7 +211,9 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                 });
             let opening = self.network.link.stream(&self.peer, Channel::Urgent, frames.boxed());
             let patience = self.network.patience;
-            let answers = tokio::time::timeout(patience, opening).await;
+            // One for all requests of the stream: many are under way at once.
+            let span = tracing::debug_span!("replicate", to = %self.peer.node);
+            let answers = tokio::time::timeout(patience, opening).instrument(span.clone()).await;
             let answers =
                 answers.map_err(|_| AskError::Timeout).and_then(|opened| opened.map_err(AskError::from));
             let answers = match answers {
@@ -221,16 +225,17 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                 }
             };
             let connection = &*self;
-            let results = stream::unfold(Some((answers, asked)), move |state| async move {
-                let (mut answers, asked) = state?;
-                let result = match next_answer(&mut answers, &asked, patience).await? {
+            let results = stream::unfold(Some((answers, asked, span)), move |state| async move {
+                let (mut answers, asked, span) = state?;
+                let answer = next_answer(&mut answers, &asked, patience).instrument(span.clone());
+                let result = match answer.await? {
                     Ok(Response::Streamed(result)) => Ok(result),
                     Ok(_) => Err(other_answer()),
                     Err(error) => Err(connection.error(RPCTypes::AppendEntries, patience, &error)),
                 };
                 // Nothing can follow an error.
                 let goes_on = matches!(result, Ok(Ok(_)));
-                Some((result, goes_on.then_some((answers, asked))))
+                Some((result, goes_on.then_some((answers, asked, span))))
             });
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })

@@ -10,6 +10,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Raft, ReadPolicy};
 use tensor_chain::NodeId;
 use tensor_chain::replicated::ReplicatedEntry;
+use tracing::Instrument;
 
 use super::blocking::blocking;
 use super::checkpoints::append;
@@ -132,7 +133,9 @@ impl PeerService for Service {
     fn call(&self, from: NodeId, request: Bytes) -> BoxFuture<'static, Option<Bytes>> {
         let service = self.clone();
         Box::pin(async move {
-            let answer = service.answer(from, question(&service.raft, from, &request)?).await?;
+            let request = question(&service.raft, from, &request)?;
+            let span = tracing::debug_span!("answer", %from, request = request.name());
+            let answer = service.answer(from, request).instrument(span).await?;
             encode(&answer).ok()
         })
     }
@@ -140,8 +143,9 @@ impl PeerService for Service {
     fn stream(&self, from: NodeId, requests: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
         // No more of this node than that: a stream may outlast it.
         let raft = self.raft.clone();
+        let span = tracing::debug_span!("follow", %from);
         let appends = requests
-            .map(move |frame| match question(&raft, from, &frame) {
+            .map(move |frame| match span.in_scope(|| question(&raft, from, &frame)) {
                 Some(Request::Append(request)) if speaks_for_itself(from, &request.vote) => Some(request),
                 _ => None,
             })

@@ -9,6 +9,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tensor_client::wire::Problem;
+use tracing::Instrument;
 
 use super::refusal::{self, Refusal};
 use super::service::Service;
@@ -73,7 +74,9 @@ async fn around(
     next: Next,
 ) -> Response {
     let (method, asked, began) = (request.method().clone(), request.uri().clone(), Instant::now());
-    let response = refusal::redirect(next.run(request).await.into_response(), &asked);
+    let span = tracing::debug_span!("http", %method, path = asked.path());
+    let response = next.run(request).instrument(span).await.into_response();
+    let response = refusal::redirect(response, &asked);
     service.metrics.answered(path, &method, response.status(), began.elapsed());
     response
 }

@@ -26,6 +26,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Setup {
     /// Settings besides those of every test.
     pub env: Vec<(&'static str, &'static str)>,
+    /// Flags besides those of every test.
+    pub flags: &'static [&'static str],
     /// Whether nodes reach each other through proxies whose links can be cut.
     pub proxied: bool,
 }
@@ -134,7 +136,8 @@ impl Cluster {
     /// A node in a directory, of this cluster's settings.
     fn command(&self, dir: &Path, peer: &str, http: &str) -> Command {
         let mut command = tensorchain(&["node", "--output", "json", "--listen-peer", peer]);
-        command.args(["--listen-http", http, "--data-dir"]).arg(dir).envs(self.setup.env.iter().copied());
+        command.args(["--listen-http", http, "--data-dir"]).arg(dir);
+        command.args(self.setup.flags).envs(self.setup.env.iter().copied());
         command
     }
 

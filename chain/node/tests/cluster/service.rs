@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::process::tensorchain;
+use super::process::{Cluster, Setup, client, tensorchain};
 
 /// What a node tells a real socket, in order, and every line that it logs.
 #[test]
@@ -56,6 +56,32 @@ fn systemd_is_told_when_the_node_listens_lives_and_stops_and_every_line_is_json(
     assert_eq!((&leader["level"], &leader["term"]), (&"INFO".into(), &1.into()));
     let last = lines.iter().rev().find(|line| line["target"] == "tensor_node::commands::node").unwrap();
     assert_eq!((&last["message"], &last["term"]), (&"stopping".into(), &1.into()));
+}
+
+/// What the most talkative log says is in which span, and how long each took.
+#[test]
+fn every_request_and_every_kernel_is_a_span() {
+    let setup = Setup { env: vec![("TENSORCHAIN_LOG_FORMAT", "json")], flags: &["-vvv"], proxied: false };
+    let mut cluster = Cluster::of(2, setup);
+    cluster.run(&["put", "key", "value"]);
+    cluster.run(&["similar", "--block", "1"]);
+    // A follower asks the leader how far it has to be.
+    let follower = client(&[cluster.endpoint(1 - cluster.leader())]);
+    follower.wait(follower.client().get("key")).unwrap();
+    // Ended, so that no line is half there.
+    for node in 0..2 {
+        cluster.terminate(node);
+    }
+    let said: String = cluster.nodes.iter().map(|node| node.said()).collect();
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for beginning in
+        ["http{method=PUT path=\"/v1/kv/key\"}", "ask{to=", "answer{from=", "kernel{operation=\"search\""]
+    {
+        let is_it = |span: &Value| span.as_str().is_some_and(|span| span.starts_with(beginning));
+        let ends = |line: &&Value| line["message"] == "close" && line["time.busy"].is_string();
+        let mut ended = lines.iter().filter(ends).filter_map(|line| line["spans"].as_array()?.last());
+        assert!(ended.any(is_it), "{beginning} in {} lines", lines.len());
+    }
 }
 
 /// Whoever presses Ctrl-C once is served as by SIGTERM.
