@@ -129,27 +129,32 @@ mod tests {
         for n in 0..100 {
             chain.put(format!("key-{n}"), "value").unwrap();
         }
-        let tip_hash = chain.tip_hash();
+        let mut tip_hash = chain.tip_hash();
         chain.close().unwrap();
 
-        // As it was before layouts had numbers, with nothing in it that could be read today.
-        let index = DiskIndex::open(DataDir::open(dir.path()).unwrap().index_path()).unwrap();
-        let tip = index.get(Space::Meta, TIP).unwrap().unwrap();
-        let mut tree = Vec::new();
-        index
-            .scan(Space::Tree, &[], None, &mut |key, _| {
-                tree.push(IndexOp::put(Space::Tree, key.to_vec(), vec![0; 2]));
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-        assert!(tree.len() > 16);
-        tree.push(IndexOp::put(Space::Meta, TIP.to_vec(), tip[2..].to_vec()));
-        index.write(tree).unwrap();
-        drop(index);
+        // As it was before layouts had numbers, and as it was until this one, with nothing in it that could be read today.
+        let before = INDEX_LAYOUT - 1;
+        for layout in [&[][..], &before.to_le_bytes()] {
+            let index = DiskIndex::open(DataDir::open(dir.path()).unwrap().index_path()).unwrap();
+            let tip = index.get(Space::Meta, TIP).unwrap().unwrap();
+            let mut tree = Vec::new();
+            index
+                .scan(Space::Tree, &[], None, &mut |key, _| {
+                    tree.push(IndexOp::put(Space::Tree, key.to_vec(), vec![0; 2]));
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert!(tree.len() > 16);
+            tree.push(IndexOp::put(Space::Meta, TIP.to_vec(), [layout, &tip[2..]].concat()));
+            index.write(tree).unwrap();
+            drop(index);
 
-        let chain = open();
-        assert_eq!(chain.tip_hash(), tip_hash);
-        chain.put("key-0", "other").unwrap();
-        chain.verify_full().unwrap();
+            let chain = open();
+            assert_eq!(chain.tip_hash(), tip_hash);
+            chain.put("key-0", format!("other than {layout:?}")).unwrap();
+            chain.verify_full().unwrap();
+            tip_hash = chain.tip_hash();
+            chain.close().unwrap();
+        }
     }
 }

@@ -139,13 +139,9 @@ const fn count(kinds: u64) -> usize {
     (2 * (kinds & LEAVES).count_ones() + (kinds & BRANCHES).count_ones()) as usize
 }
 
-/// Whether the kinds are some, and nothing is below what is no branch.
-fn are_kinds(kinds: u64) -> bool {
-    let kind = |number: usize| kinds >> (2 * number) & 3;
-    let below_no_branch = |place: &usize| kind(place - 1) != BRANCH && kinds >> (4 * place) & 15 != 0;
-    kinds >> (4 * PLACES) == 0
-        && kinds & kinds >> 1 & LEAVES == 0
-        && !(1..PLACES).any(|place| below_no_branch(&place))
+/// Whether each of the nodes that there can be has one kind, and no other has any.
+const fn are_kinds(kinds: u64) -> bool {
+    kinds >> (4 * PLACES) == 0 && (kinds & LEAVES) << 1 & kinds & BRANCHES == 0
 }
 
 impl Encode for Page {
@@ -236,6 +232,18 @@ mod tests {
                 prop_assert_eq!(page.to_bytes(), bytes);
             }
         }
+    }
+
+    #[test]
+    fn a_kind_that_there_is_not_is_refused() {
+        let page =
+            |kinds: u64| [&kinds.to_le_bytes()[..], &vec![0; count(kinds) * size_of::<Hash>()]].concat();
+        for number in 0..2 * PLACES {
+            assert!(Page::from_bytes(&page(LEAF << (2 * number))).is_ok());
+            assert!(Page::from_bytes(&page(BRANCH << (2 * number))).is_ok());
+            assert!(Page::from_bytes(&page(3 << (2 * number))).is_err());
+        }
+        assert!(Page::from_bytes(&page(LEAF << (4 * PLACES))).is_err());
     }
 
     #[test]
