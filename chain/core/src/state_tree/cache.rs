@@ -1,7 +1,7 @@
 //! The pages of the tip's tree that were changed last, as they are in memory.
 //!
 //! Nearly every change meets pages that the blocks before it have changed: the upper ones always. Reading one from the
-//! index costs a lookup, a copy and a decoding, ten times what this costs.
+//! index costs a lookup, copies and a check, ten times what this costs.
 
 use std::collections::HashMap;
 
