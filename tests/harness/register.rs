@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
-/// Steps after which the search gives up; that is a failure, not a pass.
+/// Steps after which the search gives up, or more where there are many operations; that is a failure, not a pass.
 const MOST_STEPS: usize = 3_000_000;
 
 /// What the register holds: nothing, or a number that is written once.
@@ -43,7 +43,7 @@ pub struct Operation {
 /// Why a history is not accepted.
 #[derive(Debug)]
 pub enum Unexplained {
-    /// No order gets past these, of which the one in the middle was the furthest that was reached.
+    /// No order gets past these, of which one could not be put in order.
     NoOrder(Vec<Operation>),
     /// The search gave up.
     Undecided,
@@ -106,7 +106,7 @@ pub fn check(mut operations: Vec<Operation>) -> Result<(), Unexplained> {
     operations.sort_by_key(|operation| operation.begun);
     let mut points = vec![Point { first: 0, beyond: BTreeSet::new(), value: None }];
     let (mut known, mut furthest) = (HashSet::new(), 0_usize);
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MOST_STEPS.max(100 * operations.len()) {
         let Some(point) = points.pop() else {
             let around = furthest.saturating_sub(8)..(furthest + 8).min(operations.len());
             return Err(Unexplained::NoOrder(operations[around].to_vec()));
@@ -136,7 +136,7 @@ impl fmt::Display for Unexplained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoOrder(around) => write!(f, "no order gets past {around:#?}"),
-            Self::Undecided => write!(f, "undecided after {MOST_STEPS} steps"),
+            Self::Undecided => f.write_str("undecided: the search took too many steps"),
         }
     }
 }

@@ -366,9 +366,9 @@ impl World {
             let status = replica.status();
             let end = |status: &ReplicaStatus| (status.height, status.tip_hash, status.state_hash);
             if end(&status) != end(&goal) {
-                let (place, here, there) = (machine.place, status.height, goal.height);
+                let (place, here, there) = (machine.place, end(&status), end(&goal));
                 return Err(format!(
-                    "EqualState: after the same entries machine {place} is at height {here}, the leader at {there}"
+                    "EqualState: after the same entries machine {place} is at {here:?}, the leader at {there:?}"
                 ));
             }
             acknowledged_stays(&replica.chain(), &operations)?;

@@ -49,8 +49,13 @@ impl Verdicts {
         for right in right {
             inputs.push(ConflictInput::cross((&left).into(), right.as_ref().into(), None)?);
         }
-        let _span =
-            tracing::debug_span!("kernel", operation = "conflict_matrix", rows = batch.rows()).entered();
+        let _span = tracing::debug_span!(
+            "kernel",
+            operation = "conflict_matrix",
+            rows = batch.rows(),
+            left = left.rows()
+        )
+        .entered();
         let lists = self.kernels.conflict_matrices(&inputs, &self.thresholds).value;
         let mut clashes = lists.iter().map(rejected);
         Ok((clashes.next().unwrap_or_default(), clashes.collect()))

@@ -1,6 +1,6 @@
-//! Logs: to stderr, a line an event, as text or as a JSON object that names the node and its term. Every request of a
-//! client or of another node and every call of a kernel is a span: debug lines say in which they were written, and from
-//! trace on a line says how long it took.
+//! Logs: to stderr, a line an event, as text or as a JSON object that names the node and its term. Requests of
+//! clients, questions of other nodes, streams of entries and calls of kernels are spans: debug lines say in which they were
+//! written, and from trace on a line says how long each took.
 
 use std::fmt::{self, Debug};
 use std::sync::OnceLock;

@@ -6,5 +6,9 @@ use tokio::task::JoinError;
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
-    if cfg!(feature = "simulation") { Ok(work()) } else { tokio::task::spawn_blocking(work).await }
+    if cfg!(feature = "simulation") {
+        return Ok(work());
+    }
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work)).await
 }

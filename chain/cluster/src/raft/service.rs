@@ -143,6 +143,7 @@ impl PeerService for Service {
     fn stream(&self, from: NodeId, requests: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
         // No more of this node than that: a stream may outlast it.
         let raft = self.raft.clone();
+        // Of what the library does with them it has spans of its own.
         let span = tracing::debug_span!("follow", %from);
         let appends = requests
             .map(move |frame| match span.in_scope(|| question(&raft, from, &frame)) {

@@ -81,7 +81,7 @@ impl Page {
         IndexOp::delete(Space::Tree, path.to_key())
     }
 
-    /// The children of the branch at a place, left and right; empty ones where there is no branch.
+    /// The children of the branch at a place, left and right; empty ones where none was put in.
     pub fn children(&self, place: Place) -> [Node; 2] {
         place.nodes().map(|number| self.node(number))
     }

@@ -74,7 +74,7 @@ async fn around(
     next: Next,
 ) -> Response {
     let (method, asked, began) = (request.method().clone(), request.uri().clone(), Instant::now());
-    let span = tracing::debug_span!("http", %method, path = asked.path());
+    let span = tracing::debug_span!("http", %method, path);
     let response = next.run(request).instrument(span).await.into_response();
     let response = refusal::redirect(response, &asked);
     service.metrics.answered(path, &method, response.status(), began.elapsed());

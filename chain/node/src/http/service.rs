@@ -116,8 +116,9 @@ impl Service {
         question: impl FnOnce(&TensorChain) -> Result<T, ChainError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let chain = self.ledger.chain();
+        let span = tracing::Span::current();
         let work = tokio::task::spawn_blocking(move || {
-            let answer = question(&chain);
+            let answer = span.in_scope(|| question(&chain));
             drop(turn);
             answer
         });

@@ -77,7 +77,7 @@ impl Written {
         }
     }
 
-    /// Every key that was acknowledged, from the so-manieth on, has its value.
+    /// Every key that was acknowledged, from number `first` on, has its value.
     fn check_from(&self, first: usize, cluster: &Cluster, what: &str) {
         let node = client(&cluster.endpoints());
         for key in &self.keys[first..] {

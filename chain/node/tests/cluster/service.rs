@@ -75,13 +75,19 @@ fn every_request_and_every_kernel_is_a_span() {
     let said: String = cluster.nodes.iter().map(|node| node.said()).collect();
     let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for beginning in
-        ["http{method=PUT path=\"/v1/kv/key\"}", "ask{to=", "answer{from=", "kernel{operation=\"search\""]
+        ["http{method=PUT path=\"/v1/kv/{key}\"}", "ask{to=", "answer{from=", "kernel{operation=\"search\""]
     {
         let is_it = |span: &Value| span.as_str().is_some_and(|span| span.starts_with(beginning));
         let ends = |line: &&Value| line["message"] == "close" && line["time.busy"].is_string();
         let mut ended = lines.iter().filter(ends).filter_map(|line| line["spans"].as_array()?.last());
         assert!(ended.any(is_it), "{beginning} in {} lines", lines.len());
     }
+    // Also where another thread does the work.
+    let last = |line: &Value| line["spans"].as_array().and_then(|spans| spans.last().cloned());
+    let is_search =
+        |span: Value| span.as_str().is_some_and(|span| span.starts_with("kernel{operation=\"search\""));
+    let searched = lines.iter().find(|line| last(line).is_some_and(is_search)).unwrap();
+    assert!(searched["spans"][0].as_str().unwrap().starts_with("http{"), "{searched}");
 }
 
 /// Whoever presses Ctrl-C once is served as by SIGTERM.
