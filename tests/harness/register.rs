@@ -43,7 +43,7 @@ pub struct Operation {
 /// Why a history is not accepted.
 #[derive(Debug)]
 pub enum Unexplained {
-    /// No order gets past these, of which one could not be put in order.
+    /// No order gets past these. The one that stood in the way of the longest is among them.
     NoOrder(Vec<Operation>),
     /// The search gave up.
     Undecided,
@@ -105,17 +105,22 @@ pub fn check(mut operations: Vec<Operation>) -> Result<(), Unexplained> {
     operations.retain(|operation| !operation.is_beside_the_point(&seen));
     operations.sort_by_key(|operation| operation.begun);
     let mut points = vec![Point { first: 0, beyond: BTreeSet::new(), value: None }];
-    let (mut known, mut furthest) = (HashSet::new(), 0_usize);
+    let mut known = HashSet::new();
+    // How many were put in order at most, and the first that was not.
+    let (mut most, mut stuck) = (0, 0_usize);
     for _ in 0..MOST_STEPS.max(100 * operations.len()) {
         let Some(point) = points.pop() else {
-            let around = furthest.saturating_sub(8)..(furthest + 8).min(operations.len());
+            let around = stuck.saturating_sub(8)..(stuck + 8).min(operations.len());
             return Err(Unexplained::NoOrder(operations[around].to_vec()));
         };
         let waiting = || (point.first..operations.len()).filter(|index| !point.beyond.contains(index));
-        if waiting().all(|index| operations[index].ended.is_none()) {
+        let Some(next_known) = waiting().find(|&index| operations[index].ended.is_some()) else {
             return Ok(());
+        };
+        let ordered = point.first + point.beyond.len();
+        if ordered >= most {
+            (most, stuck) = (ordered, next_known);
         }
-        furthest = furthest.max(point.first);
         let mut until = u64::MAX;
         let mut next = Vec::new();
         for index in waiting() {

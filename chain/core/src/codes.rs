@@ -10,6 +10,7 @@ use crate::block::Block;
 use crate::codebook::{CodebookError, GlobalCodebook};
 use crate::encoding::{Decode, DecodeError};
 use crate::head::{Head, Rules};
+use crate::kernel_span::kernel_span;
 use crate::rejection::{CodebookFault, Rejection};
 use crate::state::{Entry, State};
 use crate::store::StoreError;
@@ -43,7 +44,7 @@ impl Vocabulary {
             return Ok(None);
         };
         let batch = DeltaBatch::pack(delta.dim(), [&delta])?;
-        let _span = tracing::debug_span!("kernel", operation = "quantize", rows = batch.rows()).entered();
+        let _span = kernel_span("quantize", batch.rows());
         let nearest = kernels.quantize_deltas(&self.book, &batch, self.metric)?.value;
         // A codebook has at most 65,536 entries.
         Ok(nearest.into_iter().flatten().next().map(|found| found.row as u16))

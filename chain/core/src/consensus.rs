@@ -11,6 +11,7 @@ use tensor_kernels::{
 };
 
 use crate::consensus_config::ConsensusConfig;
+use crate::kernel_span::kernel_span;
 use crate::keyed_delta::KeyedDelta;
 use crate::shared_kernels::shared_kernels;
 
@@ -211,8 +212,7 @@ impl ConsensusManager {
         let dim = deltas.first().map_or(0, |delta| delta.dim());
         let batch = SparseBatch::from_rows(dim, deltas.iter().map(|delta| delta.vector()))?;
         let keys = key_sets(deltas)?;
-        let _span =
-            tracing::debug_span!("kernel", operation = "conflict_matrix", rows = batch.rows()).entered();
+        let _span = kernel_span("conflict_matrix", batch.rows());
         Ok(self.kernels.conflict_matrix((&batch).into(), Some(&keys), &self.thresholds)?.value)
     }
 }

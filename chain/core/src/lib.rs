@@ -53,6 +53,7 @@ mod history;
 #[cfg(test)]
 mod index_probe;
 mod index_tip;
+mod kernel_span;
 mod keyed_delta;
 mod ledger;
 mod merge;

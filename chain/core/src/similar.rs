@@ -5,6 +5,7 @@ use tensor_kernels::{DenseView, Kernels, Metric, SparseVec, Wanted};
 use crate::chain::TensorChain;
 use crate::error::ChainError;
 use crate::ids::{BlockHash, Height};
+use crate::kernel_span::kernel_span;
 
 /// Most f32 values searched at once: 64 MiB, whatever the length of the chain and the dimension.
 const MAX_VALUES_AT_ONCE: usize = 1 << 24;
@@ -121,7 +122,7 @@ impl<P: Copy> Part<P> {
     fn search(&self, kernels: &Kernels, query: &[f32], k: usize) -> Result<Vec<(usize, f64)>, ChainError> {
         let corpus = DenseView::new(&self.values, self.places.len(), self.dim)?;
         let query = DenseView::new(query, 1, self.dim)?;
-        let _span = tracing::debug_span!("kernel", operation = "search", rows = corpus.rows()).entered();
+        let _span = kernel_span("search", corpus.rows());
         let found = kernels.search(corpus, query, Metric::Cosine, Wanted::Top(k))?.value;
         Ok(found.into_iter().flatten().map(|near| (near.row as usize, near.score)).collect())
     }

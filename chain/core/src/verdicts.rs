@@ -11,6 +11,8 @@ use tensor_kernels::{
     ConflictInput, ConflictList, DeltaBatch, DeltaVector, KernelError, Kernels, Thresholds,
 };
 
+use crate::kernel_span::kernel_span;
+
 /// Kernels, thresholds and dimension of one chain.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdicts {
@@ -49,13 +51,7 @@ impl Verdicts {
         for right in right {
             inputs.push(ConflictInput::cross((&left).into(), right.as_ref().into(), None)?);
         }
-        let _span = tracing::debug_span!(
-            "kernel",
-            operation = "conflict_matrix",
-            rows = batch.rows(),
-            left = left.rows()
-        )
-        .entered();
+        let _span = kernel_span("conflict_matrix", batch.rows() + left.rows());
         let lists = self.kernels.conflict_matrices(&inputs, &self.thresholds).value;
         let mut clashes = lists.iter().map(rejected);
         Ok((clashes.next().unwrap_or_default(), clashes.collect()))

@@ -5,6 +5,7 @@ use tensor_kernels::{Codebook, Decimal, DenseView, KMeansOptions, Kernels, Metri
 use super::nearest::{cosine, cosine_at_least, distance_within, norm};
 use super::{CodebookError, check_dimension};
 use crate::hash::{Domain, Hash};
+use crate::kernel_span::kernel_span;
 use crate::shared_kernels::shared_kernels;
 
 /// An entry's id is 16 bits wide.
@@ -82,6 +83,7 @@ impl GlobalCodebook {
         }
         let rows = DenseView::new(&data, vectors.len(), dim)?;
         let options = KMeansOptions { k, max_iterations, seed: SEED, metric };
+        let _span = kernel_span("kmeans", rows.rows());
         let trained = kernels.kmeans(rows, &options)?.value.codebook;
         let labels = vec![None; trained.len()];
         Self::build(trained, labels, kernels)
@@ -169,6 +171,7 @@ impl GlobalCodebook {
     pub fn quantize(&self, v: &[f32]) -> Result<(u16, f64), CodebookError> {
         check_dimension(v.len(), self.dimension())?;
         let rows = DenseView::new(v, 1, v.len())?;
+        let _span = kernel_span("quantize", rows.rows());
         let found = self.kernels.quantize(&self.book, rows)?.value.first().copied().flatten();
         let found = found.ok_or(CodebookError::Empty)?;
         let id = found.row as u16; // `build` has refused more than 65,536 entries

@@ -2,6 +2,8 @@
 
 use tensor_kernels::{Decimal, DenseView, KernelError, Kernels, Metric, Neighbor, Wanted};
 
+use crate::kernel_span::kernel_span;
+
 /// The nearest row to `v`, ties to the lower row; none where there are no rows.
 pub(super) fn nearest(
     kernels: &Kernels,
@@ -68,6 +70,7 @@ fn search(
     metric: Metric,
     wanted: Wanted,
 ) -> Result<Option<Neighbor>, KernelError> {
+    let _span = kernel_span("search", rows.rows());
     let found = kernels.search(rows, row(v)?, metric, wanted)?.value;
     Ok(found.into_iter().next().and_then(|neighbors| neighbors.into_iter().next()))
 }

@@ -81,7 +81,7 @@ impl Page {
         IndexOp::delete(Space::Tree, path.to_key())
     }
 
-    /// The children of the branch at a place, left and right; empty ones where none was put in.
+    /// The children of the branch at a place, left and right; empty ones where there is no branch.
     pub fn children(&self, place: Place) -> [Node; 2] {
         place.nodes().map(|number| self.node(number))
     }
@@ -139,9 +139,13 @@ const fn count(kinds: u64) -> usize {
     (2 * (kinds & LEAVES).count_ones() + (kinds & BRANCHES).count_ones()) as usize
 }
 
-/// Whether each of the nodes that there can be has one kind, and no other has any.
-const fn are_kinds(kinds: u64) -> bool {
-    kinds >> (4 * PLACES) == 0 && (kinds & LEAVES) << 1 & kinds & BRANCHES == 0
+/// Whether each of the nodes that there can be has one kind, no other has any, and none is below what is no branch.
+fn are_kinds(kinds: u64) -> bool {
+    let is_branch = |number: usize| kinds >> (2 * number) & BRANCH != 0;
+    let has_nodes = |place: usize| kinds >> (4 * place) & 15 != 0;
+    kinds >> (4 * PLACES) == 0
+        && (kinds & LEAVES) << 1 & kinds & BRANCHES == 0
+        && (1..PLACES).all(|place| is_branch(place - 1) || !has_nodes(place))
 }
 
 impl Encode for Page {
@@ -235,15 +239,24 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_there_is_not_is_refused() {
-        let page =
-            |kinds: u64| [&kinds.to_le_bytes()[..], &vec![0; count(kinds) * size_of::<Hash>()]].concat();
+    fn what_a_page_cannot_have_is_refused() {
+        let reads = |kinds: u64| {
+            Page::from_bytes(&[&kinds.to_le_bytes()[..], &vec![0; count(kinds) * size_of::<Hash>()]].concat())
+                .is_ok()
+        };
         for number in 0..2 * PLACES {
-            assert!(Page::from_bytes(&page(LEAF << (2 * number))).is_ok());
-            assert!(Page::from_bytes(&page(BRANCH << (2 * number))).is_ok());
-            assert!(Page::from_bytes(&page(3 << (2 * number))).is_err());
+            // The branches on the way to the node.
+            let mut above = 0;
+            let mut place = number / 2;
+            while place > 0 {
+                above |= BRANCH << (2 * (place - 1));
+                place = (place - 1) / 2;
+            }
+            assert!(reads(above | LEAF << (2 * number)) && reads(above | BRANCH << (2 * number)));
+            assert!(!reads(above | 3 << (2 * number)), "two kinds");
+            assert_eq!(reads(LEAF << (2 * number)), above == 0, "below no branch");
         }
-        assert!(Page::from_bytes(&page(LEAF << (4 * PLACES))).is_err());
+        assert!(!reads(LEAF << (4 * PLACES)), "a node that there is not");
     }
 
     #[test]
