@@ -42,10 +42,15 @@ async fn cluster_of(count: usize) -> (Vec<Replica>, Vec<TempDir>) {
     let leader = until(&replicas[0], |status| status.leader.is_some()).await.leader.unwrap();
     let place = replicas.iter().position(|replica| replica.node() == leader.node).unwrap();
     replicas.swap(0, place);
-    until(&replicas[0], |status| {
+    let term = until(&replicas[0], |status| {
         status.role == Role::Leader && status.height.0 == 0 && status.applied.is_some()
     })
-    .await;
+    .await
+    .term;
+    // Two of three elect: the third may not have heard of the term yet.
+    for replica in &replicas[1..] {
+        until(replica, |status| status.term >= term && status.leader.is_some()).await;
+    }
     (replicas, dirs)
 }
 
