@@ -42,6 +42,6 @@ mod raft;
 #[cfg(feature = "simulation")]
 pub use raft::simulation;
 pub use raft::{
-    LIBRARY_TARGET, Replica, ReplicaConfig, ReplicaError, RestoreError, Restored, StatusWatch, Timing,
-    check_export, restore,
+    Cluster, ClusterWatch, LIBRARY_TARGET, Replica, ReplicaConfig, ReplicaError, RestoreError, Restored,
+    StatusWatch, Timing, check_export, restore,
 };

@@ -122,6 +122,7 @@ impl Failure {
             },
             ReplicaError::Config(_) => Exit::BadConfig,
             ReplicaError::Raft(_) => Exit::Failed,
+            ReplicaError::Start(first) => return Self::of_replica(first),
         };
         Self::new(exit, error)
     }

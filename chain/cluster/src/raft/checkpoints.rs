@@ -32,10 +32,10 @@ pub(super) struct Voter {
 impl Voter {
     /// Votes whenever this node has applied a checkpoint, until it stops.
     pub(super) async fn run(self) {
-        let mut metrics = self.raft.metrics();
+        let mut applied = self.raft.watch_apply_progress();
         // What was proposed is not proposed again, whether it counted or came too late.
         let mut voted = Height::GENESIS;
-        while metrics.borrow_and_update().running_state.is_ok() {
+        while self.raft.metrics().borrow_watched().running_state.is_ok() {
             match self.chain.next_vote(self.every, voted) {
                 Ok(Some(vote)) => {
                     let height = vote.checkpoint().height;
@@ -44,7 +44,7 @@ impl Voter {
                         false => tokio::time::sleep(PAUSE).await,
                     }
                 }
-                Ok(None) if metrics.changed().await.is_ok() => {}
+                Ok(None) if applied.changed().await.is_ok() => {}
                 Ok(None) => return,
                 Err(error) => return tracing::error!(%error, "this node cannot vote on checkpoints"),
             }

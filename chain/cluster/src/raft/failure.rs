@@ -3,6 +3,7 @@
 //! The consensus library stops a node when its storage fails, but hands on only the text of the error. What an operator
 //! has to do depends on more than the text, so the first failure is kept here as it was met.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -29,23 +30,32 @@ pub enum ReplicaError {
     /// What the disk holds does not fit together.
     #[error("{0}")]
     Raft(String),
+    /// What the storage failed of while the log was applied at the start.
+    #[error(transparent)]
+    Start(Arc<ReplicaError>),
 }
 
 /// The first failure of a replica's storage. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct FirstFailure(Arc<OnceLock<ReplicaError>>);
+pub(super) struct FirstFailure(Arc<OnceLock<Arc<ReplicaError>>>);
 
 impl FirstFailure {
     /// Keeps a failure, unless there was one before, and returns what the library is told of it.
     pub(super) fn keep(&self, error: ReplicaError) -> io::Error {
         let told = io::Error::other(error.to_string());
         // Those that follow only say that something failed before.
-        let _ = self.0.set(error);
+        let _ = self.0.set(Arc::new(error));
         told
     }
 
     /// The failure, if there was one.
     pub(super) fn get(&self) -> Option<&ReplicaError> {
-        self.0.get()
+        self.0.get().map(AsRef::as_ref)
+    }
+
+    /// Why a replica did not start: this failure, or else what the library says.
+    pub(super) fn at_the_start(&self, library: &impl Display) -> ReplicaError {
+        let first = self.0.get().map(Arc::clone);
+        first.map_or_else(|| ReplicaError::Raft(library.to_string()), ReplicaError::Start)
     }
 }

@@ -42,11 +42,13 @@ mod transfer_tests;
 mod types;
 mod validation;
 mod voters;
+mod watch;
 
 /// Where the log lines of the consensus library come from.
 pub const LIBRARY_TARGET: &str = "openraft";
 
 pub use config::{ReplicaConfig, Timing};
 pub use failure::ReplicaError;
-pub use replica::{Replica, StatusWatch};
+pub use replica::Replica;
 pub use restore::{RestoreError, Restored, check_export, restore};
+pub use watch::{Cluster, ClusterWatch, StatusWatch};

@@ -113,7 +113,7 @@ impl Replica {
         );
         let raft = Raft::new(node.into(), raft_config, network, log, machine)
             .await
-            .map_err(|error: Fatal<_>| ReplicaError::Raft(error.to_string()))?;
+            .map_err(|error: Fatal<_>| failure.at_the_start(&error))?;
         let (queue, end) = Queue::new();
         let mut tasks = JoinSet::new();
         let proposing = proposer::run(end, raft.clone(), Arc::clone(&chain));
@@ -249,9 +249,13 @@ impl Replica {
         let deadline = self.inner.config.read_timeout;
         let index =
             tokio::time::timeout(deadline, self.read_index()).await.map_err(|_| ReadError::NoQuorum)??;
-        let wait = self.inner.raft.wait(Some(deadline));
-        wait.applied_index_at_least(Some(index), "a read").await.map_err(|_| ReadError::NoQuorum)?;
-        Ok(index)
+        let mut applied = self.inner.raft.watch_apply_progress();
+        let reached = applied.wait_until(|applied| applied.as_ref().is_some_and(|id| id.index() >= index));
+        match tokio::time::timeout(deadline, reached).await {
+            Ok(Ok(_)) => Ok(index),
+            Ok(Err(_)) => Err(ReadError::Stopped),
+            Err(_) => Err(ReadError::NoQuorum),
+        }
     }
 
     /// The index that a read must not miss, from the leader.
@@ -324,14 +328,9 @@ impl Replica {
         self.status_of(&self.inner.raft.metrics().borrow_watched())
     }
 
-    fn status_of(&self, metrics: &Metrics) -> ReplicaStatus {
+    pub(super) fn status_of(&self, metrics: &Metrics) -> ReplicaStatus {
         let tip = self.inner.chain.chain().tip();
         let members = metrics.membership_config.membership();
-        let voters: Vec<RaftNode> = members.voter_ids().collect();
-        let member = |(node, addresses): (&RaftNode, &Addresses)| Member {
-            peer: peer(*node, addresses),
-            voter: voters.contains(node),
-        };
         let role = match (&metrics.running_state, metrics.state) {
             (Err(_), _) | (Ok(()), ServerState::Shutdown) => Role::Stopped,
             (Ok(()), ServerState::Leader) => Role::Leader,
@@ -351,14 +350,8 @@ impl Replica {
             tip_hash: tip.hash,
             state_hash: tip.state_root,
             finalized: self.inner.chain.finalized(),
-            members: members.nodes().map(member).collect(),
+            members: members_of(members),
         }
-    }
-
-    /// Follows the status.
-    #[must_use]
-    pub fn watch(&self) -> StatusWatch {
-        StatusWatch { replica: self.clone(), metrics: self.inner.raft.metrics() }
     }
 
     /// Takes part no more, and leaves the data in good order. Writes under way have an unknown outcome.
@@ -426,35 +419,14 @@ impl Replica {
     }
 }
 
-/// Follows the status of a replica.
-pub struct StatusWatch {
-    replica: Replica,
-    metrics: openraft::alias::WatchReceiverOf<TypeConfig, Metrics>,
-}
-
-impl fmt::Debug for StatusWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusWatch").field("replica", &self.replica).finish_non_exhaustive()
-    }
-}
-
-impl StatusWatch {
-    /// Waits until the status has changed since this was called last. `None` when the replica has stopped.
-    pub async fn changed(&mut self) -> Option<ReplicaStatus> {
-        self.metrics.changed().await.ok()?;
-        let metrics = self.metrics.borrow_and_update().clone();
-        Some(self.replica.status_of(&metrics))
-    }
-
-    /// Waits until the status is as asked; returns at once where it is already. `None` when the replica has stopped
-    /// before.
-    pub async fn until(&mut self, is: impl Fn(&ReplicaStatus) -> bool) -> Option<ReplicaStatus> {
-        let mut status = self.replica.status();
-        while !is(&status) {
-            status = self.changed().await?;
-        }
-        Some(status)
-    }
+/// Who takes part.
+pub(super) fn members_of(membership: &openraft::Membership<RaftNode, Addresses>) -> Vec<Member> {
+    let voters: BTreeSet<RaftNode> = membership.voter_ids().collect();
+    let member = |(node, addresses): (&RaftNode, &Addresses)| Member {
+        peer: peer(*node, addresses),
+        voter: voters.contains(node),
+    };
+    membership.nodes().map(member).collect()
 }
 
 /// Runs a task that nobody could do without: where it panics, the replica stops and says so instead of taking writes

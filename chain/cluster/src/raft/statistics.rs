@@ -39,11 +39,11 @@ impl Default for Counted {
 
 /// Logs who leads, and counts every leader that is another than the one before, until the replica stops.
 pub(super) async fn count_leaders(raft: Raft<TypeConfig, StateMachine>, counted: Arc<Counted>) {
-    let (mut metrics, mut known, mut last) = (raft.metrics(), None, None);
+    let (mut metrics, mut known, mut last) = (raft.server_metrics(), None, None);
     loop {
         let (leader, term) = {
             let now = metrics.borrow_and_update();
-            (now.current_leader.map(NodeId::from), now.current_term)
+            (now.current_leader.map(NodeId::from), now.vote.leader_id.term)
         };
         match leader {
             _ if leader == known => {}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tensor_chain::{ChainId, Height, TensorChain};
 use tensor_cluster::Replica;
@@ -15,7 +16,6 @@ use tokio::sync::watch;
 
 use super::tickets::Tickets;
 use crate::http::ledger::{AdminRequest, Ledger};
-use crate::logging;
 
 /// The replica of this node.
 #[derive(Debug)]
@@ -46,13 +46,11 @@ impl ReplicaLedger {
     }
 }
 
-/// Passes the height on whenever it moves, and the term to the log, until the replica stops.
+/// Passes the height on whenever it moves, until the replica stops.
 pub(super) async fn show_heights(ledger: Arc<ReplicaLedger>) {
-    let mut status = ledger.replica.watch();
-    while let Some(status) = status.changed().await {
-        logging::in_term(status.term);
-        let moved = |height: &mut Height| std::mem::replace(height, status.height) != status.height;
-        ledger.heights.send_if_modified(moved);
+    let mut heights = ledger.replica.heights();
+    while let Some(now) = heights.next().await {
+        ledger.heights.send_if_modified(|height| std::mem::replace(height, now) != now);
     }
 }
 

@@ -8,32 +8,34 @@ use tensor_client::{Client, ClientError, wire};
 use tensor_cluster::api::Peer;
 use tensor_cluster::ticket::Ticket;
 use tensor_cluster::transport::KnownNodes;
-use tensor_cluster::{Replica, StatusWatch};
+use tensor_cluster::{Cluster, Replica, StatusWatch};
 
 use crate::http::SILENT;
+use crate::logging;
 
 /// How long to wait before asking again where nobody could let this node in, and between looks at the members.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps the transport to the members of the cluster, until the replica stops. Before this node has heard of any, the
+/// Keeps the transport to the members of the cluster, and the log to the term, until the replica stops. Before this node has heard of any, the
 /// nodes that it was told of at the start are known.
 ///
 /// The log of a node that was away may not name a member that was added meanwhile, and if that one leads, nobody else
 /// sends the entry that does. So where a stranger wants to connect, the members that the log names are asked, and whom
 /// those name that know of a later change is let in until the log changes.
 pub(super) async fn follow(replica: Replica, known: KnownNodes) {
-    let mut status = replica.watch();
+    let mut cluster = replica.watch_cluster();
     let mut members = BTreeSet::new();
     let mut asking = Box::pin(told_of_others(&replica, &known));
-    let mut now = status.until(|_| true).await;
-    while let Some(status_now) = now {
-        let named: BTreeSet<_> = status_now.members.into_iter().map(|member| member.peer.node).collect();
+    let mut now = Some(cluster.now());
+    while let Some(Cluster { term, members: named }) = now {
+        logging::in_term(term);
+        let named: BTreeSet<_> = named.into_iter().map(|member| member.peer.node).collect();
         if !named.is_empty() && named != members {
             known.set(named.iter().copied());
             members = named;
         }
         now = tokio::select! {
-            changed = status.changed() => changed,
+            changed = cluster.changed() => changed,
             told = &mut asking => {
                 let new: Vec<_> = told.difference(&members).collect();
                 if !new.is_empty() {
@@ -41,7 +43,7 @@ pub(super) async fn follow(replica: Replica, known: KnownNodes) {
                     known.set(members.union(&told).copied());
                 }
                 asking = Box::pin(told_of_others(&replica, &known));
-                status.until(|_| true).await
+                Some(cluster.now())
             }
         };
     }
@@ -57,9 +59,8 @@ async fn told_of_others(replica: &Replica, known: &KnownNodes) -> BTreeSet<NodeI
 
 /// Logs on the leader when a member does not answer any more and when it does again, until the replica stops.
 pub(super) async fn report_silence(replica: Replica) {
-    let mut status = replica.watch();
     tokio::select! {
-        _ = status.until(|_| false) => {}
+        () = replica.stopped() => {}
         () = report_forever(&replica) => {}
     }
 }

@@ -184,9 +184,8 @@ impl Node {
 
     /// Returns when the node has stopped by itself, because it cannot go on.
     pub async fn failed(&self) -> Failure {
-        let mut status = self.replica.watch();
         let why = tokio::select! {
-            _ = status.until(|status| status.role == Role::Stopped) => {
+            () = self.replica.stopped() => {
                 if let Some(divergence) = self.replica.chain().store().divergence() {
                     return Failure::new(Exit::Divergence, format!("this node has another chain: {divergence}"));
                 }

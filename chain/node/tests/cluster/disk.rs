@@ -137,7 +137,50 @@ fn a_node_alone_survives_a_fault_in_any_system_call() {
     assert!(written.keys.len() > 100, "only {} writes", written.keys.len());
 }
 
-/// The same in one node of three while clients write. CLUSTER_FAULTS says how often.
+/// What the log has and the chain has not is applied before a node listens: a disk that is full by then is named as well.
+#[test]
+fn a_disk_that_is_full_at_the_start_is_named() {
+    if !can_trace() {
+        return;
+    }
+    let mut cluster = Cluster::of(1, alone());
+    let put = |cluster: &Cluster, n: u8| {
+        let node = client(&cluster.endpoints());
+        node.wait(node.client().put(&format!("key-{n}"), vec![n])).unwrap();
+    };
+    put(&cluster, 0);
+    cluster.terminate(0);
+    let dir = cluster.nodes[0].dir.clone();
+    let before: Vec<_> = files_below(&dir).into_iter().filter(|file| is_of_the_chain(&dir, file)).collect();
+    let contents: Vec<_> = before.iter().map(|file| fs::read(file).unwrap()).collect();
+    cluster.start(0);
+    (1..20).for_each(|n| put(&cluster, n));
+    cluster.kill(0);
+    // As after a power loss: the log was synced, the chain was not.
+    files_below(&dir)
+        .iter()
+        .filter(|file| is_of_the_chain(&dir, file))
+        .for_each(|file| fs::remove_file(file).unwrap());
+    before.iter().zip(contents).for_each(|(file, content)| fs::write(file, content).unwrap());
+    let full = injecting(Fault::Enospc, WRITES, 1, &[dir.join("blocks.log")]);
+    let ended = cluster.try_start(0, &full).expect_err("what the log has is applied before the node listens");
+    assert_named(Fault::Enospc, "the first write of a block", &ended);
+    cluster.start(0);
+    let node = client(&cluster.endpoints());
+    for n in 0..20 {
+        assert_eq!(
+            node.wait(node.client().get(&format!("key-{n}"))).unwrap().value.as_deref(),
+            Some(&[n][..])
+        );
+    }
+}
+
+/// Whether a file of a data directory is of the chain, and not of the log that it is made from.
+fn is_of_the_chain(dir: &Path, file: &Path) -> bool {
+    ["blocks.log", "CLEAN", "index"].iter().any(|name| file.starts_with(dir.join(name)))
+}
+
+/// One fault after the other in one node of three while clients write. CLUSTER_FAULTS says how often.
 #[test]
 fn a_fault_in_one_of_three_costs_no_write() {
     if !can_trace() {
