@@ -6,7 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::{Cluster, DEADLINE, put, until_async};
-use tensor_chain::{Changeset, Transaction};
+use futures_util::{FutureExt, StreamExt};
+use tensor_chain::{Changeset, Height, Transaction};
 use tensor_cluster::api::{AdminError, MAX_ADDRESS_BYTES, Peer, ReadError, Role, SubmitError, Write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -104,6 +105,38 @@ async fn a_read_sees_what_was_acknowledged_and_is_refused_without_a_quorum() {
     }
     cluster.network.heal();
     cluster.assert_equal().await;
+}
+
+/// Whoever follows the members is not woken by writes: there are several of them on every node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_follows_the_members_rests_while_only_the_log_moves() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let replica = cluster.node(leader).clone();
+    let (mut follows, mut heights) = (replica.watch_cluster(), replica.heights());
+    let before = follows.now();
+    let mut written = Height::GENESIS;
+    for n in 0..20 {
+        written = cluster.put(&format!("key-{n}"), "value", None).await.height;
+    }
+    let woken = follows.changed().now_or_never();
+    // Unless a busy machine has elected again meanwhile.
+    assert!(woken.is_none() || replica.status().term > before.term, "{before:?} to {woken:?}");
+    let told = async { while heights.next().await.unwrap() < written {} };
+    tokio::time::timeout(DEADLINE, told).await.unwrap();
+
+    let new = cluster.add().await;
+    cluster.node(cluster.leader().await).add_learner(cluster.peer(new)).await.unwrap();
+    let changed = async { while follows.changed().await.unwrap().members.len() < 4 {} };
+    tokio::time::timeout(DEADLINE, changed).await.unwrap();
+
+    cluster.stop(leader).await;
+    let ended = async {
+        replica.stopped().await;
+        while heights.next().await.is_some() {}
+        while follows.changed().await.is_some() {}
+    };
+    tokio::time::timeout(DEADLINE, ended).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
