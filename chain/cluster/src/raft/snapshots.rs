@@ -100,9 +100,12 @@ impl Snapshots {
             }
         }
         let installing = snapshots.dir.join(INSTALLING);
-        if installing.exists() {
+        if installing.join(STATE).exists() {
             tracing::info!("finishing the installation of a snapshot");
             snapshots.install_from(chain, &installing)?;
+        } else if installing.exists() {
+            // Installed, up to what was left to remove.
+            snapshots.remove_installed(&installing)?;
         }
         Ok(snapshots)
     }
@@ -193,6 +196,10 @@ impl Snapshots {
             .map_err(io::Error::other)?;
         fs::rename(state, self.path_of(header.position))?;
         sync_dir(&self.dir)?;
+        self.remove_installed(installing)
+    }
+
+    fn remove_installed(&self, installing: &Path) -> io::Result<()> {
         fs::remove_dir_all(installing)?;
         self.drop_received();
         self.remove_older()
@@ -576,6 +583,27 @@ mod tests {
         assert_eq!(snapshots.current().unwrap().unwrap().header, files.header);
         assert!(!snapshots.dir.join(INSTALLING).exists());
         chain.chain().verify_full().unwrap();
+    }
+
+    #[test]
+    fn what_an_installation_left_to_remove_is_removed_at_the_next_start() {
+        let Leader { dir: _kept, chain: leader, files, .. } = Leader::new();
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, snapshots) = follower(dir.path(), &[]);
+        let from = NodeId([1; 32]);
+        send(&files, &snapshots, from);
+        snapshots.install(&chain, snapshots.received(from).unwrap()).unwrap();
+        // The node died when the state had its place and the blocks beside it were not removed.
+        let installing = snapshots.dir.join(INSTALLING);
+        fs::create_dir(&installing).unwrap();
+        fs::copy(&files.blocks, installing.join(LOG_FILE_NAME)).unwrap();
+        drop((chain, snapshots));
+
+        let chain = open(dir.path());
+        let snapshots = Snapshots::open(dir.path(), &chain).unwrap();
+        assert_eq!(place(&chain), place(&leader));
+        assert_eq!(snapshots.current().unwrap().unwrap().header, files.header);
+        assert!(!installing.exists());
     }
 
     #[test]
