@@ -16,8 +16,8 @@ use crate::logging;
 /// How long to wait before asking again where nobody could let this node in, and between looks at the members.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps the transport to the members of the cluster, and the log to the term, until the replica stops. Before this node has heard of any, the
-/// nodes that it was told of at the start are known.
+/// Keeps the transport to the members of the cluster, and log lines to the term, until the replica stops. Before this
+/// node has heard of any members, those that it was told of at the start are known.
 ///
 /// The log of a node that was away may not name a member that was added meanwhile, and if that one leads, nobody else
 /// sends the entry that does. So where a stranger wants to connect, the members that the log names are asked, and whom

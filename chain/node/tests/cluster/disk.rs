@@ -151,33 +151,30 @@ fn a_disk_that_is_full_at_the_start_is_named() {
     put(&cluster, 0);
     cluster.terminate(0);
     let dir = cluster.nodes[0].dir.clone();
-    let before: Vec<_> = files_below(&dir).into_iter().filter(|file| is_of_the_chain(&dir, file)).collect();
-    let contents: Vec<_> = before.iter().map(|file| fs::read(file).unwrap()).collect();
+    let before: Vec<_> =
+        files_of_the_chain(&dir).into_iter().map(|file| (fs::read(&file).unwrap(), file)).collect();
     cluster.start(0);
     (1..20).for_each(|n| put(&cluster, n));
     cluster.kill(0);
     // As after a power loss: the log was synced, the chain was not.
-    files_below(&dir)
-        .iter()
-        .filter(|file| is_of_the_chain(&dir, file))
-        .for_each(|file| fs::remove_file(file).unwrap());
-    before.iter().zip(contents).for_each(|(file, content)| fs::write(file, content).unwrap());
+    files_of_the_chain(&dir).iter().for_each(|file| fs::remove_file(file).unwrap());
+    before.iter().for_each(|(content, file)| fs::write(file, content).unwrap());
     let full = injecting(Fault::Enospc, WRITES, 1, &[dir.join("blocks.log")]);
     let ended = cluster.try_start(0, &full).expect_err("what the log has is applied before the node listens");
     assert_named(Fault::Enospc, "the first write of a block", &ended);
     cluster.start(0);
     let node = client(&cluster.endpoints());
     for n in 0..20 {
-        assert_eq!(
-            node.wait(node.client().get(&format!("key-{n}"))).unwrap().value.as_deref(),
-            Some(&[n][..])
-        );
+        let found = node.wait(node.client().get(&format!("key-{n}"))).unwrap();
+        assert_eq!(found.value, Some(vec![n]));
     }
 }
 
-/// Whether a file of a data directory is of the chain, and not of the log that it is made from.
-fn is_of_the_chain(dir: &Path, file: &Path) -> bool {
-    ["blocks.log", "CLEAN", "index"].iter().any(|name| file.starts_with(dir.join(name)))
+/// The files of a data directory that are of the chain, and not of the log that it is made from.
+fn files_of_the_chain(dir: &Path) -> Vec<PathBuf> {
+    let is_of_it =
+        |file: &PathBuf| ["blocks.log", "CLEAN", "index"].iter().any(|name| file.starts_with(dir.join(name)));
+    files_below(dir).into_iter().filter(is_of_it).collect()
 }
 
 /// One fault after the other in one node of three while clients write. CLUSTER_FAULTS says how often.
