@@ -23,6 +23,7 @@ async fn acknowledged_writes_survive_the_leader_and_a_restart_catches_up() {
     }
     let new = cluster.leader().await;
     assert_ne!(new, old);
+    until_async("the change is counted", async || cluster.node(new).statistics().leader_changes > 0).await;
     for n in 0..100 {
         assert!(cluster.get(new, &format!("key-{n}")).is_some(), "key-{n}");
     }
